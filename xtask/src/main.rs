@@ -1,1 +1,59 @@
-fn main() {}
+//! `cargo xtask …`: the project's own chores. Each command says what it checks and exits with 1 where that fails.
+
+mod deps;
+mod layers;
+mod metadata;
+mod schemas;
+mod sizes;
+mod suite;
+
+use std::{path::PathBuf, process::ExitCode};
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  up [ARGS]      build the gateway and start it: `tidegate up ARGS`
+  test [--fast]  everything that CI checks; --fast leaves out the tests with foreign clients and the real model
+  layers         no crate knows one above it or beside it
+  sizes          files and functions keep their size
+  schemas        regenerate docs/generated; with --check, fail where they differ
+  deps           licences, banned crates, one HTTP and one TLS stack
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[] as &[String]),
+    };
+    let done = match command {
+        "up" => suite::up(rest),
+        "test" => suite::test(rest),
+        "layers" => layers::check(),
+        "sizes" => sizes::check(&root()),
+        "schemas" => schemas::run(rest),
+        "deps" => deps::check(),
+        _ => {
+            say(HELP);
+            return if command == "help" { ExitCode::SUCCESS } else { ExitCode::from(64) };
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}
+
+/// Talk goes to stderr; a closed one is no reason to fail.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

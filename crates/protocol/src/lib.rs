@@ -1,1 +1,10 @@
-//! protocol
+//! Codecs without I/O: JSON, server-sent events, JSON-RPC, MCP and the model dialects.
+//!
+//! Owns every parse of a byte that comes from outside, and every rewrite of one. Never opens a socket, never starts a
+//! task, never reads a clock. The proxy decodes with it, guards and policies see what it extracts, upstreams encode
+//! with it.
+
+pub mod body;
+pub mod json;
+pub mod llm;
+pub mod sse;

@@ -1,0 +1,88 @@
+//! What a guardrail is told to do: which detectors, on which way, with which action.
+//!
+//! Owns the names that configuration may use. Never compiles anything; that is `chain`'s. The configuration builds
+//! these, and checks names with [`detector_names`].
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
+
+/// A detector's name as configuration gives it: one of [`detector_names`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DetectorName(Arc<str>);
+
+impl DetectorName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for DetectorName {
+    fn from(name: T) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for DetectorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// On which way a guardrail looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// What goes to a model.
+    Request,
+    /// What a model answers.
+    Response,
+    /// What goes to a tool.
+    ToolArguments,
+    /// What a tool answers, and what a server says about its tools.
+    ToolResult,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Request, Self::Response, Self::ToolArguments, Self::ToolResult];
+
+    /// Whether text of this origin passes in this phase. A message between agents passes as request and as response.
+    #[must_use]
+    pub fn covers(self, origin: Origin) -> bool {
+        match self {
+            Self::Request => matches!(origin, Origin::Prompt | Origin::AgentMessage),
+            Self::Response => matches!(origin, Origin::Completion | Origin::AgentMessage),
+            Self::ToolArguments => origin == Origin::ToolArgument,
+            Self::ToolResult => matches!(origin, Origin::ToolResult | Origin::ToolDescription),
+        }
+    }
+}
+
+/// One guardrail as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardrailSpec {
+    /// Its name; verdicts and errors carry it.
+    pub name: GuardrailName,
+    /// What it looks for.
+    pub detect: Vec<DetectorName>,
+    /// Where it looks.
+    pub on: Vec<Phase>,
+    /// What it does with what it finds.
+    pub action: GuardAction,
+}
+
+/// The single detectors, in the order of their registry.
+pub const DETECTORS: [&str; 4] = ["secrets", "email", "card", "iban"];
+
+/// Names that stand for several detectors.
+pub const COMPOSITES: [(&str, &[&str]); 1] = [("pii", &["email", "card", "iban"])];
+
+/// Every name that `detect` may hold, single detectors first.
+pub fn detector_names() -> impl Iterator<Item = &'static str> {
+    DETECTORS.into_iter().chain(COMPOSITES.into_iter().map(|(name, _)| name))
+}

@@ -1,0 +1,337 @@
+//! The catalogue of models and their prices. Owns the file format `catalog.v1` and the look-up; never fetches
+//! anything: files ship with the release or are imported. The configuration loads it, routes ask it.
+//!
+//! A model that is not in the catalogue is unpriced, which is never the same as free.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use tidegate_core::money::{NanoUsd, PerMillion};
+
+use crate::{
+    period::date,
+    price::{Price, Rates, Tier},
+};
+
+/// A model that the catalogue knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The type of provider that offers it, for example `openai`.
+    pub provider: Arc<str>,
+    /// Its name there.
+    pub model: Arc<str>,
+    /// What it costs.
+    pub price: Price,
+    /// The longest prompt it takes, in tokens.
+    pub max_input: Option<u64>,
+    /// The longest answer it gives, in tokens.
+    pub max_output: Option<u64>,
+}
+
+/// All models with a price, by type of provider and name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    providers: HashMap<Arc<str>, HashMap<Arc<str>, Arc<ModelInfo>>>,
+}
+
+/// A catalogue file that is refused. Whoever loads one keeps the last good catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// Not JSON of the form `catalog.v1`.
+    #[error("catalogue file {file}: {problem}")]
+    Format {
+        /// The file.
+        file: String,
+        /// What is wrong, with line and column.
+        problem: String,
+    },
+    /// A value that cannot be.
+    #[error("catalogue file {file}, model `{model}`: {problem}")]
+    Model {
+        /// The file.
+        file: String,
+        /// The model, as `provider/model`.
+        model: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A new catalogue that cannot be a successor of the present one.
+    #[error("the new catalogue is refused, the present one stays: {problem}")]
+    Successor {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The largest file that is read.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The most tiers of one model.
+const MOST_TIERS: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    source: String,
+    date: String,
+    models: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Model {
+    provider: String,
+    model: String,
+    #[serde(default)]
+    free: bool,
+    max_input: Option<u64>,
+    max_output: Option<u64>,
+    input: String,
+    output: String,
+    cache_read: Option<String>,
+    cache_write_5m: Option<String>,
+    cache_write_1h: Option<String>,
+    #[serde(default)]
+    tiers: Vec<TierText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TierText {
+    above: u64,
+    input: String,
+    output: String,
+    cache_read: Option<String>,
+    cache_write_5m: Option<String>,
+    cache_write_1h: Option<String>,
+}
+
+/// The rates of a model or of one of its tiers, still as text.
+struct RatesText<'a> {
+    input: &'a str,
+    output: &'a str,
+    cache_read: Option<&'a str>,
+    cache_write_5m: Option<&'a str>,
+    cache_write_1h: Option<&'a str>,
+}
+
+impl RatesText<'_> {
+    /// A class without a price of its own costs what the input does: a gap is never free.
+    fn read(&self, free: bool) -> Result<Rates, String> {
+        let amount = |name: &str, text: &str| -> Result<PerMillion, String> {
+            let amount: NanoUsd = text.parse().map_err(|problem| format!("{name}: {problem}"))?;
+            if amount == NanoUsd::ZERO && !free {
+                return Err(format!("{name} is zero; a model that costs nothing says `\"free\": true`"));
+            }
+            Ok(PerMillion(amount.0))
+        };
+        let input = amount("input", self.input)?;
+        let or_input = |name: &str, text: Option<&str>| text.map_or(Ok(input), |text| amount(name, text));
+        Ok(Rates {
+            input,
+            output: amount("output", self.output)?,
+            cache_read: or_input("cache_read", self.cache_read)?,
+            cache_write_5m: or_input("cache_write_5m", self.cache_write_5m)?,
+            cache_write_1h: or_input("cache_write_1h", self.cache_write_1h.or(self.cache_write_5m))?,
+        })
+    }
+}
+
+impl Catalog {
+    /// Reads catalogue files, given by name and text. Strict: an unknown or repeated member, a repeated model, an
+    /// amount that is no plain decimal or is zero without `"free": true`, or a file without models is an error.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its file.
+    pub fn from_json(files: &[(&str, &str)]) -> Result<Self, CatalogError> {
+        let mut catalog = Self::default();
+        for (name, text) in files {
+            catalog.add(name, text)?;
+        }
+        Ok(catalog)
+    }
+
+    /// The catalogue that ships with this release.
+    ///
+    /// # Errors
+    /// Where a shipped file is wrong, which a test excludes.
+    pub fn builtin() -> Result<Self, CatalogError> {
+        Self::from_json(&[
+            ("anthropic.json", include_str!("../../../catalog/prices/anthropic.json")),
+            ("deepseek.json", include_str!("../../../catalog/prices/deepseek.json")),
+            ("google.json", include_str!("../../../catalog/prices/google.json")),
+            ("mistral.json", include_str!("../../../catalog/prices/mistral.json")),
+            ("openai.json", include_str!("../../../catalog/prices/openai.json")),
+            ("sim.json", include_str!("../../../catalog/prices/sim.json")),
+            ("xai.json", include_str!("../../../catalog/prices/xai.json")),
+        ])
+    }
+
+    fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
+        let refuse = |problem: String| CatalogError::Format { file: name.to_owned(), problem };
+        if text.len() > MOST_BYTES {
+            return Err(refuse(format!("it is larger than {MOST_BYTES} bytes")));
+        }
+        let file: File = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        if file.format != "catalog.v1" {
+            return Err(refuse(format!("its format is `{:.40}`, and `catalog.v1` is needed", file.format)));
+        }
+        let day = date(&file.date).ok_or_else(|| refuse("`date` is no date such as 2026-03-21".to_owned()))?;
+        if file.source.is_empty() {
+            return Err(refuse("`source` is empty: say where the prices were found".to_owned()));
+        }
+        if file.models.is_empty() {
+            return Err(refuse("it has no models".to_owned()));
+        }
+        let source: Arc<str> = file.source.into();
+        for model in &file.models {
+            let refuse = |problem: String| CatalogError::Model {
+                file: name.to_owned(),
+                model: format!("{}/{}", model.provider, model.model),
+                problem,
+            };
+            let (rates, tiers) = read_rates(model).map_err(refuse)?;
+            let info = ModelInfo {
+                provider: model.provider.as_str().into(),
+                model: model.model.as_str().into(),
+                price: Price { rates, tiers, source: Arc::clone(&source), date: day },
+                max_input: model.max_input,
+                max_output: model.max_output,
+            };
+            let models = self.providers.entry(Arc::clone(&info.provider)).or_default();
+            if models.insert(Arc::clone(&info.model), Arc::new(info)).is_some() {
+                return Err(refuse("it stands in the catalogue twice".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of `model` at a provider of type `provider`. The exact name first; then, where the name ends in a
+    /// date (`-20260101`, `-2026-01-01` or `@20260101`), the name without it: vendors date the versions of a model
+    /// that share its price, and those that do not share it stand in the catalogue under their full name. Anything
+    /// else is unknown, so unpriced.
+    #[must_use]
+    pub fn lookup(&self, provider: &str, model: &str) -> Option<&Arc<ModelInfo>> {
+        let models = self.providers.get(provider)?;
+        models.get(model).or_else(|| models.get(undated(model)?))
+    }
+
+    /// How many models there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.providers.values().map(HashMap::len).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every model, by provider and name.
+    #[must_use]
+    pub fn models(&self) -> Vec<&Arc<ModelInfo>> {
+        let sorted: BTreeMap<_, _> = self
+            .providers
+            .values()
+            .flat_map(HashMap::values)
+            .map(|info| ((&info.provider, &info.model), info))
+            .collect();
+        sorted.into_values().collect()
+    }
+
+    /// Whether `next` may replace this catalogue: it must not lose more than a tenth of the models, nor move a price
+    /// more than five-fold, unless `moves_allowed` says that the latter was looked at.
+    ///
+    /// # Errors
+    /// [`CatalogError::Successor`] with what is wrong.
+    pub fn check_successor(&self, next: &Self, moves_allowed: bool) -> Result<(), CatalogError> {
+        let (had, has) = (self.len(), next.len());
+        if has.saturating_mul(10) < had.saturating_mul(9) {
+            return Err(CatalogError::Successor {
+                problem: format!("it has {has} models instead of {had}, more than a tenth fewer"),
+            });
+        }
+        if moves_allowed {
+            return Ok(());
+        }
+        for old in self.models() {
+            let new = next.providers.get(&old.provider).and_then(|models| models.get(&old.model));
+            if let Some(new) = new
+                && moved(&old.price.rates, &new.price.rates)
+            {
+                return Err(CatalogError::Successor {
+                    problem: format!("a price of {}/{} moved more than five-fold", old.provider, old.model),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn moved(old: &Rates, new: &Rates) -> bool {
+    let far = |a: PerMillion, b: PerMillion| a.0 > b.0.saturating_mul(5) || b.0 > a.0.saturating_mul(5);
+    far(old.input, new.input)
+        || far(old.output, new.output)
+        || far(old.cache_read, new.cache_read)
+        || far(old.cache_write_5m, new.cache_write_5m)
+        || far(old.cache_write_1h, new.cache_write_1h)
+}
+
+fn read_rates(model: &Model) -> Result<(Rates, Vec<Tier>), String> {
+    if model.provider.is_empty() || model.model.is_empty() {
+        return Err("provider and model need a name".to_owned());
+    }
+    if model.tiers.len() > MOST_TIERS {
+        return Err(format!("it has more than {MOST_TIERS} tiers"));
+    }
+    let rates = RatesText {
+        input: &model.input,
+        output: &model.output,
+        cache_read: model.cache_read.as_deref(),
+        cache_write_5m: model.cache_write_5m.as_deref(),
+        cache_write_1h: model.cache_write_1h.as_deref(),
+    }
+    .read(model.free)?;
+    let mut tiers: Vec<Tier> = Vec::with_capacity(model.tiers.len());
+    for tier in &model.tiers {
+        if tiers.last().is_some_and(|last| last.above >= tier.above) {
+            return Err("its tiers do not rise".to_owned());
+        }
+        let text = RatesText {
+            input: &tier.input,
+            output: &tier.output,
+            cache_read: tier.cache_read.as_deref(),
+            cache_write_5m: tier.cache_write_5m.as_deref(),
+            cache_write_1h: tier.cache_write_1h.as_deref(),
+        };
+        let rates = text.read(model.free).map_err(|problem| format!("tier above {}: {problem}", tier.above))?;
+        tiers.push(Tier { above: tier.above, rates });
+    }
+    Ok((rates, tiers))
+}
+
+/// `model` without the date it ends in; `None` where it ends in none.
+fn undated(model: &str) -> Option<&str> {
+    let before = |length: usize| model.len().checked_sub(length).and_then(|at| model.split_at_checked(at));
+    if let Some((base, dashed)) = before(10)
+        && date(dashed).is_some()
+    {
+        return base.strip_suffix('-').filter(|base| !base.is_empty());
+    }
+    let (base, digits) = before(8)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (year, rest) = digits.split_at_checked(4)?;
+    let (month, day) = rest.split_at_checked(2)?;
+    date(&format!("{year}-{month}-{day}"))?;
+    base.strip_suffix(['-', '@']).filter(|base| !base.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

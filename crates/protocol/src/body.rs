@@ -1,0 +1,190 @@
+//! A JSON body with edits: the bytes as they came, their tape, and what is to be sent instead.
+//!
+//! Owns the version of a body. Never changes a byte that no edit names, never scans a body twice. Model calls and tool
+//! calls are built on it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use tidegate_core::{ids::Digest, value::Value};
+
+use crate::json::{Edit, JsonError, Limits, NodeId, SpliceError, Tape, canonical_with, scan, splice, write_text};
+
+/// What stands in the place of one node.
+#[derive(Debug, Clone)]
+struct Replacement {
+    node: NodeId,
+    /// The text, where the replacement is a string.
+    text: Option<Box<str>>,
+    written: Vec<u8>,
+}
+
+/// A body that may have been rewritten in places. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EditableBody {
+    bytes: Bytes,
+    tape: Arc<Tape>,
+    replacements: Vec<Replacement>,
+    version: u32,
+    current: OnceLock<Bytes>,
+    digest: OnceLock<Digest>,
+}
+
+impl EditableBody {
+    /// Scans a body.
+    ///
+    /// # Errors
+    /// When it is not strict JSON within the limits.
+    pub fn read(bytes: Bytes, limits: &Limits) -> Result<Self, JsonError> {
+        let tape = scan(&bytes, limits)?;
+        Ok(Self::from_parts(bytes, Arc::new(tape)))
+    }
+
+    /// A body whose tape was made before, from exactly these bytes.
+    #[must_use]
+    pub fn from_parts(bytes: Bytes, tape: Arc<Tape>) -> Self {
+        Self {
+            bytes,
+            tape,
+            replacements: Vec::new(),
+            version: 0,
+            current: OnceLock::new(),
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The bytes as they came, without edits.
+    #[must_use]
+    pub fn original(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The tape of the original bytes.
+    #[must_use]
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// The tape of the original bytes, to be kept.
+    #[must_use]
+    pub fn shared_tape(&self) -> Arc<Tape> {
+        Arc::clone(&self.tape)
+    }
+
+    /// How often the body was changed; 0 for one that is as it came.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whether the body is as it came.
+    #[must_use]
+    pub fn is_original(&self) -> bool {
+        self.replacements.is_empty()
+    }
+
+    /// Puts a string in the place of a value and counts the version up. The last replacement of a node holds, and one
+    /// of a container takes the place of those inside it.
+    pub fn replace_text(&mut self, node: NodeId, text: &str) {
+        let mut written = Vec::new();
+        write_text(&mut written, text);
+        self.replace(Replacement { node, text: Some(text.into()), written });
+    }
+
+    /// Puts JSON text in the place of a value and counts the version up. The caller answers for its being one valid
+    /// value; the views of this type ([`EditableBody::value`], [`EditableBody::text`]) keep showing the original one.
+    pub fn replace_raw(&mut self, node: NodeId, written: Vec<u8>) {
+        self.replace(Replacement { node, text: None, written });
+    }
+
+    fn replace(&mut self, replacement: Replacement) {
+        let (from, to) = (replacement.node, self.tape.after(replacement.node));
+        // Guards rewrite in the order of the text, so the place is nearly always the end.
+        let at = self.replacements.partition_point(|earlier| earlier.node < from);
+        let end = self.replacements.partition_point(|earlier| earlier.node < to);
+        self.replacements.splice(at..end.max(at), [replacement]);
+        self.version = self.version.saturating_add(1);
+        self.current = OnceLock::new();
+        self.digest = OnceLock::new();
+    }
+
+    fn replacement(&self, node: NodeId) -> Option<&Replacement> {
+        let at = self.replacements.binary_search_by_key(&node, |replacement| replacement.node).ok()?;
+        self.replacements.get(at)
+    }
+
+    fn replaced_text(&self, node: NodeId) -> Option<&str> {
+        self.replacement(node)?.text.as_deref()
+    }
+
+    /// The text of a string as it stands, edits included.
+    #[must_use]
+    pub fn text(&self, node: NodeId) -> Option<Cow<'_, str>> {
+        match self.replaced_text(node) {
+            Some(text) => Some(Cow::Borrowed(text)),
+            None => self.tape.text(&self.bytes, node),
+        }
+    }
+
+    /// The value as policies see it, text edits included.
+    #[must_use]
+    pub fn value(&self, node: NodeId) -> Value {
+        self.tape.value_with(&self.bytes, node, &|node| self.replaced_text(node))
+    }
+
+    /// The canonical form of a value (see [`crate::json::canonical`]), text edits included.
+    #[must_use]
+    pub fn canonical(&self, node: NodeId) -> Vec<u8> {
+        canonical_with(&self.bytes, &self.tape, node, &|node| self.replaced_text(node))
+    }
+
+    /// The JSON pointer of a node in the original body.
+    #[must_use]
+    pub fn pointer(&self, node: NodeId) -> String {
+        self.tape.pointer(&self.bytes, node)
+    }
+
+    /// The edits so far.
+    #[must_use]
+    pub fn edits(&self) -> Vec<Edit> {
+        self.replacements
+            .iter()
+            .map(|replacement| Edit {
+                span: self.tape.span(replacement.node),
+                replacement: replacement.written.clone(),
+            })
+            .collect()
+    }
+
+    /// The body as it stands: the original bytes where nothing was edited. Built once per version.
+    #[must_use]
+    pub fn current(&self) -> Bytes {
+        if self.replacements.is_empty() {
+            return self.bytes.clone();
+        }
+        self.current.get_or_init(|| self.with(Vec::new()).map_or_else(|_| Bytes::new(), Bytes::from)).clone()
+    }
+
+    /// The body as it stands with further edits that hold for one sending only: a model's name, an id. The version
+    /// stays.
+    ///
+    /// # Errors
+    /// When a further edit overlaps another one.
+    pub fn with(&self, further: Vec<Edit>) -> Result<Vec<u8>, SpliceError> {
+        let mut edits = self.edits();
+        edits.extend(further);
+        splice(&self.bytes, edits)
+    }
+
+    /// The SHA-256 of the body as it stands. Computed once per version.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| Digest::of(&self.current()))
+    }
+}

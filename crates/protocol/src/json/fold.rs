@@ -1,0 +1,43 @@
+//! Case folding of member names, and the fingerprint by which names of an object are told apart.
+//!
+//! Owns what "differs only in case" means. Never touches what is sent on. Called by the scanner alone.
+
+use std::borrow::Cow;
+
+/// The name with its letter case taken away: equal for two names if and only if they differ in nothing but case, by
+/// simple case folding (Unicode, chapter 5.18) of each character. The long s and the Kelvin sign are folded too, which
+/// some readers map to `s` and `k`.
+pub(super) fn fold(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.is_ascii() {
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(name.to_ascii_lowercase()) } else { name }
+    } else {
+        Cow::Owned(name.chars().map(fold_char).collect())
+    }
+}
+
+fn fold_char(character: char) -> char {
+    let upper = only(character.to_uppercase()).unwrap_or(character);
+    only(upper.to_lowercase()).unwrap_or(upper)
+}
+
+fn only(mut characters: impl Iterator<Item = char>) -> Option<char> {
+    let first = characters.next()?;
+    characters.next().is_none().then_some(first)
+}
+
+/// A number that is equal for names that are equal up to ASCII case. Different names may share it: it only spares
+/// comparisons.
+pub(super) fn fingerprint(name: &[u8]) -> u64 {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let head = load(name) | LOWER;
+    let tail = load(name.get(name.len().saturating_sub(8)..).unwrap_or_default()) | LOWER;
+    head ^ tail.rotate_left(29) ^ (name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+fn load(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk::<8>() {
+        u64::from_le_bytes(*word)
+    } else {
+        bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+}

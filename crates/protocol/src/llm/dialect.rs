@@ -1,0 +1,172 @@
+//! The dialects, each with the folder that knows it.
+//!
+//! Owns the only match on the dialect: a new one is one folder and one line here. Called by everything in `llm`.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tidegate_core::usage::Usage;
+
+use crate::{
+    json::NodeId,
+    llm::{
+        anthropic::Anthropic,
+        error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
+        ir,
+        loss::Loss,
+        model_call::{Head, Operation},
+        models::ModelEntry,
+        node::Node,
+        openai_chat::OpenAiChat,
+        segments::Found,
+        stream::{Channel, FrameFacts},
+        target::TargetWire,
+        translate::{StreamDecoder, StreamEncoder, TranslateContext},
+    },
+    sse::Frame,
+};
+
+/// A wire format of model calls, spoken by clients and upstreams alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// OpenAI's Chat Completions and what is compatible with it.
+    OpenAiChat,
+    /// Anthropic's Messages and what is compatible with it.
+    Anthropic,
+}
+
+impl Dialect {
+    /// Every dialect.
+    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+
+    pub(crate) fn codec(self) -> &'static dyn Codec {
+        match self {
+            Self::OpenAiChat => &OpenAiChat,
+            Self::Anthropic => &Anthropic,
+        }
+    }
+
+    /// The surface's name in facts, records and metrics: `openai`, `anthropic`.
+    #[must_use]
+    pub fn surface(self) -> &'static str {
+        self.codec().surface()
+    }
+
+    /// The body of an error answer in this dialect's shape.
+    #[must_use]
+    pub fn error_body(self, view: &ErrorView<'_>) -> Bytes {
+        self.codec().error_json(view).into()
+    }
+
+    /// The event that ends a stream of this dialect with an error.
+    #[must_use]
+    pub fn error_event(self, view: &ErrorView<'_>) -> Frame {
+        self.codec().error_event(view)
+    }
+
+    /// Reads the body of an upstream's error answer. Never fails: a body of another shape becomes the message.
+    #[must_use]
+    pub fn read_error(self, status: u16, body: &[u8]) -> UpstreamError {
+        self.codec().read_error(status, body)
+    }
+
+    /// The answer to a request for the list of models.
+    #[must_use]
+    pub fn models_list(self, models: &[ModelEntry]) -> Bytes {
+        self.codec().models_list(models)
+    }
+
+    /// The answer to a request for one model.
+    #[must_use]
+    pub fn model(self, model: &ModelEntry) -> Bytes {
+        self.codec().model(model)
+    }
+
+    /// Whether an answer streams as server-sent events that end with a marker of their own; both do so far.
+    #[must_use]
+    pub fn ping(self) -> Frame {
+        self.codec().ping()
+    }
+}
+
+/// Everything a dialect knows how to do.
+pub(crate) trait Codec: Sync {
+    fn surface(&self) -> &'static str;
+
+    /// The path of an operation below a base URL.
+    fn path(&self, operation: Operation) -> Result<&'static str, PrepareError>;
+
+    /// Checks and reads what the gateway itself needs of a request.
+    fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError>;
+
+    /// Shows every text, image and tool of a request, in the order of the body.
+    fn walk_request(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found));
+
+    /// Edits that the target needs in a body of its own dialect, the model's name apart. Answers whether usage was
+    /// asked for that the caller did not ask for.
+    fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool;
+
+    fn decode_request(&self, root: Node<'_, '_>) -> Result<ir::Request, PrepareError>;
+
+    fn encode_request(
+        &self,
+        request: &ir::Request,
+        to: &TargetWire<'_>,
+        operation: Operation,
+        losses: &mut Vec<Loss>,
+    ) -> Result<Vec<u8>, PrepareError>;
+
+    /// Shows every text of an answer.
+    fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found));
+
+    fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
+
+    fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
+
+    fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8>;
+
+    /// Whether the data of a frame is the successful end by itself, without being JSON.
+    fn is_done_marker(&self, data: &[u8]) -> bool;
+
+    /// Where the texts of a frame stand.
+    fn frame_pieces(&self, root: Node<'_, '_>, out: &mut FramePieces);
+
+    /// What else a frame says; pieces are not its business.
+    fn frame_facts<'frame>(&self, root: Node<'_, 'frame>, facts: &mut FrameFacts<'frame>, usage: &mut Option<Usage>);
+
+    fn stream_decoder(&self, context: &TranslateContext<'_>) -> Box<dyn StreamDecoder>;
+
+    fn stream_encoder(&self, context: &TranslateContext<'_>) -> Box<dyn StreamEncoder>;
+
+    fn error_json(&self, view: &ErrorView<'_>) -> Vec<u8>;
+
+    fn error_event(&self, view: &ErrorView<'_>) -> Frame;
+
+    fn read_error(&self, status: u16, body: &[u8]) -> UpstreamError;
+
+    fn models_list(&self, models: &[ModelEntry]) -> Bytes;
+
+    fn model(&self, model: &ModelEntry) -> Bytes;
+
+    fn ping(&self) -> Frame;
+}
+
+/// The texts of a frame by channel and place.
+pub(crate) type FramePieces = SmallVec<[(Channel, NodeId); 2]>;
+
+/// Edits on one sending of a body, and what was dropped on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Patch {
+    pub(crate) edits: Vec<crate::json::Edit>,
+    pub(crate) losses: Vec<Loss>,
+}
+
+impl Patch {
+    pub(crate) fn replace(&mut self, span: std::ops::Range<usize>, replacement: impl Into<Vec<u8>>) {
+        self.edits.push(crate::json::Edit { span, replacement: replacement.into() });
+    }
+}
+
+/// The data of a frame, read as JSON.
+pub(crate) fn malformed(error: &crate::json::JsonError) -> StreamError {
+    StreamError::Malformed(error.to_string().into())
+}

@@ -1,0 +1,37 @@
+//! Model calls: reading them, sending them on in three lanes, and reading, translating and writing their answers.
+//!
+//! Same dialect and nothing changed: the original bytes with the model's name spliced in. Same dialect with edits:
+//! splices at the edited spans. Different dialects: through the representation in `ir`. Never opens a socket, never
+//! reads a clock. The proxy decodes and responds with it, the upstream crate prepares and reads answers with it.
+
+mod answer;
+mod anthropic;
+mod check;
+mod dialect;
+mod error;
+mod estimate;
+mod ir;
+mod loss;
+mod model_call;
+mod models;
+mod node;
+mod openai_chat;
+mod segments;
+mod stream;
+mod target;
+mod translate;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, ProposedCall, translate_answer};
+pub use dialect::Dialect;
+pub use error::{AnswerError, ErrorKind, ErrorView, PrepareError, ReadError, StreamError, UpstreamError};
+pub use ir::StopReason;
+pub use loss::Loss;
+pub use model_call::{ModelCall, Operation};
+pub use models::ModelEntry;
+pub use stream::{FrameFacts, Piece, StreamReader, ToolStart, UpstreamStreamError, rewrite_piece, rewrite_pieces};
+pub use target::{Lane, Outgoing, Quirks, TargetWire};
+pub use translate::{StreamTranslator, TranslateContext};

@@ -1,0 +1,204 @@
+//! Names, error shapes, usage and model lists of OpenAI's Chat Completions API.
+//!
+//! Owns what both directions of this dialect share. Never reads a whole body. Called by the dialect's `decode`,
+//! `encode` and `stream`.
+
+use bytes::Bytes;
+use tidegate_core::usage::{Usage, UsageSource};
+
+use crate::llm::{
+    error::{ErrorKind, ErrorView, MOST_MESSAGE, MOST_NAME, UpstreamError, clip},
+    ir::StopReason,
+    models::ModelEntry,
+    node::{Document, Node},
+    write::JsonWriter,
+};
+
+/// The member that carries another vendor's reasoning as text, as compatible servers name it.
+pub(super) const REASONING_TEXT: &str = "reasoning_content";
+/// The member that carries signed and encrypted reasoning blocks, so that they come back as they were.
+pub(super) const REASONING_BLOCKS: &str = "thinking_blocks";
+/// The member of such a block that says which provider and model may be shown it again.
+pub(super) const REASONING_SCOPE: &str = "tidegate_scope";
+/// The member of a choice that keeps a stop reason for which this dialect has no name.
+pub(super) const NATIVE_REASON: &str = "native_finish_reason";
+
+/// `tools` says whether the answer holds tool calls: several servers then still write `stop`.
+pub(super) fn stop_reason(name: &str, tools: bool) -> StopReason {
+    match name {
+        "stop" if tools => StopReason::ToolUse,
+        "stop" => StopReason::EndTurn,
+        "length" => StopReason::MaxTokens,
+        "tool_calls" | "function_call" => StopReason::ToolUse,
+        "content_filter" => StopReason::Refusal,
+        other => StopReason::Other(clip(other, MOST_NAME).into()),
+    }
+}
+
+pub(super) fn stop_name(reason: &StopReason) -> &'static str {
+    match reason {
+        StopReason::EndTurn | StopReason::StopSequence | StopReason::Pause | StopReason::Other(_) => "stop",
+        StopReason::MaxTokens | StopReason::ContextWindow => "length",
+        StopReason::ToolUse => "tool_calls",
+        StopReason::Refusal => "content_filter",
+    }
+}
+
+/// The stop reason's own name, where this dialect's says less.
+pub(super) fn native_reason(reason: &StopReason) -> Option<&str> {
+    match reason {
+        StopReason::Pause => Some("pause_turn"),
+        StopReason::ContextWindow => Some("model_context_window_exceeded"),
+        StopReason::StopSequence => Some("stop_sequence"),
+        StopReason::Other(name) => Some(name),
+        StopReason::EndTurn | StopReason::MaxTokens | StopReason::ToolUse | StopReason::Refusal => None,
+    }
+}
+
+fn detail(node: Node<'_, '_>, group: &str, name: &str) -> u64 {
+    node.get(group).and_then(|group| group.get(name)).and_then(|count| count.as_u64()).unwrap_or(0)
+}
+
+/// `prompt_tokens` includes cached and cache-written tokens; `completion_tokens` includes reasoning.
+pub(super) fn usage(node: Node<'_, '_>) -> Option<Usage> {
+    let prompt = node.get("prompt_tokens")?.as_u64()?;
+    let cache_read = detail(node, "prompt_tokens_details", "cached_tokens").min(prompt);
+    let cache_write_5m =
+        detail(node, "prompt_tokens_details", "cache_write_tokens").min(prompt.saturating_sub(cache_read));
+    let output = node.get("completion_tokens").and_then(|count| count.as_u64()).unwrap_or(0);
+    Some(Usage {
+        input: prompt.saturating_sub(cache_read).saturating_sub(cache_write_5m),
+        cache_read,
+        cache_write_5m,
+        cache_write_1h: 0,
+        output,
+        reasoning: detail(node, "completion_tokens_details", "reasoning_tokens").min(output),
+        source: UsageSource::Vendor,
+    })
+}
+
+pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {
+    json.object_member("usage", |json| {
+        json.number_member("prompt_tokens", usage.prompt_total());
+        json.number_member("completion_tokens", usage.output);
+        json.number_member("total_tokens", usage.total());
+        json.object_member("prompt_tokens_details", |json| {
+            json.number_member("cached_tokens", usage.cache_read);
+            let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
+            if written > 0 {
+                json.number_member("cache_write_tokens", written);
+            }
+        });
+        json.object_member("completion_tokens_details", |json| {
+            json.number_member("reasoning_tokens", usage.reasoning);
+        });
+    });
+}
+
+fn error_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidRequest | ErrorKind::TooLarge => "invalid_request_error",
+        ErrorKind::Authentication => "authentication_error",
+        ErrorKind::Billing => "insufficient_quota",
+        ErrorKind::Permission => "permission_error",
+        ErrorKind::NotFound => "not_found_error",
+        ErrorKind::RateLimit => "rate_limit_error",
+        ErrorKind::Timeout => "timeout_error",
+        ErrorKind::Overloaded => "overloaded_error",
+        ErrorKind::Api => "server_error",
+    }
+}
+
+fn error_kind(name: &str) -> Option<ErrorKind> {
+    Some(match name {
+        "invalid_request_error" => ErrorKind::InvalidRequest,
+        "authentication_error" | "invalid_api_key" => ErrorKind::Authentication,
+        "insufficient_quota" => ErrorKind::Billing,
+        "permission_error" => ErrorKind::Permission,
+        "not_found_error" | "model_not_found" => ErrorKind::NotFound,
+        "rate_limit_error" | "rate_limit_exceeded" | "tokens" | "requests" => ErrorKind::RateLimit,
+        "timeout_error" => ErrorKind::Timeout,
+        "overloaded_error" | "service_unavailable_error" => ErrorKind::Overloaded,
+        "server_error" | "api_error" | "internal_error" => ErrorKind::Api,
+        _ => return None,
+    })
+}
+
+/// `{"error":{"message","type","param","code",…}}`
+pub(super) fn error_json(view: &ErrorView<'_>) -> Vec<u8> {
+    let mut json = JsonWriter::with_capacity(256);
+    json.object(|json| {
+        json.object_member("error", |json| {
+            json.string_member("message", view.message);
+            json.string_member("type", error_name(view.kind));
+            json.nullable_member("param", view.param);
+            json.string_member("code", view.code);
+            json.string_member("call_id", view.call_id);
+        });
+    });
+    json.into_bytes()
+}
+
+/// Reads an `error` member, an object or (as some servers send it) a bare text. `status` is that of the response, or
+/// 500 inside a stream, where the vendor's words decide.
+pub(super) fn error_of(root: Node<'_, '_>, status: Option<u16>) -> Option<UpstreamError> {
+    let error = root.get("error").filter(|error| !error.is_null())?;
+    if let Some(message) = error.text() {
+        return Some(UpstreamError {
+            kind: status.map_or(ErrorKind::Api, ErrorKind::of_status),
+            type_name: None,
+            message: clip(&message, MOST_MESSAGE).to_owned(),
+            code: None,
+        });
+    }
+    let type_name = error.get("type").and_then(|node| node.text());
+    let code_node = error.get("code");
+    let code = code_node.and_then(|node| node.text());
+    let numeric = code_node.and_then(|node| node.as_u64()).and_then(|code| u16::try_from(code).ok());
+    let named = code.as_deref().and_then(error_kind).or_else(|| type_name.as_deref().and_then(error_kind));
+    let kind = match status {
+        Some(status) => ErrorKind::of_status(status),
+        None => named.or_else(|| numeric.map(ErrorKind::of_status)).unwrap_or(ErrorKind::Api),
+    };
+    Some(UpstreamError {
+        kind,
+        message: clip(&error.get("message").and_then(|node| node.text()).unwrap_or_default(), MOST_MESSAGE).to_owned(),
+        code: code.map(|code| clip(&code, MOST_NAME).to_owned()).or_else(|| numeric.map(|code| code.to_string())),
+        type_name: type_name.map(|name| clip(&name, MOST_NAME).to_owned()),
+    })
+}
+
+pub(super) fn read_error(status: u16, body: &[u8]) -> UpstreamError {
+    Document::parse(body).ok().and_then(|document| error_of(document.root(), Some(status))).unwrap_or_else(|| {
+        UpstreamError {
+            kind: ErrorKind::of_status(status),
+            type_name: None,
+            message: clip(&String::from_utf8_lossy(body), MOST_MESSAGE).trim().to_owned(),
+            code: None,
+        }
+    })
+}
+
+fn write_model(json: &mut JsonWriter, model: &ModelEntry) {
+    json.object(|json| {
+        json.string_member("id", &model.id);
+        json.string_member("object", "model");
+        json.number_member("created", model.created);
+        json.string_member("owned_by", &model.owned_by);
+    });
+}
+
+pub(super) fn models_list(models: &[ModelEntry]) -> Bytes {
+    let mut json = JsonWriter::with_capacity(64 + models.len() * 96);
+    json.object(|json| {
+        json.string_member("object", "list");
+        json.array_member("data", |json| models.iter().for_each(|model| write_model(json, model)));
+    });
+    json.into_bytes().into()
+}
+
+pub(super) fn model(model: &ModelEntry) -> Bytes {
+    let mut json = JsonWriter::with_capacity(96);
+    write_model(&mut json, model);
+    json.into_bytes().into()
+}

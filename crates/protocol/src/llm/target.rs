@@ -1,0 +1,75 @@
+//! What a call is prepared for, and what comes of it.
+//!
+//! Owns plain data: quirks are flags that a provider's catalogue entry sets, never code per vendor.
+
+use bytes::Bytes;
+
+use crate::llm::{dialect::Dialect, loss::Loss};
+
+/// Where a server departs from its dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quirks {
+    /// It refuses or ignores `stream_options`; usage of streams is then estimated.
+    pub no_stream_usage: bool,
+    /// It knows only `max_tokens`, not `max_completion_tokens`.
+    pub max_completion_tokens_as_max_tokens: bool,
+    /// It refuses `reasoning_effort`.
+    pub no_reasoning_effort: bool,
+    /// Its models take a budget of thinking tokens, not an effort (Anthropic models before adaptive thinking).
+    pub thinking_budget_only: bool,
+}
+
+/// The wire that a call is prepared for.
+#[derive(Debug, Clone, Copy)]
+pub struct TargetWire<'a> {
+    /// The dialect that the target speaks.
+    pub dialect: Dialect,
+    /// The model's name as the provider knows it.
+    pub model: &'a str,
+    /// The limit of generated tokens where the caller set none and the dialect wants one.
+    pub default_max_output: Option<u64>,
+    /// Where the target departs from its dialect.
+    pub quirks: &'a Quirks,
+    /// Who may be shown signed reasoning: a text that is the same exactly where provider, organisation and model are.
+    /// Reasoning that carries another scope is dropped and noted as a loss. `None` forwards whatever is signed.
+    pub reasoning_scope: Option<&'a str>,
+}
+
+/// How a body came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The original bytes, only the model's name replaced.
+    Verbatim,
+    /// The original bytes with splices.
+    Patched,
+    /// Written anew in another dialect.
+    Translated,
+}
+
+impl Lane {
+    /// The lane's name in records and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verbatim => "verbatim",
+            Self::Patched => "patched",
+            Self::Translated => "translated",
+        }
+    }
+}
+
+/// A body that is ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The bytes.
+    pub body: Bytes,
+    /// How they came to be.
+    pub lane: Lane,
+    /// What the target cannot express.
+    pub losses: Vec<Loss>,
+    /// The path below the provider's base URL (which ends in `/v1` or the like), for example `/chat/completions`.
+    pub path: &'static str,
+    /// Whether usage was asked for that the caller did not ask for: frames that are `usage_only` are then not for the
+    /// caller.
+    pub asked_usage: bool,
+}

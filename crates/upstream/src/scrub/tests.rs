@@ -1,0 +1,43 @@
+//! What an upstream's text looks like once secrets are out of it.
+
+use super::*;
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+#[test]
+fn upstream_key_echo_is_scrubbed() {
+    let key = secret("my-own-provider-key-1234");
+    let text = r#"{"error":{"message":"Incorrect API key provided: my-own-provider-key-1234. Find it at x."}}"#;
+    let out = scrub(text, &[&key]);
+    assert!(!out.contains("my-own-provider-key"), "{out}");
+    assert!(out.contains("Incorrect API key provided: [removed]"), "{out}");
+}
+
+#[test]
+fn anything_that_looks_like_a_key_is_masked() {
+    for (text, expected) in [
+        ("key sk-proj-abcdefgh1234 is bad", "key [removed] is bad"),
+        ("sk-ant-api03-AAAA***zzzz", "[removed]"),
+        ("Authorization: Bearer abcdefghijkl", "Authorization: [removed]"),
+        ("\"AIzaSyA1234567890\"", "\"[removed]\""),
+        ("two sk-aaaaaaaaaa sk-bbbbbbbbbb", "two [removed] [removed]"),
+    ] {
+        assert_eq!(scrub(text, &[]), expected);
+    }
+}
+
+#[test]
+fn what_is_no_key_stays_and_is_not_copied() {
+    for text in ["", "a task-oriented answer", "risk-adjusted-returns", "sk-short", "prompt is too long: 9 > 8", "pk-é"] {
+        assert!(matches!(scrub(text, &[]), Cow::Borrowed(same) if same == text), "{text}");
+    }
+}
+
+#[test]
+fn an_escaped_echo_is_found() {
+    let key = secret("quo\"ted-secret");
+    let out = scrub(r#"{"m":"quo\"ted-secret"}"#, &[&key]);
+    assert_eq!(out, r#"{"m":"[removed]"}"#);
+}

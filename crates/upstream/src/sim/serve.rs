@@ -1,0 +1,234 @@
+//! The HTTP side: which path is answered by what, over memory or over a port.
+
+use std::{convert::Infallible, io};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tidegate_core::clock;
+use tokio::{io::DuplexStream, net::TcpListener};
+
+use super::{
+    Sim, anthropic,
+    answer::{Answer, Question, answer},
+    body::{Body, Entry, Piece, json, streamed, whole},
+    ledger::{End, LedgerEntry},
+    mcp, openai,
+    script::Script,
+};
+
+/// Largest body that is read.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
+
+/// Bytes that wait between the gateway and this upstream in memory.
+const DUPLEX_BYTES: usize = 64 * 1024;
+
+/// Which wire format an answer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    OpenAi,
+    Anthropic,
+}
+
+impl crate::connect::InMemoryService for Sim {
+    fn connect(&self) -> DuplexStream {
+        let (near, far) = tokio::io::duplex(DUPLEX_BYTES);
+        let sim = self.clone();
+        crate::task::spawn("sim connection", async move {
+            serve_connection(sim, far).await;
+        });
+        near
+    }
+}
+
+/// Serves the upstream on `listener` until the task is dropped.
+///
+/// # Errors
+/// Where the listener itself fails.
+pub async fn serve(sim: Sim, listener: TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let sim = sim.clone();
+        crate::task::spawn("sim connection", async move {
+            serve_connection(sim, stream).await;
+        });
+    }
+}
+
+async fn serve_connection<S>(sim: Sim, stream: S)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let sim = sim.clone();
+        async move { Ok::<_, Infallible>(route(sim, request).await) }
+    });
+    let served = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the sim ended early");
+    }
+}
+
+async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let path = path.strip_prefix("/v1").unwrap_or(&path);
+    let anthropic = request.headers().contains_key("anthropic-version");
+    match (request.method(), path) {
+        (&Method::GET, "/__sim/ledger") => json(StatusCode::OK, serde_json::to_vec(&sim.ledger()).unwrap_or_default()),
+        (&Method::DELETE, "/__sim/ledger") => {
+            sim.clear_ledger();
+            json(StatusCode::OK, "{}")
+        }
+        (&Method::GET, "/models") if anthropic => json(StatusCode::OK, anthropic::models()),
+        (&Method::GET, "/models") => json(StatusCode::OK, openai::models()),
+        (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
+        (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
+        (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request).await,
+        (_, "/mcp") => mcp::serve(sim, request).await,
+        _ => json(StatusCode::NOT_FOUND, openai::error(404, "the sim has no such route")),
+    }
+}
+
+/// The call id that the gateway sends along.
+pub(super) fn call_id(request: &Request<Incoming>) -> Option<String> {
+    let value = request.headers().get("x-tidegate-call-id")?.to_str().ok()?;
+    Some(value.chars().take(64).collect())
+}
+
+pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
+    Limited::new(request.into_body(), LARGEST_BODY).collect().await.ok().map(http_body_util::Collected::to_bytes)
+}
+
+fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
+    match wire {
+        Wire::OpenAi => openai::error(status, message),
+        Wire::Anthropic => anthropic::error(status, message),
+    }
+}
+
+async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<Body> {
+    let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
+    let Some(body) = read_body(request).await else {
+        return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body could not be read"));
+    };
+    let question = match wire {
+        Wire::OpenAi => openai::read(&body),
+        Wire::Anthropic => anthropic::read(&body),
+    };
+    let Some(question) = question else {
+        return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
+    };
+    let script = Script::read(&question.prompt);
+    let answer = answer(&question, &script);
+    let mut entry = open(&sim, path, call_id, &question, &answer);
+    if !super::MODELS.contains(&question.model.as_str()) {
+        return fail(entry, wire, 404, "the sim has no such model");
+    }
+    if let Some((status, times)) = script.fail {
+        if sim.fails_now(&question.prompt, times) {
+            return fail(entry, wire, status, "failed as the script wanted");
+        }
+    } else if question.model == "flaky" && sim.flaky_fails_now() {
+        return fail(entry, wire, 503, "every third call of this model fails");
+    }
+    entry.status(StatusCode::OK);
+    if question.stream {
+        return stream(wire, &question, &answer, &script, entry, &body);
+    }
+    if script.stall_after.is_some() {
+        std::future::pending::<()>().await;
+    }
+    if !answer.pause.is_zero() {
+        tokio::time::sleep(answer.pause.saturating_mul(u32::try_from(answer.pieces.len()).unwrap_or(u32::MAX))).await;
+    }
+    let bytes = match wire {
+        Wire::OpenAi => openai::unary(&question, &answer),
+        Wire::Anthropic => anthropic::unary(&question, &answer),
+    };
+    if let Some(after) = script.cut_after {
+        return cut_unary(bytes, after, entry);
+    }
+    entry.sent(answer.output_tokens);
+    entry.end(End::Complete);
+    json(StatusCode::OK, bytes)
+}
+
+/// Promises the whole body, sends its first `after` bytes and breaks the connection.
+fn cut_unary(bytes: Vec<u8>, after: usize, entry: Entry) -> Response<Body> {
+    let length = bytes.len();
+    let first = bytes.get(..after.min(length)).unwrap_or_default().to_vec();
+    let script = Script { cut_after: Some(1), ..Script::default() };
+    let pieces = vec![Piece { bytes: first.into(), tokens: 0, content: true }];
+    let mut response = json(StatusCode::OK, "");
+    *response.body_mut() = streamed(pieces, std::time::Duration::ZERO, &script, entry);
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(length));
+    response
+}
+
+fn open(sim: &Sim, path: String, call_id: Option<String>, question: &Question, answer: &Answer) -> Entry {
+    let sequence = sim.state.ledger.open(LedgerEntry {
+        sequence: 0,
+        at: clock::wall(),
+        call_id,
+        path,
+        model: question.model.clone(),
+        tool: None,
+        status: 0,
+        input_tokens: answer.input_tokens,
+        output_tokens: 0,
+        pieces: 0,
+        end: End::Open,
+    });
+    Entry::new(sim.clone(), sequence)
+}
+
+fn fail(mut entry: Entry, wire: Wire, status: u16, message: &str) -> Response<Body> {
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    entry.status(code);
+    entry.end(End::Failed);
+    json(code, error(wire, status, message))
+}
+
+fn stream(
+    wire: Wire,
+    question: &Question,
+    answer: &Answer,
+    script: &Script,
+    entry: Entry,
+    body: &[u8],
+) -> Response<Body> {
+    let pieces = match wire {
+        Wire::OpenAi => openai::stream(question, answer, openai::wants_usage(body)),
+        Wire::Anthropic => anthropic::stream(question, answer),
+    };
+    let mut response = Response::new(whole(""));
+    *response.body_mut() = streamed(pieces, answer.pause, script, entry);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    response
+}
+
+async fn count_tokens(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+    let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
+    let Some(question) = read_body(request).await.and_then(|body| anthropic::read(&body)) else {
+        return json(StatusCode::BAD_REQUEST, anthropic::error(400, "the body is no request of this dialect"));
+    };
+    let answer = Answer {
+        pieces: Vec::new(),
+        tools: Vec::new(),
+        cut_short: false,
+        pause: std::time::Duration::ZERO,
+        input_tokens: super::answer::tokens(&question.prompt),
+        output_tokens: 0,
+    };
+    let mut entry = open(&sim, path, call_id, &question, &answer);
+    entry.status(StatusCode::OK);
+    entry.end(End::Complete);
+    json(StatusCode::OK, format!("{{\"input_tokens\":{}}}", answer.input_tokens))
+}

@@ -1,0 +1,126 @@
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::connect::InMemoryService;
+
+async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> (StatusCode, http::HeaderMap, Result<Bytes, hyper::Error>) {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(sim.connect())).await.unwrap();
+    crate::task::spawn("test connection", async move {
+        let _ = connection.await;
+    });
+    let response = sender.send_request(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, body.collect().await.map(|body| body.to_bytes()))
+}
+
+fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
+    Request::post(path).header("host", "sim").body(Full::new(Bytes::from(body.to_string()))).unwrap()
+}
+
+fn chat(model: &str, prompt: &str, stream: bool) -> Request<Full<Bytes>> {
+    let body = json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": prompt}]});
+    post("/v1/chat/completions", &body)
+}
+
+#[tokio::test]
+async fn an_echo_counts_four_bytes_a_token() {
+    let sim = Sim::new();
+    let (status, _, body) = send(&sim, chat("chat", "hello", false)).await;
+    let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body.pointer("/choices/0/message/content"), Some(&json!("echo: hello")));
+    assert_eq!(body.pointer("/usage/prompt_tokens"), Some(&json!(2)));
+    assert_eq!(body.pointer("/usage/completion_tokens"), Some(&json!(3)));
+    let ledger = sim.ledger();
+    assert_eq!((ledger.calls, ledger.input_tokens, ledger.output_tokens), (1, 2, 3));
+    assert_eq!(ledger.requests.first().unwrap().end, ledger::End::Complete);
+}
+
+#[tokio::test]
+async fn a_scripted_stream_has_its_pieces_and_its_terminator() {
+    let sim = Sim::new();
+    let (_, _, body) = send(&sim, chat("chat", "[[sim: stream 5 chunks, 0ms]]", true)).await;
+    let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+    assert_eq!(body.matches("piece ").count(), 5);
+    assert!(body.ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn a_cut_stream_breaks_the_connection_after_its_pieces() {
+    let sim = Sim::new();
+    let (status, _, body) = send(&sim, chat("chat", "[[sim: stream 9 chunks, 0ms]][[sim: cut after 3]]", true)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.is_err());
+    let entry = sim.ledger().requests.first().cloned().unwrap();
+    assert_eq!((entry.pieces, entry.end), (3, ledger::End::Cut));
+}
+
+#[tokio::test]
+async fn a_script_fails_as_often_as_it_says() {
+    let sim = Sim::new();
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(send(&sim, chat("chat", "[[sim: fail 503 twice]]", false)).await.0.as_u16());
+    }
+    assert_eq!(statuses, [503, 503, 200]);
+}
+
+#[tokio::test]
+async fn max_tokens_cut_the_echo_in_both_dialects() {
+    let sim = Sim::new();
+    let prompt = "a long prompt that does not fit";
+    let openai = json!({"model": "chat", "max_tokens": 2, "messages": [{"role": "user", "content": prompt}]});
+    let (_, _, body) = send(&sim, post("/v1/chat/completions", &openai)).await;
+    let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(body.pointer("/choices/0/finish_reason"), Some(&json!("length")));
+    let (_, _, body) = send(&sim, post("/v1/messages", &openai)).await;
+    let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(body.pointer("/stop_reason"), Some(&json!("max_tokens")));
+    assert_eq!(body.pointer("/usage/output_tokens"), Some(&json!(2)));
+}
+
+#[tokio::test]
+async fn mcp_lists_in_pages_and_calls_tools_in_a_session() {
+    let sim = Sim::new();
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}});
+    let (_, headers, body) = send(&sim, post("/mcp", &initialize)).await;
+    let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(body.pointer("/result/protocolVersion"), Some(&json!("2025-06-18")));
+    let session = headers.get("mcp-session-id").unwrap().clone();
+    let call = |body: Value| {
+        let mut request = post("/mcp", &body);
+        request.headers_mut().insert("mcp-session-id", session.clone());
+        request
+    };
+    let mut names = Vec::new();
+    let mut cursor = Value::Null;
+    loop {
+        let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };
+        let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": params});
+        let (_, _, body) = send(&sim, call(list)).await;
+        let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+        names.extend(body.pointer("/result/tools").unwrap().as_array().unwrap().iter().map(|tool| tool["name"].clone()));
+        cursor = body.pointer("/result/nextCursor").cloned().unwrap_or_default();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(names.len(), 9);
+    let add = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "add", "arguments": {"a": 2, "b": 3}}});
+    let (_, _, body) = send(&sim, call(add)).await;
+    let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(body.pointer("/result/content/0/text"), Some(&json!("5")));
+    assert_eq!(sim.ledger().calls, 1);
+}
+
+#[tokio::test]
+async fn a_request_without_a_session_is_told_to_initialize() {
+    let sim = Sim::new();
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    assert_eq!(send(&sim, post("/mcp", &list)).await.0, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,150 @@
+//! What the configuration makes of providers, models and MCP servers: where calls can be sent.
+//!
+//! Plain immutable data, shared by reference; health and budgets of a target live in `attempt`, so that a reload of
+//! the configuration forgets neither.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::HeaderMap;
+use tidegate_core::ids::{ProviderName, ServerName, TargetId, ToolName};
+use tidegate_ledger::Price;
+use tidegate_protocol::llm::{Dialect, Quirks};
+use url::Url;
+
+use crate::{
+    address::{self, AddressError},
+    breaker::BreakerPolicy,
+    clocks::Timeouts,
+    credential::Auth,
+    retry::RetryPolicy,
+};
+
+/// Where bytes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A server on the network.
+    Http {
+        /// The base that paths are appended to, for example `https://api.openai.com/v1`.
+        url: Url,
+        /// Whether it may stand on loopback or a private network, because the configuration named its host for it.
+        allow_private: bool,
+    },
+    /// The simulator inside this process.
+    Sim,
+}
+
+impl Destination {
+    /// A server on the network, from its URL as the configuration gives it.
+    ///
+    /// # Errors
+    /// As [`address::parse_destination`].
+    pub fn http(text: &str, allow_private: bool) -> Result<Self, AddressError> {
+        Ok(Self::Http { url: address::parse_destination(text)?, allow_private })
+    }
+
+    /// The URI of `path` under this base. `path` begins with `/`, or is empty for the base itself.
+    pub(crate) fn uri(&self, path: &str) -> Result<http::Uri, http::Error> {
+        let text = match self {
+            Self::Http { url, .. } => {
+                let base = url.as_str();
+                let (base, query) = base.split_once('?').map_or((base, None), |(base, query)| (base, Some(query)));
+                let base = if path.is_empty() { base } else { base.trim_end_matches('/') };
+                match query {
+                    Some(query) => {
+                        let sign = if path.contains('?') { '&' } else { '?' };
+                        format!("{base}{path}{sign}{query}")
+                    }
+                    None => format!("{base}{path}"),
+                }
+            }
+            Self::Sim => format!("http://sim.invalid{path}"),
+        };
+        http::Uri::try_from(text).map_err(Into::into)
+    }
+}
+
+/// A vendor, or a server that speaks a vendor's dialect.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: ProviderName,
+    /// The wire format it speaks.
+    pub dialect: Dialect,
+    /// Where it is.
+    pub base: Destination,
+    /// How the gateway proves itself to it.
+    pub auth: Auth,
+    /// In which ways it departs from its dialect.
+    pub quirks: Quirks,
+    /// Headers that are always sent to it. They win over what a caller sends.
+    pub headers: HeaderMap,
+}
+
+/// A model at a provider.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name: `provider/model`, the model as the provider knows it.
+    pub id: TargetId,
+    /// Its provider.
+    pub provider: Arc<Provider>,
+    /// What it costs; `None` where nobody said.
+    pub price: Option<Price>,
+    /// The most tokens it generates in one answer, where known.
+    pub max_output: Option<u64>,
+    /// Its clocks.
+    pub timeouts: Timeouts,
+    /// How it is retried.
+    pub retry: RetryPolicy,
+    /// When it is left alone.
+    pub breaker: BreakerPolicy,
+}
+
+/// An MCP server reached over Streamable HTTP.
+#[derive(Debug)]
+pub struct McpServer {
+    /// Its name in the configuration.
+    pub name: ServerName,
+    /// Its endpoint; requests go to exactly this URL.
+    pub base: Destination,
+    /// How the gateway proves itself to it.
+    pub auth: Auth,
+    /// Headers that are always sent to it.
+    pub headers: HeaderMap,
+    /// Its clocks. `first_event` bounds how long a tool may stay silent.
+    pub timeouts: Timeouts,
+    /// How it is retried, as far as its calls may be at all.
+    pub retry: RetryPolicy,
+    /// When it is left alone.
+    pub breaker: BreakerPolicy,
+    /// The tools that are offered; `None` offers all.
+    pub tools: Option<Vec<ToolName>>,
+    /// Tools that the configuration declares safe to call twice.
+    pub idempotent: BTreeMap<ToolName, bool>,
+}
+
+impl McpServer {
+    /// Whether the configuration offers `tool`.
+    #[must_use]
+    pub fn offers(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.iter().any(|name| name.as_str() == tool))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_appended_and_the_bases_query_is_kept() {
+        for (base, path, expected) in [
+            ("https://api.example.com/v1", "/chat/completions", "https://api.example.com/v1/chat/completions"),
+            ("https://api.example.com/v1/", "/chat/completions", "https://api.example.com/v1/chat/completions"),
+            ("https://x.example/o?api-version=1", "/chat", "https://x.example/o/chat?api-version=1"),
+            ("https://x.example/o?api-version=1", "/chat?beta=true", "https://x.example/o/chat?beta=true&api-version=1"),
+            ("https://x.example/mcp/", "", "https://x.example/mcp/"),
+        ] {
+            let destination = Destination::http(base, false).unwrap();
+            assert_eq!(destination.uri(path).unwrap().to_string(), expected);
+        }
+    }
+}
