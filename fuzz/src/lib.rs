@@ -1,1 +1,25 @@
-//! fuzz
+//! Fuzz targets: plain functions that take bytes and panic where a promise is broken.
+//!
+//! They run on stable Rust: the tests here feed them a seeded corpus and mutations of it, and any fuzzer can call them.
+//! Nothing in the product depends on this crate.
+
+mod targets;
+
+#[cfg(test)]
+mod tests;
+
+pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks};
+
+/// A fuzz target by name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 7] = [
+    ("json_scan", json_scan),
+    ("json_edit", json_edit),
+    ("json_canonical", json_canonical),
+    ("sse_chunks", sse_chunks),
+    ("jsonrpc_read", jsonrpc_read),
+    ("mcp_tool_call", mcp_tool_call),
+    ("mcp_answer", mcp_answer),
+];

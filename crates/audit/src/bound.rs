@@ -8,15 +8,17 @@ use serde::Serialize;
 use tidegate_core::{clock, clock::UnixMillis, ids::TargetId, principal::Delegate, usage::Usage};
 
 use crate::{
-    record::{ActivationRecord, AttemptEntry, Caller, IntentRecord, Omitted, OutcomeEntry, OutcomeRecord, RefusalRecord,
-        SummaryRecord, VERSION},
+    record::{
+        ActivationRecord, AttemptEntry, Caller, IntentRecord, Omitted, OutcomeEntry, OutcomeRecord, RefusalRecord,
+        SummaryRecord, VERSION,
+    },
     tiles::MAX_ENTRY,
 };
 
 /// The largest outcome, in bytes: what an intent reserves for it.
-pub(crate) const MAX_OUTCOME: usize = 16 * 1024;
+pub(crate) const MAX_OUTCOME: usize = 4 * 1024;
 /// The largest attempt record, in bytes.
-pub(crate) const MAX_ATTEMPT: usize = 2 * 1024;
+pub(crate) const MAX_ATTEMPT: usize = 1024;
 /// The largest integer that every JSON reader keeps.
 const MAX_SAFE: u64 = (1 << 53) - 1;
 

@@ -44,9 +44,12 @@ impl Finding {
     }
 }
 
+/// The category of secrets that only their name tells.
+pub(crate) const GENERIC: &str = "secret.generic";
+
 /// Makes findings disjoint, in the order of the text. Those that rewrite or block are joined where they overlap: the
-/// joint one spans them all, so that no part of any is left, and is called after the strongest action, then the
-/// longest. Labels that overlap one of those are dropped, labels that overlap each other joined.
+/// joint one spans them all, so that no part of any is left, and is called after the strongest action, then a
+/// known kind before a merely named secret, a secret before other things, then the longest. Labels that overlap one of those are dropped, labels that overlap each other joined.
 pub(crate) fn resolve(mut found: Vec<Finding>) -> Vec<Finding> {
     if found.len() < 2 {
         return found;
@@ -74,9 +77,9 @@ pub(crate) fn resolve(mut found: Vec<Finding>) -> Vec<Finding> {
 
 /// Joins overlapping findings that are sorted by their start.
 fn join(sorted: Vec<Finding>) -> Vec<Finding> {
-    let mut out: Vec<(Finding, usize)> = Vec::with_capacity(sorted.len());
+    let mut out: Vec<(Finding, (bool, bool, usize))> = Vec::with_capacity(sorted.len());
     for next in sorted {
-        let weight = next.range.len();
+        let weight = (&*next.category != GENERIC, next.category.starts_with("secret."), next.range.len());
         match out.last_mut() {
             Some((last, best)) if next.range.start < last.range.end => {
                 let range = last.range.start..last.range.end.max(next.range.end);

@@ -14,7 +14,6 @@ use crate::{
     limits::{Bucket, Full},
     period::{Period, PeriodStarts},
     refused::Refused,
-    reservation::SoftBreach,
     scope::{Budget, Scope, ScopeRules},
 };
 
@@ -72,8 +71,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    pub(crate) fn spent(&self) -> u128 {
+        self.settled.saturating_add(self.held)
+    }
+
     pub(crate) fn used(&self) -> u128 {
-        self.reserved.saturating_add(self.settled).saturating_add(self.held)
+        self.reserved.saturating_add(self.spent())
     }
 }
 
@@ -241,21 +244,8 @@ impl State {
         }
     }
 
-    /// Reserves money in every period, and says which soft budgets that carries over their limit.
-    pub(crate) fn reserve(
-        &mut self,
-        scope: &Scope,
-        amount: NanoUsd,
-        starts: PeriodStarts,
-        breaches: &mut Vec<SoftBreach>,
-    ) {
-        for budget in self.rules.budget.iter().filter(|budget| budget.soft) {
-            let before = self.window(budget.period, starts.of(budget.period)).used();
-            let limit = u128::from(budget.amount.0);
-            if before <= limit && before.saturating_add(u128::from(amount.0)) > limit {
-                breaches.push(SoftBreach { scope: scope.clone(), budget: *budget });
-            }
-        }
+    /// Reserves money in every period.
+    pub(crate) fn reserve(&mut self, amount: NanoUsd, starts: PeriodStarts) {
         if amount == NanoUsd::ZERO {
             return;
         }
@@ -264,6 +254,20 @@ impl State {
                 window.reserved = window.reserved.saturating_add(u128::from(amount.0));
             });
         }
+    }
+
+    /// The soft budgets that spending `more` carries over their limit. What is spent never shrinks while a call goes
+    /// on, so each crossing is told to one call; reservations do shrink, which is why they are not looked at.
+    pub(crate) fn breached<'a>(
+        &'a self,
+        more: NanoUsd,
+        starts: PeriodStarts,
+    ) -> impl Iterator<Item = Budget> + use<'a> {
+        self.rules.budget.iter().copied().filter(move |budget| {
+            let spent = self.window(budget.period, starts.of(budget.period)).spent();
+            let limit = u128::from(budget.amount.0);
+            budget.soft && spent <= limit && spent.saturating_add(u128::from(more.0)) > limit
+        })
     }
 
     /// Changes what a call holds, in the periods it was admitted in.

@@ -2,6 +2,12 @@
 //! anything: files ship with the release or are imported. The configuration loads it, routes ask it.
 //!
 //! A model that is not in the catalogue is unpriced, which is never the same as free.
+//!
+//! A file is one JSON object: `format` (`catalog.v1`), `source` (where the prices stand), `date` (when they were last
+//! seen there) and `models`, each with `provider` (its type), `model`, `input` and `output`, and optionally
+//! `cache_read`, `cache_write_5m`, `cache_write_1h` (amounts are decimal texts in dollars per million tokens),
+//! `max_input` and `max_output` (tokens), `free` (needed for an amount of zero) and `tiers`: other amounts where the
+//! whole prompt has more than `above` tokens, by rising `above`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -198,7 +204,7 @@ impl Catalog {
             let info = ModelInfo {
                 provider: model.provider.as_str().into(),
                 model: model.model.as_str().into(),
-                price: Price { rates, tiers, source: Arc::clone(&source), date: day },
+                price: Price { rates, tiers, source: Arc::clone(&source), date: Some(day) },
                 max_input: model.max_input,
                 max_output: model.max_output,
             };

@@ -5,6 +5,8 @@
 //! A hard budget holds `reserved + settled + held <= amount` at every moment, under any concurrency: a call is checked
 //! and charged under the locks of all its scopes. Only a vendor that bills more than was reserved can carry it over,
 //! and that is marked as an overrun.
+//!
+//! Money survives a restart, rates do not: after one, every bucket is full.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,7 +21,7 @@ use tidegate_core::{clock::UnixMillis, ids::CallId, money::NanoUsd};
 use crate::{
     account::{Account, Accounts, Change, Charged, left, lock_all},
     period::{Period, PeriodStarts},
-    ports::{Attribution, Balance, Entry, EntryKind, LedgerStore},
+    ports::{Attribution, Entry, EntryKind, LedgerStore, StoreError},
     refused::Refused,
     reservation::Reservation,
     scope::{Budget, Scope, ScopeRules},
@@ -157,14 +159,21 @@ impl Shared {
 
     /// Counts a call that ended before this process began.
     fn count(&self, entry: &Entry) {
-        let change =
-            Change { settle: entry.cost.unwrap_or_default(), hold: entry.held, ..Change::default() };
+        let change = Change { settle: entry.cost.unwrap_or_default(), hold: entry.held, ..Change::default() };
         let starts = PeriodStarts::at(entry.at);
         for charged in &self.accounts(&entry.scopes) {
             charged.account.state.lock().change(starts, change);
         }
         self.note_hold(entry);
     }
+}
+
+/// The moment from which single entries are needed at a start at `wall`: the begin of the month, of the week and of
+/// the last day, whichever is earliest, less a margin for a clock that jumped. What came before counts as a sum.
+fn needed_since(wall: UnixMillis) -> UnixMillis {
+    let earlier = UnixMillis(wall.0.saturating_sub(CLOCK_MARGIN));
+    let day_ago = UnixMillis(earlier.0.saturating_sub(LEAST_HOLD.as_secs().saturating_mul(1_000)));
+    PeriodStarts::at(earlier).earliest().min(day_ago)
 }
 
 impl Ledger {
@@ -197,7 +206,6 @@ impl Ledger {
         let mut accounts = self.shared.accounts(ask.scopes);
         let starts = PeriodStarts::at(ask.wall);
         let amount = ask.cost.unwrap_or_default();
-        let mut breaches = Vec::new();
         let mut took = smallvec::SmallVec::<[(bool, bool); 4]>::new();
         {
             let mut states = lock_all(&accounts);
@@ -207,8 +215,8 @@ impl Ledger {
             for (charged, state) in accounts.iter().zip(&mut states) {
                 state.check_limits(&charged.account.scope, ask.tokens, ask.now)?;
             }
-            for (charged, state) in accounts.iter().zip(&mut states) {
-                state.reserve(&charged.account.scope, amount, starts, &mut breaches);
+            for state in &mut states {
+                state.reserve(amount, starts);
                 took.push(state.enter(ask.tokens));
             }
         }
@@ -216,21 +224,18 @@ impl Ledger {
             charged.requests = requests;
             charged.tokens = tokens;
         }
-        for breach in &breaches {
-            tracing::warn!(scope = %breach.scope, budget = %breach.budget, "a soft budget is overspent");
-        }
         Ok(Reservation {
             ledger: Arc::clone(&self.shared),
             accounts,
             call: ask.call,
-            attribution: Some(ask.attribution),
+            attribution: ask.attribution,
             at: ask.wall,
             starts,
             amount,
             kept: NanoUsd::ZERO,
             tokens: ask.tokens,
             committed: false,
-            breaches,
+            ended: false,
         })
     }
 
@@ -256,27 +261,23 @@ impl Ledger {
         Some(Standing { budgets: budgets.collect(), live: state.live() })
     }
 
-    /// The moment from which [`Ledger::restore`] needs entries at a start at `wall`: the begin of the month, of the
-    /// week and of the last day, whichever is earliest, less a margin for a clock that jumped.
-    #[must_use]
-    pub fn restore_since(wall: UnixMillis) -> UnixMillis {
-        let earlier = UnixMillis(wall.0.saturating_sub(CLOCK_MARGIN));
-        let day_ago = UnixMillis(earlier.0.saturating_sub(LEAST_HOLD.as_secs().saturating_mul(1_000)));
-        PeriodStarts::at(earlier).earliest().min(day_ago)
-    }
-
-    /// Rebuilds the balances at a start, once, before the first call. `balances` is what the store says came before
-    /// [`Ledger::restore_since`], `loaded` every entry since. `lost` are calls of which the audit log knows more than
-    /// the store, because the process died before the store had written: with their outcome where there is one, else
-    /// as [`EntryKind::Unknown`] holding what their intent reserved. Those that the store knows by their call are
-    /// skipped, the others are charged and recorded, so that nothing is refunded and nothing counted twice.
-    pub fn restore(&self, balances: &[Balance], loaded: Vec<Entry>, lost: Vec<Entry>) -> Restored {
-        for balance in balances {
-            self.shared.account(&balance.scope).state.lock().carry_over(balance.charged);
-        }
-        let mut calls: HashMap<CallId, Entry> = HashMap::with_capacity(loaded.len());
-        for entry in loaded {
+    /// Rebuilds the balances from the store at a start at `wall`: once, before the first call. `lost` are calls of
+    /// which the audit log knows more than the store, because the process died before the store had written: with
+    /// their outcome where there is one, else as [`EntryKind::Unknown`] holding what their intent reserved. Those that
+    /// the store knows by their id are skipped, the others are charged and recorded, so that nothing is refunded and
+    /// nothing counted twice.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; the ledger is then as empty as before.
+    pub fn restore(&self, wall: UnixMillis, lost: Vec<Entry>) -> Result<Restored, StoreError> {
+        let since = lost.iter().map(|entry| entry.at).fold(needed_since(wall), UnixMillis::min);
+        let balances = self.shared.store.balances(since)?;
+        let mut calls: HashMap<CallId, Entry> = HashMap::new();
+        for entry in self.shared.store.load(since)? {
             calls.insert(entry.call, entry);
+        }
+        for balance in &balances {
+            self.shared.account(&balance.scope).state.lock().carry_over(balance.charged);
         }
         let mut restored = Restored { loaded: calls.len(), ..Restored::default() };
         let mut known: HashSet<CallId> = calls.keys().copied().collect();
@@ -292,7 +293,7 @@ impl Ledger {
                 self.shared.store.record(entry);
             }
         }
-        restored
+        Ok(restored)
     }
 
     /// The calls that hold money nobody knows about, oldest first, at most `most`.
@@ -307,12 +308,8 @@ impl Ledger {
         let cost = settlement.cost?;
         let hold = self.shared.holds.lock().remove(&call)?;
         let mut entry = hold.entry;
-        let change = Change {
-            unsettle: entry.cost.unwrap_or_default(),
-            unhold: entry.held,
-            settle: cost,
-            ..Change::default()
-        };
+        let change =
+            Change { unsettle: entry.cost.unwrap_or_default(), unhold: entry.held, settle: cost, ..Change::default() };
         let accounts = self.shared.accounts(&entry.scopes);
         let starts = PeriodStarts::at(entry.at);
         for state in &mut lock_all(&accounts) {
@@ -324,7 +321,7 @@ impl Ledger {
         entry.overrun = cost.saturating_sub(entry.reserved);
         entry.usage = settlement.usage;
         entry.finished = settlement.wall;
-        let settled = Settled { cost: Some(cost), kept_unknown: NanoUsd::ZERO, overrun: entry.overrun };
+        let settled = Settled { cost: Some(cost), overrun: entry.overrun, ..Settled::default() };
         self.shared.store.record(entry);
         Some(settled)
     }
@@ -340,5 +337,7 @@ impl Ledger {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@
 
 mod account;
 pub mod catalog;
+#[cfg(test)]
+mod harness;
 pub mod ledger;
 pub mod limits;
 pub mod period;
@@ -24,7 +26,7 @@ pub use crate::{
     ports::{Attribution, Balance, Entry, EntryKind, LedgerStore, SpendBy, SpendQuery, SpendRow, StoreError},
     price::{Price, Rates, Tier, cost, upper_bound},
     refused::Refused,
-    reservation::{Reservation, SoftBreach},
+    reservation::Reservation,
     scope::{Budget, Scope, ScopeKind, ScopeRules},
-    settle::{Settled, Settlement},
+    settle::{Settled, Settlement, SoftBreach},
 };

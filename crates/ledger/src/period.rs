@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
-    tz::TimeZone,
+    tz::Offset,
 };
 use serde::{Deserialize, Serialize};
 use tidegate_core::clock::UnixMillis;
@@ -109,9 +109,8 @@ impl PeriodStarts {
 
 /// A moment beyond the calendar (year 9999) is taken as the calendar's last month, so that nothing resets there.
 fn month_start(wall: UnixMillis) -> UnixMillis {
-    let moment = timestamp(wall).to_zoned(TimeZone::UTC).date();
-    let first = moment.first_of_month();
-    let millis = DateTime::from(first).to_zoned(TimeZone::UTC).map_or(0, |zoned| zoned.timestamp().as_millisecond());
+    let first = Offset::UTC.to_datetime(timestamp(wall)).date().first_of_month();
+    let millis = Offset::UTC.to_timestamp(DateTime::from(first)).map_or(0, |moment| moment.as_millisecond());
     UnixMillis(u64::try_from(millis).unwrap_or(0))
 }
 

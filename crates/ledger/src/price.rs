@@ -50,11 +50,17 @@ pub struct Price {
     pub tiers: Vec<Tier>,
     /// Where the price was found: a URL, or `configuration`.
     pub source: Arc<str>,
-    /// When it was last seen there.
-    pub date: Date,
+    /// When it was last seen there; `None` for a price from the configuration.
+    pub date: Option<Date>,
 }
 
 impl Price {
+    /// A price that the configuration gives, over the catalogue's.
+    #[must_use]
+    pub fn configured(rates: Rates) -> Self {
+        Self { rates, tiers: Vec::new(), source: "configuration".into(), date: None }
+    }
+
     /// The rates that hold for a prompt of this many tokens in all.
     #[must_use]
     pub fn rates_for(&self, prompt_total: u64) -> &Rates {

@@ -21,18 +21,8 @@ use crate::{
     period::PeriodStarts,
     ports::{Attribution, Entry, EntryKind},
     refused::Refused,
-    scope::{Budget, Scope},
-    settle::{Settled, Settlement},
+    settle::{Settled, Settlement, SoftBreach},
 };
-
-/// A soft budget that a reservation carried over its limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SoftBreach {
-    /// Whose budget.
-    pub scope: Scope,
-    /// The budget.
-    pub budget: Budget,
-}
 
 /// What one call holds of its scopes' budgets and limits.
 #[derive(Debug)]
@@ -41,14 +31,14 @@ pub struct Reservation {
     pub(crate) ledger: Arc<Shared>,
     pub(crate) accounts: Accounts,
     pub(crate) call: CallId,
-    pub(crate) attribution: Option<Attribution>,
+    pub(crate) attribution: Attribution,
     pub(crate) at: UnixMillis,
     pub(crate) starts: PeriodStarts,
     pub(crate) amount: NanoUsd,
     pub(crate) kept: NanoUsd,
     pub(crate) tokens: u64,
     pub(crate) committed: bool,
-    pub(crate) breaches: Vec<SoftBreach>,
+    pub(crate) ended: bool,
 }
 
 /// How a reservation ends.
@@ -85,15 +75,9 @@ impl Reservation {
         self.committed
     }
 
-    /// The soft budgets that this call carried over their limit: each crossing is told once, to one call.
-    #[must_use]
-    pub fn breaches(&self) -> &[SoftBreach] {
-        &self.breaches
-    }
-
     /// Whose the call is and where it went, to be completed with provider and target once they are known.
-    pub fn attribution_mut(&mut self) -> Option<&mut Attribution> {
-        self.attribution.as_mut()
+    pub fn attribution_mut(&mut self) -> &mut Attribution {
+        &mut self.attribution
     }
 
     /// Says that the first byte is about to leave: from here on only a settlement gives anything back.
@@ -117,8 +101,8 @@ impl Reservation {
         for (charged, state) in self.accounts.iter().zip(&states) {
             state.check_money(&charged.account.scope, Some(more), self.starts, self.at)?;
         }
-        for (charged, state) in self.accounts.iter().zip(&mut states) {
-            state.reserve(&charged.account.scope, more, self.starts, &mut self.breaches);
+        for state in &mut states {
+            state.reserve(more, self.starts);
         }
         drop(states);
         self.amount = self.amount.saturating_add(more);
@@ -130,20 +114,19 @@ impl Reservation {
     /// given back, what was used beyond becomes debt that later calls wait for.
     pub fn settle(mut self, settlement: Settlement) -> Settled {
         let settled = Settled::of(self.amount, self.kept, settlement.cost);
-        self.end(&Ending {
+        self.end(Ending {
             kind: EntryKind::Settled,
             settled,
             usage: settlement.usage,
             tokens: settlement.usage.total(),
             wall: settlement.wall,
-        });
-        settled
+        })
     }
 
-    /// Ends the reservation once; without attribution it has ended before.
-    fn end(&mut self, ending: &Ending) {
-        let Some(attribution) = self.attribution.take() else { return };
-        let settled = ending.settled;
+    fn end(&mut self, ending: Ending) -> Settled {
+        self.ended = true;
+        let mut settled = ending.settled;
+        let charged = settled.charged();
         let change = Change {
             unreserve: self.amount,
             settle: settled.cost.unwrap_or_default(),
@@ -152,17 +135,25 @@ impl Reservation {
         };
         {
             let mut states = lock_all(&self.accounts);
-            for (charged, state) in self.accounts.iter().zip(&mut states) {
-                if change.unreserve != NanoUsd::ZERO || settled.charged() != NanoUsd::ZERO {
+            for (took, state) in self.accounts.iter().zip(&mut states) {
+                if self.amount != NanoUsd::ZERO || charged != NanoUsd::ZERO {
+                    settled.soft_breaches.extend(
+                        state
+                            .breached(charged, self.starts)
+                            .map(|budget| SoftBreach { scope: took.account.scope.clone(), budget }),
+                    );
                     state.change(self.starts, change);
                 }
-                state.leave(charged, ending.kind == EntryKind::Void, self.tokens, ending.tokens);
+                state.leave(took, ending.kind == EntryKind::Void, self.tokens, ending.tokens);
             }
+        }
+        for breach in &settled.soft_breaches {
+            tracing::warn!(scope = %breach.scope, budget = %breach.budget, "a soft budget is overspent");
         }
         self.ledger.record(Entry {
             call: self.call,
-            attribution,
-            scopes: self.accounts.iter().map(|charged| charged.account.scope.clone()).collect(),
+            attribution: self.attribution.clone(),
+            scopes: self.accounts.iter().map(|took| took.account.scope.clone()).collect(),
             at: self.at,
             finished: ending.wall,
             kind: ending.kind,
@@ -172,12 +163,13 @@ impl Reservation {
             overrun: settled.overrun,
             usage: ending.usage,
         });
+        settled
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.attribution.is_none() {
+        if self.ended {
             return;
         }
         let ending = if self.committed {
@@ -197,7 +189,7 @@ impl Drop for Reservation {
                 wall: wall(),
             }
         };
-        self.end(&ending);
+        self.end(ending);
     }
 }
 

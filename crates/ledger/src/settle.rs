@@ -3,6 +3,8 @@
 
 use tidegate_core::{clock::UnixMillis, money::NanoUsd, usage::Usage};
 
+use crate::scope::{Budget, Scope};
+
 /// What is known of a finished call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
@@ -15,8 +17,17 @@ pub struct Settlement {
     pub wall: UnixMillis,
 }
 
+/// A soft budget that a call's cost carried over its limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoftBreach {
+    /// Whose budget.
+    pub scope: Scope,
+    /// The budget.
+    pub budget: Budget,
+}
+
 /// What a call was charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
     /// What the answering attempt cost; `None` where that is not known.
     pub cost: Option<NanoUsd>,
@@ -24,6 +35,8 @@ pub struct Settled {
     pub kept_unknown: NanoUsd,
     /// By how much the cost was above what was reserved for the answering attempt. It is charged all the same.
     pub overrun: NanoUsd,
+    /// The soft budgets that it carried over their limit. Each crossing is told to one call; it is also logged.
+    pub soft_breaches: Vec<SoftBreach>,
 }
 
 impl Settled {
@@ -36,12 +49,13 @@ impl Settled {
     /// Settles `cost` against a reservation of `amount`, of which `kept` belongs to attempts before the answering one.
     pub(crate) fn of(amount: NanoUsd, kept: NanoUsd, cost: Option<NanoUsd>) -> Self {
         match cost {
-            Some(cost) => Self {
-                cost: Some(cost),
+            Some(_) => Self {
+                cost,
                 kept_unknown: kept,
-                overrun: cost.saturating_sub(amount.saturating_sub(kept)),
+                overrun: cost.unwrap_or_default().saturating_sub(amount.saturating_sub(kept)),
+                soft_breaches: Vec::new(),
             },
-            None => Self { cost: None, kept_unknown: amount, overrun: NanoUsd::ZERO },
+            None => Self { kept_unknown: amount, ..Self::default() },
         }
     }
 }

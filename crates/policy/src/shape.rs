@@ -3,7 +3,10 @@
 //! What no Cedar type holds is left out and named as unmapped, so that a policy that reads it denies. Schemas and
 //! arguments come from outside: depth and number are bounded, and what cannot be read is unmapped, never an error.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use cedar_policy::RestrictedExpression;
 use serde_json::value::RawValue;
@@ -72,7 +75,7 @@ pub(crate) fn arguments(input_schema: &str) -> Shape {
 
 fn members(schema: &JsonSchema<'_>, depth: usize) -> BTreeMap<Arc<str>, Member> {
     let properties: BTreeMap<String, &RawValue> = parsed(schema.properties).unwrap_or_default();
-    let required: Vec<String> = parsed(schema.required).unwrap_or_default();
+    let required: HashSet<String> = parsed(schema.required).unwrap_or_default();
     properties
         .into_iter()
         .filter_map(|(name, property)| {

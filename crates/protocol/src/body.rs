@@ -14,14 +14,13 @@ use std::{
 use bytes::Bytes;
 use tidegate_core::{ids::Digest, value::Value};
 
-use crate::json::{Edit, JsonError, Limits, NodeId, SpliceError, Tape, canonical_with, scan, splice, write_text};
+use crate::json::{Edit, JsonError, Kind, Limits, NodeId, SpliceError, Tape, canonical_with, scan, splice, write_text};
 
-/// What stands in the place of one node.
+/// What stands in the place of one string.
 #[derive(Debug, Clone)]
 struct Replacement {
     node: NodeId,
-    /// The text, where the replacement is a string.
-    text: Option<Box<str>>,
+    text: Box<str>,
     written: Vec<u8>,
 }
 
@@ -49,14 +48,7 @@ impl EditableBody {
     /// A body whose tape was made before, from exactly these bytes.
     #[must_use]
     pub fn from_parts(bytes: Bytes, tape: Arc<Tape>) -> Self {
-        Self {
-            bytes,
-            tape,
-            replacements: Vec::new(),
-            version: 0,
-            current: OnceLock::new(),
-            digest: OnceLock::new(),
-        }
+        Self { bytes, tape, replacements: Vec::new(), version: 0, current: OnceLock::new(), digest: OnceLock::new() }
     }
 
     /// The bytes as they came, without edits.
@@ -89,38 +81,30 @@ impl EditableBody {
         self.replacements.is_empty()
     }
 
-    /// Puts a string in the place of a value and counts the version up. The last replacement of a node holds, and one
-    /// of a container takes the place of those inside it.
-    pub fn replace_text(&mut self, node: NodeId, text: &str) {
+    /// Puts another text in the place of a string and counts the version up. The last text that a node was given holds.
+    /// Says whether the node is a string of this body; if not, nothing happens.
+    pub fn replace_text(&mut self, node: NodeId, text: &str) -> bool {
+        if self.tape.kind(node) != Kind::String {
+            return false;
+        }
         let mut written = Vec::new();
         write_text(&mut written, text);
-        self.replace(Replacement { node, text: Some(text.into()), written });
-    }
-
-    /// Puts JSON text in the place of a value and counts the version up. The caller answers for its being one valid
-    /// value; the views of this type ([`EditableBody::value`], [`EditableBody::text`]) keep showing the original one.
-    pub fn replace_raw(&mut self, node: NodeId, written: Vec<u8>) {
-        self.replace(Replacement { node, text: None, written });
-    }
-
-    fn replace(&mut self, replacement: Replacement) {
-        let (from, to) = (replacement.node, self.tape.after(replacement.node));
+        let replacement = Replacement { node, text: text.into(), written };
         // Guards rewrite in the order of the text, so the place is nearly always the end.
-        let at = self.replacements.partition_point(|earlier| earlier.node < from);
-        let end = self.replacements.partition_point(|earlier| earlier.node < to);
-        self.replacements.splice(at..end.max(at), [replacement]);
+        let at = self.replacements.partition_point(|earlier| earlier.node < node);
+        match self.replacements.get_mut(at) {
+            Some(earlier) if earlier.node == node => *earlier = replacement,
+            _ => self.replacements.insert(at, replacement),
+        }
         self.version = self.version.saturating_add(1);
         self.current = OnceLock::new();
         self.digest = OnceLock::new();
-    }
-
-    fn replacement(&self, node: NodeId) -> Option<&Replacement> {
-        let at = self.replacements.binary_search_by_key(&node, |replacement| replacement.node).ok()?;
-        self.replacements.get(at)
+        true
     }
 
     fn replaced_text(&self, node: NodeId) -> Option<&str> {
-        self.replacement(node)?.text.as_deref()
+        let at = self.replacements.binary_search_by_key(&node, |replacement| replacement.node).ok()?;
+        self.replacements.get(at).map(|replacement| &*replacement.text)
     }
 
     /// The text of a string as it stands, edits included.
@@ -168,6 +152,7 @@ impl EditableBody {
         if self.replacements.is_empty() {
             return self.bytes.clone();
         }
+        // Strings never overlap; were it not so, an empty body is safer than one without an edit.
         self.current.get_or_init(|| self.with(Vec::new()).map_or_else(|_| Bytes::new(), Bytes::from)).clone()
     }
 

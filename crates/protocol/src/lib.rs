@@ -5,6 +5,9 @@
 //! with it.
 
 pub mod body;
+pub mod call;
 pub mod json;
+pub mod jsonrpc;
 pub mod llm;
+pub mod mcp;
 pub mod sse;

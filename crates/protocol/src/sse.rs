@@ -158,7 +158,7 @@ enum Ending {
 /// than the limit.
 ///
 /// Where a blank line ends in CR, the LF that may follow belongs to it. Only streams that ended their line before with
-/// a lone CR do without waiting for it.
+/// a lone CR do without waiting for it; should an LF follow there, it stands at the start of the next frame's raw bytes.
 #[derive(Debug)]
 pub struct SseParser {
     max_event: usize,
@@ -170,7 +170,7 @@ pub struct SseParser {
     /// How many bytes the line has so far.
     line: usize,
     last_ending: Ending,
-    /// The last byte was a CR that ended a line with content.
+    /// The last byte was a CR that ended a line, and nothing waits for the LF that may follow.
     after_return: bool,
     /// The last byte was a CR that ended a blank line.
     awaiting_feed: bool,
@@ -239,7 +239,7 @@ impl SseParser {
     }
 
     /// What stands unfinished when the stream ends: an event that was cut off, never one to act on. A blank line that
-    /// still waited for its LF counts as unfinished.
+    /// still waited for its LF counts as unfinished. Without data in it, nothing was lost.
     pub fn finish(&mut self) -> Option<Frame> {
         for chunk in std::mem::take(&mut self.chunks) {
             self.carried.extend_from_slice(&chunk);
@@ -285,7 +285,10 @@ impl SseParser {
                     self.last_ending = Ending::Other;
                     return Some(self.scanned);
                 }
-                (true, false) if self.last_ending == Ending::CarriageReturn => return Some(self.scanned),
+                (true, false) if self.last_ending == Ending::CarriageReturn => {
+                    self.after_return = true;
+                    return Some(self.scanned);
+                }
                 (true, false) => self.awaiting_feed = true,
                 (false, true) => self.last_ending = Ending::Other,
                 (false, false) => self.after_return = true,

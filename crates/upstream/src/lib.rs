@@ -1,1 +1,50 @@
-//! upstream
+//! The only way out: whatever the gateway sends to a provider or a server leaves through this crate.
+//!
+//! Owns connections (with the SSRF guard), credentials, routes, the attempt engine, streams of events, the MCP client
+//! and the built-in simulator. [`Upstream::dispatch`] is the only function that sends a caller's call, and it demands
+//! the proofs of every stage before it; [`Upstream::relay`] carries frames of protocol sessions, [`Upstream::control`]
+//! the gateway's own requests. Never decides whether a call may go, never shapes an answer for a surface. The proxy
+//! calls it; the configuration builds its targets.
+
+pub mod address;
+mod answered;
+mod attempt;
+mod body;
+pub mod breaker;
+pub mod clocks;
+pub mod connect;
+pub mod credential;
+mod dispatch;
+mod events;
+mod failure;
+mod headers;
+mod health;
+mod llm;
+pub mod mcp;
+mod pool;
+pub mod retry;
+pub mod route;
+mod scrub;
+pub mod sim;
+pub mod target;
+pub mod task;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use crate::{
+    answered::{AnswerBody, AnswerHead, Answered, Failed, ServedBy},
+    attempt::Running,
+    breaker::BreakerPolicy,
+    clocks::{Clock, Timeouts},
+    connect::{ConnectError, InMemoryService},
+    credential::Auth,
+    dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
+    events::{Event, EventStream},
+    pool::TlsSetupError,
+    retry::RetryPolicy,
+    route::Route,
+    target::{Destination, McpServer, Provider, Target},
+};

@@ -1,1 +1,109 @@
-//! tests
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::Catalog;
+
+fn price(provider: &str, model: &str) -> Price {
+    Catalog::builtin().unwrap().lookup(provider, model).unwrap().price.clone()
+}
+
+fn usage(input: u64, cache_read: u64, writes: (u64, u64), output: u64, reasoning: u64) -> Usage {
+    Usage {
+        input,
+        cache_read,
+        cache_write_5m: writes.0,
+        cache_write_1h: writes.1,
+        output,
+        reasoning,
+        ..Usage::default()
+    }
+}
+
+/// What the vendor's own price list says the call costs, in dollars, computed by hand.
+#[test]
+fn cached_reasoning_and_tiered_tokens_are_priced_as_the_vendor_does() {
+    let cases = [
+        // prompt_tokens 1,000 of which 600 cached; completion 500 of which 400 reasoning:
+        // 400 × 1.75 + 600 × 0.175 + 500 × 14
+        ("openai", "gpt-5.2", usage(400, 600, (0, 0), 500, 400), "0.007805"),
+        // input_tokens 100, read 2,000, 5-minute write 300, 1-hour write 400, output 50:
+        // 100 × 3 + 2,000 × 0.3 + 300 × 3.75 + 400 × 6 + 50 × 15
+        ("anthropic", "claude-sonnet-4-6", usage(100, 2_000, (300, 400), 50, 0), "0.005175"),
+        // promptTokenCount 1,000 with 200 cached, candidates 100 and thoughts 300: output is both.
+        ("google", "gemini-2.5-flash", usage(800, 200, (0, 0), 400, 300), "0.001246"),
+        // The threshold goes by the whole prompt, cached tokens included, and is exclusive.
+        ("google", "gemini-2.5-pro", usage(100_000, 100_000, (0, 0), 1_000, 0), "0.1475"),
+        ("google", "gemini-2.5-pro", usage(100_001, 100_000, (0, 0), 1_000, 0), "0.2900025"),
+        ("anthropic", "claude-sonnet-4-5", usage(1, 150_000, (50_000, 0), 10, 0), "0.465231"),
+        ("sim", "chat", usage(3, 0, (0, 0), 2, 0), "0.000011"),
+    ];
+    for (provider, model, usage, usd) in cases {
+        assert_eq!(cost(&price(provider, model), &usage).unwrap().to_usd(), usd, "{provider}/{model}");
+    }
+}
+
+#[test]
+fn a_cost_that_does_not_fit_is_no_cost() {
+    let price = price("openai", "gpt-5.2");
+    assert_eq!(cost(&price, &usage(0, 0, (0, 0), u64::MAX, 0)), None);
+    assert_eq!(upper_bound(&price, 0, u64::MAX, false), None);
+    assert_eq!(cost(&price, &Usage::default()), Some(NanoUsd::ZERO));
+}
+
+#[test]
+fn a_cache_write_is_reserved_for_only_where_it_may_happen() {
+    let price = price("anthropic", "claude-sonnet-4-6");
+    assert_eq!(upper_bound(&price, 1_000_000, 0, false).unwrap().to_usd(), "3");
+    assert_eq!(upper_bound(&price, 1_000_000, 0, true).unwrap().to_usd(), "6");
+}
+
+#[test]
+fn prices_are_read() {
+    assert_eq!(parse_per_million("0.15 usd/mtok"), Ok(PerMillion(150_000_000)));
+    assert_eq!(parse_per_million(" 3  usd/mtok "), Ok(PerMillion(3_000_000_000)));
+    assert_eq!(parse_per_million("0 usd/mtok"), Ok(PerMillion(0)));
+    for (text, problem) in [
+        ("0.15", "the unit is missing"),
+        ("0.15 usd", "the unit is not `usd/mtok` (dollars per million tokens)"),
+        ("0.15 usd/token", "the unit is not `usd/mtok` (dollars per million tokens)"),
+        ("-1 usd/mtok", "the amount is no decimal with at most nine decimal places"),
+    ] {
+        assert_eq!(parse_per_million(text).unwrap_err().problem, problem, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_usage_within_the_bound_costs_more_than_was_reserved(
+        rates in prop::array::uniform10(1_u64..40_000_000_000),
+        above in 0_u64..2_000,
+        parts in prop::array::uniform4(0_u64..1_000),
+        output in 0_u64..5_000,
+        slack in 0_u64..500,
+    ) {
+        let of = |at: usize| Rates {
+            input: PerMillion(rates[at]),
+            output: PerMillion(rates[at + 1]),
+            cache_read: PerMillion(rates[at + 2]),
+            cache_write_5m: PerMillion(rates[at + 3]),
+            cache_write_1h: PerMillion(rates[at + 4]),
+        };
+        let price = Price {
+            rates: of(0),
+            tiers: vec![Tier { above, rates: of(5) }],
+            source: "test".into(),
+            date: None,
+        };
+        let used = usage(parts[0], parts[1], (parts[2], parts[3]), output, 0);
+        let bound = upper_bound(&price, used.prompt_total() + slack, output + slack, true).unwrap();
+        prop_assert!(cost(&price, &used).unwrap() <= bound);
+    }
+
+    #[test]
+    fn splitting_a_call_never_makes_it_cheaper(a in 0_u64..1_000_000, b in 0_u64..1_000_000, rate in 0_u64..9_999_999) {
+        let price = Price::configured(Rates::uniform(PerMillion(rate), PerMillion(rate)));
+        let of = |tokens| cost(&price, &usage(tokens, 0, (0, 0), 0, 0)).unwrap().0;
+        prop_assert!(of(a + b) <= of(a) + of(b));
+        prop_assert!(of(a) + of(b) <= of(a + b) + 1);
+    }
+}

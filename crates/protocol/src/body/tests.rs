@@ -1,1 +1,73 @@
+//! What edits change, and what they leave alone.
 
+use super::*;
+
+fn body(text: &'static str) -> EditableBody {
+    EditableBody::read(Bytes::from_static(text.as_bytes()), &Limits::default()).unwrap()
+}
+
+fn at(body: &EditableBody, pointer: &str) -> NodeId {
+    body.tape().lookup(body.original(), pointer).unwrap()
+}
+
+#[test]
+fn an_unedited_body_is_the_very_same_bytes() {
+    let body = body(r#" { "a" : "x" } "#);
+    assert!(body.is_original());
+    assert_eq!(body.current().as_ptr(), body.original().as_ptr());
+    assert_eq!(body.digest(), Digest::of(body.original()));
+    assert_eq!(body.version(), 0);
+}
+
+#[test]
+fn edits_change_their_strings_and_nothing_else() {
+    let mut body = body("{ \"a\" : \"one\",\r\n\"b\":[\"two\",3.10, \"\\u0066our\"],\"zz\":1e3 }");
+    let (a, b0, b2) = (at(&body, "/a"), at(&body, "/b/0"), at(&body, "/b/2"));
+    assert!(body.replace_text(b2, "vier \"4\""));
+    assert!(body.replace_text(a, "eins\n"));
+    assert!(body.replace_text(b0, "zwei"));
+    assert!(body.replace_text(b0, "2"));
+    assert_eq!(body.version(), 4);
+    assert_eq!(body.current(), "{ \"a\" : \"eins\\n\",\r\n\"b\":[\"2\",3.10, \"vier \\\"4\\\"\"],\"zz\":1e3 }");
+    assert_eq!(body.digest(), Digest::of(&body.current()));
+    assert_eq!(body.text(a).unwrap(), "eins\n");
+    assert_eq!(body.text(b2).unwrap(), "vier \"4\"");
+    let again = EditableBody::read(body.current(), &Limits::default()).unwrap();
+    let root = body.tape().root();
+    assert_eq!(body.value(root), again.value(root));
+    assert_eq!(body.canonical(root), again.canonical(root));
+}
+
+#[test]
+fn a_digest_is_of_the_version_that_stands() {
+    let mut body = body(r#"{"a":"x"}"#);
+    let before = body.digest();
+    let node = at(&body, "/a");
+    body.replace_text(node, "y");
+    assert_ne!(body.digest(), before);
+    body.replace_text(node, "x");
+    assert_eq!((body.digest(), body.version()), (before, 2));
+}
+
+#[test]
+fn only_strings_can_be_replaced() {
+    let mut body = body(r#"{"a":1,"b":["x"]}"#);
+    for pointer in ["", "/a", "/b"] {
+        let node = at(&body, pointer);
+        assert!(!body.replace_text(node, "y"), "{pointer}");
+    }
+    assert!(!body.replace_text(NodeId::from_index(99), "y"));
+    assert_eq!((body.version(), body.is_original()), (0, true));
+}
+
+#[test]
+fn further_edits_hold_for_one_sending_only() {
+    let mut body = body(r#"{"id":1,"a":"x"}"#);
+    let (id, a) = (at(&body, "/id"), at(&body, "/a"));
+    body.replace_text(a, "y");
+    let edit = Edit { span: body.tape().span(id), replacement: b"77".to_vec() };
+    assert_eq!(body.with(vec![edit]).unwrap(), br#"{"id":77,"a":"y"}"#);
+    assert_eq!(body.current(), r#"{"id":1,"a":"y"}"#);
+    let clash = Edit { span: body.tape().span(a), replacement: Vec::new() };
+    assert!(body.with(vec![clash]).is_err());
+}

@@ -57,7 +57,7 @@ struct Frame<'body> {
     object: bool,
     /// Whether letter case counts in here.
     exact: bool,
-    seen: Option<Box<HashSet<Cow<'body, str>>>>,
+    seen: Option<HashSet<Cow<'body, str>>>,
 }
 
 struct Name {
@@ -215,7 +215,9 @@ impl<'body> Scanner<'body> {
         let print = self.fingerprint_of(key);
         let earlier = self.names.get(from..).unwrap_or_default();
         let clash = if earlier.len() < LINEAR_NAMES {
-            earlier.iter().any(|name| name.fingerprint == print && self.comparable(name.key, exact) == self.comparable(key, exact))
+            earlier.iter().any(|name| {
+                name.fingerprint == print && self.comparable(name.key, exact) == self.comparable(key, exact)
+            })
         } else {
             let own = self.comparable(key, exact);
             let rebuilt: Option<HashSet<_>> = match &frame.seen {
@@ -224,7 +226,7 @@ impl<'body> Scanner<'body> {
             };
             let Some(frame) = self.frames.last_mut() else { return Ok(()) };
             if let Some(set) = rebuilt {
-                frame.seen = Some(Box::new(set));
+                frame.seen = Some(set);
             }
             frame.seen.as_mut().is_some_and(|seen| !seen.insert(own))
         };

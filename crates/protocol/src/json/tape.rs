@@ -317,6 +317,24 @@ impl Tape {
         }
     }
 
+    /// The part of the tape below a node, as a tape of its own over [`Tape::raw`] of that node.
+    #[must_use]
+    pub fn below(&self, id: NodeId) -> Self {
+        let (start, first, end) = (self.node(id).map_or(0, |node| node.start), id.0, self.after(id).0);
+        let nodes = self.nodes.get(first as usize..end as usize).unwrap_or_default();
+        Self {
+            nodes: nodes
+                .iter()
+                .map(|node| Node {
+                    start: node.start - start,
+                    end: node.end - start,
+                    next: node.next - first,
+                    tag: node.tag,
+                })
+                .collect(),
+        }
+    }
+
     /// Every string value inside a node, itself included; names of members are not among them.
     pub fn strings(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let mut stack = Vec::new();

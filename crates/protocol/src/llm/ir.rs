@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tidegate_core::usage::Usage;
 
+use crate::llm::error::ErrorKind;
+
 /// A JSON text as its author wrote it; it came out of the strict scanner, or is known to be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawJson(pub(crate) String);
@@ -158,7 +160,6 @@ pub(crate) struct Answer {
     pub(crate) stop_sequence: Option<String>,
     pub(crate) usage: Option<Usage>,
     pub(crate) created: Option<u64>,
-    pub(crate) extensions: Vec<Extension>,
 }
 
 /// One thing that happens in a stream. A slot names a block (or a tool call) of the upstream and stays the same while
@@ -180,6 +181,6 @@ pub(crate) enum StreamEvent {
     Usage(Usage),
     /// The successful end.
     End,
-    Error { kind: String, message: String },
+    Error { kind: ErrorKind, message: String },
     Ping,
 }

@@ -179,3 +179,8 @@ impl<'tape, 'body> Iterator for Items<'tape, 'body> {
         self.elements.next().map(|id| self.node.at(id))
     }
 }
+
+/// The JSON pointer of a member of the outermost object.
+pub(crate) fn pointer_to(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}

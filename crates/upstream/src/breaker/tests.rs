@@ -43,19 +43,14 @@ fn a_failed_probe_doubles_the_pause_up_to_the_longest() {
 fn a_success_between_failures_keeps_it_closed() {
     let now = clock::now();
     let breaker = Breaker::new(policy(), now);
-    for _ in 0..20 {
+    for _ in 0..13 {
         breaker.failed(now);
         breaker.failed(now);
         breaker.succeeded(now);
     }
-    // Two of three failed, but only the share over enough attempts opens it.
-    assert!(!breaker.admit(now).admits(), "a share of two thirds over sixty attempts must open it");
-    let breaker = Breaker::new(policy(), now);
-    for _ in 0..5 {
-        breaker.failed(now);
-        breaker.succeeded(now);
-    }
-    assert!(breaker.admit(now).admits());
+    assert!(breaker.admit(now).admits(), "thirty-nine attempts are too few for a share to count");
+    breaker.failed(now);
+    assert!(!breaker.admit(now).admits(), "two thirds of forty attempts failed");
 }
 
 #[test]

@@ -1,0 +1,207 @@
+//! Guardrails, audit and what concerns the gateway as a whole, as users write them.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+
+use super::{
+    read::{Field, Reader, choice, object},
+    scalar::{Size, Time},
+};
+use crate::node::{Node, Value};
+
+object! {
+    /// What is looked for in text, where, and what is done about it.
+    pub struct Guardrail("a guardrail") {
+        required {
+            /// What is looked for: detectors by name.
+            #[schemars(example = ["email", "card", "iban"])]
+            pub detect: Vec<String> = "[secrets]",
+        }
+        optional {
+            /// Where it looks; without it, everywhere.
+            #[schemars(example = ["request", "response"])]
+            pub on: Option<Vec<GuardrailPhase>>,
+            /// What it does with what it finds. Blocking is the rule.
+            #[schemars(example = "redact")]
+            pub action: GuardrailAction,
+        }
+        later {
+            "url": "use `detect`: guards on other machines come with a later version",
+            "mode": "use `action: label`, which only notes what is found",
+            "threshold": "remove it: detectors of this version are exact",
+        }
+    }
+}
+
+choice! {
+    /// Where a guardrail looks.
+    pub enum GuardrailPhase {
+        /// What goes to a model.
+        Request = "request",
+        /// What a model answers, inside the stream too.
+        Response = "response",
+        /// What goes to a tool.
+        ToolArguments = "tool_arguments",
+        /// What a tool answers, and what a server says about its tools.
+        ToolResult = "tool_result",
+    }
+    later {}
+}
+
+choice! {
+    /// What a guardrail does with what it finds.
+    #[derive(Default)]
+    pub enum GuardrailAction {
+        /// Refuses the call, or cuts the stream before it.
+        #[default]
+        Block = "block",
+        /// Puts a mark in its place.
+        Redact = "redact",
+        /// Only notes it, for policies and records.
+        Label = "label",
+    }
+    later {
+        "tokenize": "use `redact`, or `block`",
+        "hold": "use `block`: approvals come with a later version",
+    }
+}
+
+object! {
+    /// What is put on record, and how safely.
+    #[derive(Default)]
+    pub struct Audit("audit settings") {
+        required {}
+        optional {
+            /// Model calls. `buffered` is the rule.
+            #[schemars(example = "buffered")]
+            pub model_calls: Option<AuditClass>,
+            /// Exchanges with MCP servers. `durable` is the rule.
+            #[schemars(example = "durable")]
+            pub tool_calls: Option<AuditClass>,
+            /// Whether what was said is kept, encrypted, beside the log. `off` is the rule.
+            #[schemars(example = "off")]
+            pub bodies: Bodies,
+            /// How long bodies are kept; without it, 30 days.
+            #[schemars(example = "30d")]
+            pub retention: Option<Time>,
+        }
+        later {
+            "agent_calls": "remove it: agents (A2A) come with a later version",
+            "export": "remove it: the log is exported with `tidegate audit export`",
+        }
+    }
+}
+
+choice! {
+    /// How safely a kind of call is put on record.
+    pub enum AuditClass {
+        /// Not at all. Status and revision show it.
+        Off = "off",
+        /// Outlives the process, also when it is killed.
+        Buffered = "buffered",
+        /// Outlives a loss of power: stored before anything is sent upstream.
+        Durable = "durable",
+    }
+    later {}
+}
+
+choice! {
+    /// What is kept of what was said.
+    #[derive(Default)]
+    pub enum Bodies {
+        /// Nothing.
+        #[default]
+        Off = "off",
+        /// What guardrails let through, encrypted.
+        Redacted = "redacted",
+    }
+    later {
+        "full": "use `redacted`",
+    }
+}
+
+object! {
+    /// Bounds of what the gateway takes in, whoever calls.
+    #[derive(Default)]
+    pub struct Requests("limits") {
+        required {}
+        optional {
+            /// The largest request body: 1 KiB to 256 MiB; without it, 32 MiB.
+            #[schemars(example = "32MiB")]
+            pub body: Option<Size>,
+            /// The most calls at the same time; further ones are told to come back later. Without it, 20,000.
+            #[schemars(example = 20_000, range(min = 1))]
+            pub concurrent: Option<u32>,
+        }
+        later {
+            "requests": "set `limits` on keys and teams",
+            "tokens": "set `limits` on keys and teams",
+        }
+    }
+}
+
+/// The provider for bare model names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum DefaultProvider {
+    /// The same on every surface.
+    One(String),
+    /// One for each surface.
+    BySurface(BTreeMap<String, String>),
+}
+
+/// The surfaces that have models.
+pub(crate) const SURFACES: [&str; 2] = ["openai", "anthropic"];
+
+impl Field for DefaultProvider {
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) => {
+                reader.unknown(
+                    entries,
+                    &SURFACES,
+                    &[
+                        ("gemini", "remove it: the Gemini surface comes with a later version"),
+                        ("bedrock", "remove it: the Bedrock surface comes with a later version"),
+                    ],
+                );
+                let mut surfaces = BTreeMap::new();
+                for surface in SURFACES {
+                    if let Some(provider) = reader.field::<String>(entries, surface) {
+                        surfaces.insert(surface.to_owned(), provider);
+                    }
+                }
+                Some(Self::BySurface(surfaces))
+            }
+            _ => String::read(node, reader).map(Self::One),
+        }
+    }
+}
+
+impl JsonSchema for DefaultProvider {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DefaultProvider".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let surface = |name: &str| {
+            serde_json::json!({
+                "type": "string",
+                "description": format!("The provider for bare model names on the {name} surface."),
+                "examples": [name],
+            })
+        };
+        json_schema!({
+            "description": "The provider for bare model names that are no alias; or one for each surface.",
+            "examples": ["openai", { "openai": "openai", "anthropic": "anthropic" }],
+            "anyOf": [
+                { "type": "string" },
+                { "type": "object", "additionalProperties": false, "properties": {
+                    "openai": surface("openai"), "anthropic": surface("anthropic"),
+                } },
+            ],
+        })
+    }
+}

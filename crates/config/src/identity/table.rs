@@ -1,0 +1,221 @@
+//! Every key in memory, and the look-up that each call begins with.
+//!
+//! A credential is looked up by its whole HMAC: a caller who does not know the pepper cannot choose where the look-up
+//! goes, and no part of a credential ever stands for the whole. Unknown, revoked and expired keys take the same steps.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tidegate_core::{
+    clock::UnixMillis,
+    ids::{KeyId, KeyName, OrgId, TeamName},
+    secret::Secret,
+};
+
+use super::{
+    key::{KeyDigest, Malformed, Pepper, parse},
+    record::{KeyOrigin, KeyRecord, StoredKey},
+};
+
+/// Why a credential is not accepted. A caller is told the same for every one but [`Self::Malformed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// It cannot be a key at all.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It is not, or no longer, the key of anybody.
+    #[error("the key is not valid")]
+    NotValid,
+}
+
+/// A key that the configuration file declares, with its secret where the file refers to one.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// Its name.
+    pub name: KeyName,
+    /// Its tenant.
+    pub org: OrgId,
+    /// Its team.
+    pub team: Option<TeamName>,
+    /// When it stops being valid.
+    pub expires: Option<UnixMillis>,
+    /// Its secret; `None` where the store keeps its digest.
+    pub secret: Option<Secret>,
+}
+
+/// What the table is made of.
+#[derive(Debug, Default)]
+struct Parts {
+    declared: Vec<Declared>,
+    stored: Vec<StoredKey>,
+    since: UnixMillis,
+}
+
+/// The keys that calls are looked up in.
+#[derive(Debug)]
+pub struct KeyTable {
+    pepper: Pepper,
+    dummy: KeyRecord,
+    parts: Mutex<Parts>,
+    by_digest: ArcSwap<HashMap<KeyDigest, Arc<KeyRecord>>>,
+}
+
+impl KeyTable {
+    /// A table without keys; `None` where the identifier of the stand-in could not be made, which no pepper causes.
+    #[must_use]
+    pub fn new(pepper: Pepper) -> Option<Self> {
+        let digest = pepper.digest("the key of nobody");
+        let dummy = KeyRecord {
+            id: digest.derived_id()?,
+            name: KeyName::from("nobody"),
+            org: OrgId::from("nobody"),
+            team: None,
+            digest: KeyDigest([0; 32]),
+            created: UnixMillis(0),
+            expires: Some(UnixMillis(0)),
+            revoked: Some(UnixMillis(0)),
+            origin: KeyOrigin::File,
+        };
+        Some(Self { pepper, dummy, parts: Mutex::default(), by_digest: ArcSwap::default() })
+    }
+
+    /// The pepper that digests are made with.
+    #[must_use]
+    pub fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// Whose credential this is, at `now`.
+    ///
+    /// Every credential with a key's form takes the same path: one HMAC, one look-up, one comparison of whole digests
+    /// (against a stand-in where there is no such key), one check of the key's state.
+    ///
+    /// # Errors
+    /// That it is not accepted.
+    pub fn authenticate(&self, credential: &str, now: UnixMillis) -> Result<Arc<KeyRecord>, NotAccepted> {
+        let presented = parse(credential)?;
+        let digest = self.pepper.digest(presented.text);
+        let keys = self.by_digest.load();
+        let found = keys.get(&digest);
+        let record = found.map_or(&self.dummy, |found| &**found);
+        let same = record.digest.same(&digest);
+        let named = presented.id.is_none_or(|id| id == record.id);
+        let valid = record.valid(now);
+        match found {
+            Some(record) if same & named & valid => Ok(Arc::clone(record)),
+            _ => Err(NotAccepted::NotValid),
+        }
+    }
+
+    /// The keys of one tenant, by name and then by age, revoked and expired ones too.
+    #[must_use]
+    pub fn list(&self, org: &OrgId) -> Vec<Arc<KeyRecord>> {
+        let mut keys: Vec<_> = self.by_digest.load().values().filter(|key| key.org == *org).map(Arc::clone).collect();
+        keys.sort_by(|one, other| one.name.cmp(&other.name).then(one.created.cmp(&other.created)).then(one.id.cmp(&other.id)));
+        keys
+    }
+
+    /// The key `id` of one tenant.
+    #[must_use]
+    pub fn get(&self, org: &OrgId, id: KeyId) -> Option<Arc<KeyRecord>> {
+        self.by_digest.load().values().find(|key| key.id == id && key.org == *org).map(Arc::clone)
+    }
+
+    /// Replaces the keys that the file declares; `now` is when their revision was activated.
+    pub fn set_declared(&self, declared: Vec<Declared>, now: UnixMillis) {
+        let mut parts = self.parts.lock();
+        parts.declared = declared;
+        parts.since = now;
+        self.rebuild(&parts);
+    }
+
+    /// Replaces the keys of the store. Call it after every change there; a revoked key is refused from here on.
+    pub fn set_stored(&self, stored: Vec<StoredKey>) {
+        let mut parts = self.parts.lock();
+        parts.stored = stored;
+        self.rebuild(&parts);
+    }
+
+    /// Adds or replaces one key of the store.
+    pub fn put_stored(&self, key: StoredKey) {
+        let mut parts = self.parts.lock();
+        parts.stored.retain(|known| known.id != key.id);
+        parts.stored.push(key);
+        self.rebuild(&parts);
+    }
+
+    /// Revokes a key of the store in memory, at once; false where there is none such.
+    pub fn revoke(&self, org: &OrgId, id: KeyId, at: UnixMillis) -> bool {
+        let mut parts = self.parts.lock();
+        let Some(key) = parts.stored.iter_mut().find(|key| key.id == id && key.org == *org) else { return false };
+        key.revoked.get_or_insert(at);
+        self.rebuild(&parts);
+        true
+    }
+
+    /// The whole table anew. A digest belongs to one key: where two claim it, a revoked one wins, and so on to the
+    /// one that lets less through.
+    fn rebuild(&self, parts: &Parts) {
+        let mut keys: HashMap<KeyDigest, Arc<KeyRecord>> = HashMap::new();
+        let mut add = |record: KeyRecord| {
+            let replaces = keys.get(&record.digest).is_none_or(|known| known.revoked.is_none() && record.revoked.is_some());
+            if replaces {
+                keys.insert(record.digest, Arc::new(record));
+            }
+        };
+        for key in &parts.stored {
+            let declared = parts.declared.iter().find(|declared| declared.name == key.name && declared.org == key.org);
+            match (&key.rules, declared) {
+                (Some(_), _) => add(record_of_store(key)),
+                (None, Some(declared)) => add(record_of_both(key, declared)),
+                // The file no longer declares it: nothing says what it may do.
+                (None, None) => {}
+            }
+        }
+        for declared in &parts.declared {
+            let Some(secret) = &declared.secret else { continue };
+            let digest = self.pepper.digest(secret.expose());
+            let id = parse(secret.expose()).ok().and_then(|key| key.id).or_else(|| digest.derived_id());
+            let Some(id) = id else { continue };
+            add(KeyRecord {
+                id,
+                name: declared.name.clone(),
+                org: declared.org.clone(),
+                team: declared.team.clone(),
+                digest,
+                created: parts.since,
+                expires: declared.expires,
+                revoked: None,
+                origin: KeyOrigin::File,
+            });
+        }
+        self.by_digest.store(Arc::new(keys));
+    }
+}
+
+fn record_of_store(key: &StoredKey) -> KeyRecord {
+    KeyRecord {
+        id: key.id,
+        name: key.name.clone(),
+        org: key.org.clone(),
+        team: key.team.clone(),
+        digest: key.digest,
+        created: key.created,
+        expires: key.expires,
+        revoked: key.revoked,
+        origin: KeyOrigin::Store,
+    }
+}
+
+/// A key that the file declares and whose digest the store keeps: the earlier of the two ends counts.
+fn record_of_both(key: &StoredKey, declared: &Declared) -> KeyRecord {
+    let expires = match (key.expires, declared.expires) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    KeyRecord { team: declared.team.clone(), expires, origin: KeyOrigin::File, ..record_of_store(key) }
+}
+
+#[cfg(test)]
+mod tests;

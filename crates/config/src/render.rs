@@ -1,0 +1,94 @@
+//! Prints problems: one line that names code, place and path, the source line with a caret, and the hint.
+//!
+//! Never prints a secret: masked spans and words that look like one are starred out, whatever the problem is about.
+//! Called by the command line, the status API and the log.
+
+use crate::{
+    problem::Problem,
+    reference,
+    source::{Source, Sources, Span, floor},
+};
+
+/// The widest piece of a source line that is printed, in characters.
+const WIDTH: usize = 100;
+
+/// One problem as text, without a final newline.
+#[must_use]
+pub fn render(problem: &Problem, sources: &Sources) -> String {
+    let mut out = format!("{}[{}]", problem.severity.as_str(), problem.code);
+    let at = problem.span.and_then(|span| Some((span, sources.file(span)?, sources.position(span)?)));
+    if let Some((_, file, position)) = &at {
+        out.push_str(&format!(" {}:{}:{}", file.name, position.line, position.column));
+    }
+    if !problem.path.is_empty() {
+        out.push(' ');
+        out.push_str(&problem.path);
+    }
+    out.push_str(": ");
+    out.push_str(&problem.message);
+    if let Some((span, file, position)) = at {
+        excerpt(&mut out, file, span, position.line, sources.masks());
+    }
+    if let Some(hint) = &problem.hint {
+        out.push_str("\nhint: ");
+        out.push_str(hint);
+    }
+    out
+}
+
+/// Every problem as text, each followed by an empty line, and a last line that counts them.
+#[must_use]
+pub fn render_all(problems: &[Problem], sources: &Sources) -> String {
+    let mut out = String::new();
+    for problem in problems {
+        out.push_str(&render(problem, sources));
+        out.push_str("\n\n");
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == crate::problem::Severity::Error).count();
+    match errors {
+        0 => {}
+        1 => out.push_str("1 error\n"),
+        many => out.push_str(&format!("{many} errors\n")),
+    }
+    out
+}
+
+fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Span]) {
+    let text = file.text.as_str();
+    let start = floor(text, usize::try_from(span.start).unwrap_or(usize::MAX));
+    let line_start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1));
+    let line_end =
+        text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| at.saturating_add(start));
+    let whole = text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r');
+    let shown: Vec<char> = starred(whole, line_start, span.file, masks);
+    let column = text.get(line_start..start).unwrap_or_default().chars().count();
+    let end = floor(text, usize::try_from(span.end).unwrap_or(usize::MAX)).min(line_end);
+    let width = text.get(start..end).unwrap_or_default().trim_end().chars().count().max(1);
+    let first = if column > WIDTH.saturating_sub(20) { column.saturating_sub(WIDTH / 2) } else { 0 };
+    let piece: String = shown
+        .iter()
+        .skip(first)
+        .take(WIDTH)
+        .map(|letter| if letter.is_control() { ' ' } else { *letter })
+        .collect();
+    let number = line.to_string();
+    let margin = " ".repeat(number.len());
+    let indent = " ".repeat(column.saturating_sub(first));
+    let room = WIDTH.saturating_sub(column.saturating_sub(first)).max(1);
+    out.push_str(&format!("\n {number} | {}\n {margin} | {indent}{}", piece.trim_end(), "^".repeat(width.min(room))));
+}
+
+/// The characters of a line with everything that must not be seen as stars.
+fn starred(line: &str, line_start: usize, file: u32, masks: &[Span]) -> Vec<char> {
+    let mut hidden: Vec<(usize, usize)> = masks
+        .iter()
+        .filter(|mask| mask.file == file)
+        .map(|mask| (usize::try_from(mask.start).unwrap_or(0), usize::try_from(mask.end).unwrap_or(0)))
+        .filter(|(start, end)| *end > line_start && *start < line_start.saturating_add(line.len()))
+        .map(|(start, end)| (start.saturating_sub(line_start), end.saturating_sub(line_start)))
+        .collect();
+    hidden.extend(reference::secret_ranges(line));
+    line.char_indices()
+        .map(|(at, letter)| if hidden.iter().any(|(start, end)| (*start..*end).contains(&at)) { '*' } else { letter })
+        .collect()
+}

@@ -1,0 +1,233 @@
+//! The guardrails that apply to one caller, compiled: which detectors run on text of which origin, and what then.
+//!
+//! Owns the choice of rules and the shared pass over a text. Compiling is cheap: detectors and their data are built
+//! once per process. Never keeps text. The proxy compiles one per key and revision; `hold` runs it inside streams.
+
+use std::sync::Arc;
+
+use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
+
+use crate::{
+    detectors::{self, COUNT},
+    finding::{Finding, resolve},
+    guard::{Input, Sink, Triggers},
+    prefilter,
+    spec::{COMPOSITES, DETECTORS, GuardrailSpec, Phase, detector_names},
+};
+
+/// Why guardrails cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// A guardrail names a detector that does not exist.
+    #[error("guardrail `{guardrail}`: detector `{detector}` does not exist; there are {known}")]
+    UnknownDetector {
+        /// The guardrail.
+        guardrail: GuardrailName,
+        /// What it names.
+        detector: String,
+        /// What it may name.
+        known: String,
+    },
+    /// A guardrail looks for nothing.
+    #[error("guardrail `{0}`: `detect` is empty; name at least one detector")]
+    DetectsNothing(GuardrailName),
+    /// A guardrail looks nowhere.
+    #[error("guardrail `{0}`: `on` is empty; name at least one phase")]
+    LooksNowhere(GuardrailName),
+    /// The detectors' own data do not parse: a fault of the build.
+    #[error("built-in detector data are broken: {0}; reinstall tidegate")]
+    Data(Arc<str>),
+}
+
+/// What one detector does with what it finds on one way.
+#[derive(Debug, Clone)]
+struct Rule {
+    guardrail: GuardrailName,
+    action: GuardAction,
+}
+
+/// The rules of one way, by the detectors' place in the registry.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    rules: [Option<Rule>; COUNT],
+    triggers: Triggers,
+}
+
+impl Plan {
+    fn add(&mut self, detector: usize, rule: &Rule) {
+        if let Some(slot) = self.rules.get_mut(detector)
+            && slot.as_ref().is_none_or(|known| known.action < rule.action)
+        {
+            *slot = Some(rule.clone());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rules.iter().all(Option::is_none)
+    }
+}
+
+/// Compiled guardrails. Where several guardrails run the same detector on the same way, the strongest action counts,
+/// and among equals the one named first.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    plans: [Plan; 6],
+}
+
+/// What a scan of unfinished text gives: findings by detector, not resolved, and what is open.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) hits: Vec<RawHit>,
+    pub(crate) opens: Vec<RawOpen>,
+}
+
+/// A hit with the rule that applies.
+#[derive(Debug)]
+pub(crate) struct RawHit {
+    pub(crate) anchor: usize,
+    pub(crate) finding: Finding,
+}
+
+/// An open place with the rule that applies, were it a finding up to the end of the text.
+#[derive(Debug)]
+pub(crate) struct RawOpen {
+    pub(crate) anchor: usize,
+    pub(crate) certain: Option<usize>,
+    pub(crate) finding: Finding,
+}
+
+impl Chain {
+    /// Compiles guardrails.
+    ///
+    /// # Errors
+    /// [`CompileError`] on the first guardrail that names an unknown detector, no detector or no phase.
+    pub fn compile(specs: &[GuardrailSpec]) -> Result<Self, CompileError> {
+        let registry = detectors::all()?;
+        let mut chain = Self::default();
+        for spec in specs {
+            if spec.detect.is_empty() {
+                return Err(CompileError::DetectsNothing(spec.name.clone()));
+            }
+            if spec.on.is_empty() {
+                return Err(CompileError::LooksNowhere(spec.name.clone()));
+            }
+            for name in &spec.detect {
+                let places = places(name.as_str());
+                if places.is_empty() {
+                    return Err(CompileError::UnknownDetector {
+                        guardrail: spec.name.clone(),
+                        detector: name.as_str().chars().take(64).collect(),
+                        known: detector_names().collect::<Vec<_>>().join(", "),
+                    });
+                }
+                let rule = Rule { guardrail: spec.name.clone(), action: spec.action };
+                for place in places {
+                    chain.add(place, &spec.on, &rule);
+                }
+            }
+        }
+        for plan in &mut chain.plans {
+            for (rule, detector) in plan.rules.iter().zip(registry) {
+                if rule.is_some() {
+                    plan.triggers = plan.triggers.or(detector.triggers());
+                }
+            }
+        }
+        Ok(chain)
+    }
+
+    fn add(&mut self, detector: usize, on: &[Phase], rule: &Rule) {
+        for (origin, plan) in ORIGINS.into_iter().zip(&mut self.plans) {
+            if on.iter().any(|phase| phase.covers(origin)) {
+                plan.add(detector, rule);
+            }
+        }
+    }
+
+    fn plan(&self, origin: Origin) -> Option<&Plan> {
+        ORIGINS.into_iter().zip(&self.plans).find(|(known, _)| *known == origin).map(|(_, plan)| plan)
+    }
+
+    /// Whether any guardrail looks at text of this origin.
+    #[must_use]
+    pub fn applies(&self, origin: Origin) -> bool {
+        self.plan(origin).is_some_and(|plan| !plan.is_empty())
+    }
+
+    /// Whether any guardrail would change or block text of this origin, and not only label it.
+    #[must_use]
+    pub fn enforces(&self, origin: Origin) -> bool {
+        self.plan(origin).is_some_and(|plan| plan.rules.iter().flatten().any(|rule| rule.action > GuardAction::Label))
+    }
+
+    /// Everything that is found in a whole text: disjoint, in the order of the text, overlaps resolved (what rewrites
+    /// or blocks is joined and called after the strongest action, then the longest match). Linear in the text.
+    #[must_use]
+    pub fn scan(&self, origin: Origin, text: &str) -> Vec<Finding> {
+        let raw = self.scan_input(origin, &Input::new(text, 0, true));
+        resolve(raw.hits.into_iter().map(|hit| hit.finding).collect())
+    }
+
+    /// Everything that is found, and what is open, in `input` after its context.
+    pub(crate) fn scan_input(&self, origin: Origin, input: &Input<'_>) -> Raw {
+        let mut raw = Raw::default();
+        let (Some(plan), Ok(registry)) = (self.plan(origin), detectors::all()) else { return raw };
+        if plan.is_empty() {
+            return raw;
+        }
+        let mut sinks: [Sink; COUNT] = Default::default();
+        prefilter::run(input, plan.triggers, |trigger| {
+            for ((rule, detector), sink) in plan.rules.iter().zip(registry).zip(&mut sinks) {
+                if rule.is_some() {
+                    detector.look(input, trigger, sink);
+                }
+            }
+        });
+        for ((rule, detector), sink) in plan.rules.iter().zip(registry).zip(sinks) {
+            let Some(rule) = rule else { continue };
+            let finding = |range, category| Finding {
+                range,
+                detector: detector.name(),
+                category,
+                guardrail: rule.guardrail.clone(),
+                action: rule.action,
+                origin,
+            };
+            raw.hits.extend(
+                sink.hits
+                    .into_iter()
+                    .filter(|hit| hit.anchor >= input.from() && hit.end > hit.start)
+                    .map(|hit| RawHit { anchor: hit.anchor, finding: finding(hit.start..hit.end, hit.category) }),
+            );
+            raw.opens.extend(sink.opens.into_iter().filter(|open| open.anchor >= input.from()).map(|open| RawOpen {
+                anchor: open.anchor,
+                certain: open.certain,
+                finding: finding(open.anchor..input.len(), open.category),
+            }));
+        }
+        raw
+    }
+}
+
+const ORIGINS: [Origin; 6] = [
+    Origin::Prompt,
+    Origin::Completion,
+    Origin::ToolDescription,
+    Origin::ToolArgument,
+    Origin::ToolResult,
+    Origin::AgentMessage,
+];
+
+/// The places in the registry that a name stands for; none where it is unknown.
+fn places(name: &str) -> Vec<usize> {
+    let members = COMPOSITES.iter().find(|(composite, _)| *composite == name).map(|(_, members)| *members);
+    DETECTORS
+        .iter()
+        .enumerate()
+        .filter(|(_, detector)| members.map_or(**detector == name, |members| members.contains(detector)))
+        .map(|(place, _)| place)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! One channel of a stream: its undecided text, the context before it, and the changes not yet applied.
+//!
+//! Owns the release point: the byte before which everything is decided. Offsets count from the channel's start, unless
+//! a name says `window`. Never holds frames; that is the hold's.
+
+use std::collections::VecDeque;
+
+use tidegate_core::{facts::GuardAction, segment::Origin};
+
+use crate::{
+    chain::{Chain, Raw, RawOpen},
+    finding::{Finding, resolve},
+    guard::{Class, Input, LOOKBACK},
+};
+
+/// From how many bytes on something sure to be a finding is redacted as it passes, instead of held for its end.
+const PASSING: usize = 1024;
+/// How much context is gathered before it is cut back to [`LOOKBACK`].
+const SLACK: usize = 1024;
+
+/// A change to the text: `start..end` is replaced by the mark, or cut out.
+struct Edit {
+    start: usize,
+    end: usize,
+    mark: Option<String>,
+}
+
+/// A finding that passes: where it starts in the window, and where the head that proves it ends there.
+#[derive(Clone, Copy)]
+struct Passing {
+    start: usize,
+    head: usize,
+}
+
+pub(super) struct Channel {
+    id: u32,
+    /// Context and undecided text.
+    window: String,
+    /// Where the window starts.
+    base: usize,
+    /// Before this everything is decided.
+    settled: usize,
+    /// Up to here frames have left.
+    left: usize,
+    edits: VecDeque<Edit>,
+    passing: Option<Passing>,
+    /// Whether the rest of a token whose start was taken for a finding by force is to be cut out.
+    cutting: bool,
+}
+
+impl Channel {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            id,
+            window: String::new(),
+            base: 0,
+            settled: 0,
+            left: 0,
+            edits: VecDeque::new(),
+            passing: None,
+            cutting: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn settled(&self) -> usize {
+        self.settled
+    }
+
+    /// Whether nothing is undecided and no frame waits for it.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.settled == self.end() && self.left == self.settled && self.passing.is_none() && !self.cutting
+    }
+
+    fn end(&self) -> usize {
+        self.base + self.window.len()
+    }
+
+    /// Adds text; gives the place it has.
+    pub(super) fn append(&mut self, text: &str) -> (usize, usize) {
+        let start = self.end();
+        self.window.push_str(text);
+        if self.cutting && self.settled == start {
+            let cut = text.bytes().take_while(|byte| Class::VALUE.has(*byte) || *byte == b'=').count();
+            self.cutting = cut == text.len();
+            self.settled += cut;
+            self.edit(start, start + cut, None);
+        }
+        (start, start + text.len())
+    }
+
+    /// Frames have left up to `end`.
+    pub(super) fn left(&mut self, end: usize) {
+        self.left = end;
+        while self.edits.pop_front_if(|edit| edit.end <= end).is_some() {}
+    }
+
+    /// Forgets the context: what follows is another text.
+    pub(super) fn restart(&mut self) {
+        self.base = self.end();
+        self.settled = self.base;
+        self.window.clear();
+        self.passing = None;
+        self.cutting = false;
+    }
+
+    /// `text`, which stands at `start`, with the changes that concern it, if any do.
+    pub(super) fn rewrite(&self, text: &str, start: usize) -> Option<String> {
+        let end = start + text.len();
+        let mut out: Option<String> = None;
+        let mut at = start;
+        for edit in self.edits.iter().filter(|edit| edit.start < end && edit.end > start) {
+            let out = out.get_or_insert_with(|| String::with_capacity(text.len()));
+            if edit.start > at {
+                out.push_str(text.get(at - start..edit.start - start).unwrap_or_default());
+            }
+            if edit.start >= start {
+                out.push_str(edit.mark.as_deref().unwrap_or_default());
+            }
+            at = edit.end.min(end);
+        }
+        let mut out = out?;
+        out.push_str(text.get(at - start..).unwrap_or_default());
+        Some(out)
+    }
+
+    fn edit(&mut self, start: usize, end: usize, mark: Option<String>) {
+        if start < end {
+            self.edits.push_back(Edit { start, end, mark });
+        }
+    }
+
+    /// Decides what can be decided. Gives what blocks, and then has decided only what stands before it.
+    pub(super) fn advance(
+        &mut self,
+        chain: &Chain,
+        origin: Origin,
+        complete: bool,
+        found: &mut dyn FnMut(&Finding),
+    ) -> Option<Finding> {
+        if self.settled == self.end() && !(complete && self.passing.is_some()) {
+            return None;
+        }
+        let raw = self.scan(chain, origin, complete);
+        let mut point = raw.opens.iter().map(|open| open.anchor).min().unwrap_or(self.window.len());
+        let mut anchors: Vec<_> = raw.hits.iter().map(|hit| (hit.anchor, hit.finding.range.end)).collect();
+        anchors.sort_unstable();
+        for (anchor, end) in anchors.into_iter().rev() {
+            if anchor < point && end > point {
+                point = anchor;
+            }
+        }
+        let first = raw.opens.into_iter().min_by_key(|open| (open.anchor, open.certain.is_none()));
+        let sure = first.filter(|open| open.anchor == point && open.certain.is_some());
+        let blocks = sure.as_ref().filter(|open| open.finding.action == GuardAction::Block);
+        let mut blocked = blocks.map(|open| open.finding.clone());
+        let hits = resolve(raw.hits.into_iter().map(|hit| hit.finding).collect());
+        if let Some(block) = hits.iter().find(|finding| finding.action == GuardAction::Block) {
+            point = point.min(block.range.start);
+            blocked = Some(block.clone());
+        }
+        for finding in hits.into_iter().filter(|finding| finding.range.end <= point) {
+            self.settle(&finding, found);
+        }
+        if let Some(mut finding) = blocked {
+            found(&finding);
+            self.settled = self.settled.max(self.base + point);
+            finding.range = self.base + finding.range.start..self.base + finding.range.end;
+            return Some(finding);
+        }
+        self.settled = self.settled.max(self.base + point);
+        match sure {
+            Some(open) if self.passing.is_some() || self.end() - self.settled > PASSING => self.pass(&open, found),
+            _ => {
+                if self.passing.is_some_and(|passing| point > passing.start) {
+                    self.passing = None;
+                }
+                self.trim();
+            }
+        }
+        None
+    }
+
+    fn scan(&self, chain: &Chain, origin: Origin, complete: bool) -> Raw {
+        let from = self.passing.map_or(self.settled - self.base, |passing| passing.start);
+        chain.scan_input(origin, &Input::new(&self.window, from, complete))
+    }
+
+    /// Notes a finding; where its start has passed already, only what is left of it is cut out.
+    fn settle(&mut self, finding: &Finding, found: &mut dyn FnMut(&Finding)) {
+        let (start, end) = (self.base + finding.range.start, self.base + finding.range.end);
+        let passed = start < self.settled;
+        if !passed {
+            found(finding);
+        }
+        if finding.is_enforced() {
+            self.edit(start.max(self.settled), end, (!passed).then(|| finding.mark()));
+        }
+    }
+
+    /// Lets something pass that is sure to be a finding: all of it so far is replaced, and only its head and its last
+    /// bytes are kept, so that its end is found as in the whole text.
+    fn pass(&mut self, open: &RawOpen, found: &mut dyn FnMut(&Finding)) {
+        let end = self.end();
+        let first = self.passing.is_none();
+        if first {
+            found(&open.finding);
+        }
+        if open.finding.is_enforced() {
+            let start = self.settled.max(self.base + open.anchor);
+            self.edit(start, end, first.then(|| open.finding.mark()));
+        }
+        self.settled = end;
+        let head = self.passing.map_or(open.certain.unwrap_or(open.anchor), |passing| passing.head);
+        let context = floor(&self.window, open.anchor.saturating_sub(LOOKBACK));
+        let tail = floor(&self.window, self.window.len().saturating_sub(LOOKBACK)).max(head);
+        let kept = [self.window.get(context..head), self.window.get(tail..)].map(Option::unwrap_or_default).concat();
+        self.passing = Some(Passing { start: open.anchor - context, head: head - context });
+        self.base = end - kept.len();
+        self.window = kept;
+    }
+
+    /// Takes what is undecided for a finding, together with the rest of its token.
+    pub(super) fn force(&mut self, chain: &Chain, origin: Origin, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
+        let raw = self.scan(chain, origin, false);
+        let Some(open) = raw.opens.into_iter().max_by_key(|open| (open.finding.action, open.certain.is_some())) else {
+            self.settled = self.end();
+            return None;
+        };
+        if open.finding.action == GuardAction::Block {
+            found(&open.finding);
+            return Some(open.finding);
+        }
+        if open.certain.is_some() && self.passing.is_none() {
+            self.pass(&open, found);
+            return None;
+        }
+        found(&open.finding);
+        let (start, end) = (self.settled, self.end());
+        if open.finding.is_enforced() {
+            self.edit(start, end, Some(open.finding.mark()));
+            self.cutting = true;
+        }
+        self.settled = end;
+        self.passing = None;
+        self.trim();
+        None
+    }
+
+    /// Cuts the context back.
+    fn trim(&mut self) {
+        let keep = self.settled - self.base;
+        if self.passing.is_none() && keep > LOOKBACK + SLACK {
+            let cut = floor(&self.window, keep - LOOKBACK);
+            self.window.drain(..cut);
+            self.base += cut;
+        }
+    }
+}
+
+/// The last character boundary at or before `at`.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at).rev().take(4).find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}

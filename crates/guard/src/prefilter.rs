@@ -1,0 +1,145 @@
+//! The one pass over a text that every detector shares: it finds the few places that are worth a look.
+//!
+//! Owns block classification. Clean text costs a count per block of 64 bytes, which the compiler vectorises, and a
+//! sample every sixteen bytes for long runs. Never decides anything. It must miss nothing that a detector would find:
+//! cards and IBANs have eight digits or more within 64 bytes, so one of the two blocks they touch has four; every
+//! secret with a prefix holds a run of sixteen token bytes. The chain calls it.
+
+use crate::guard::{Class, Input, Trigger, Triggers};
+
+const BLOCK: usize = 64;
+const STRIDE: usize = 16;
+/// The shortest run of token bytes that is worth a look.
+pub(crate) const TOKEN_RUN: usize = 16;
+/// How far before a block with many digits a card, an IBAN or a bot token in it may have started.
+const REACH: usize = 48;
+
+/// Calls `look` for every trigger at or after the input's `from`; runs that began before it are reported where they
+/// touch what is after.
+pub(crate) fn run(input: &Input<'_>, wanted: Triggers, mut look: impl FnMut(Trigger)) {
+    if wanted.at || wanted.assign || wanted.digits || wanted.dashes {
+        blocks(input, wanted, &mut look);
+    }
+    if wanted.token {
+        tokens(input, &mut look);
+    }
+    if !input.is_complete() {
+        look(Trigger::End(input.len()));
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    digits: u8,
+    dashes: u8,
+    marks: u8,
+}
+
+/// Counts what triggers in at most 64 bytes. Plain arithmetic without branches, so that it is vectorised.
+fn count(block: &[u8]) -> Count {
+    let mut count = Count::default();
+    for byte in block {
+        count.digits += u8::from(byte.wrapping_sub(b'0') < 10);
+        count.dashes += u8::from(*byte == b'-');
+        count.marks |= u8::from(*byte == b'@') | u8::from(*byte == b':') | u8::from(*byte == b'=');
+    }
+    count
+}
+
+fn blocks(input: &Input<'_>, wanted: Triggers, look: &mut impl FnMut(Trigger)) {
+    let bytes = input.bytes();
+    let mut at = input.from();
+    // Up to where digits were walked already.
+    let mut walked = at;
+    while at < bytes.len() {
+        let end = bytes.len().min(at + BLOCK);
+        let block = input.slice(at, end);
+        let seen = <&[u8; BLOCK]>::try_from(block).map_or_else(|_| count(block), |block| count(block));
+        // Near the end of an unfinished text a run may be cut short, so every trigger there counts.
+        let tail = !input.is_complete() && bytes.len() - at <= 2 * BLOCK;
+        if wanted.digits && (seen.digits >= 4 || tail) {
+            digits(input, walked.max(at.saturating_sub(REACH)), end, look);
+            walked = end;
+        }
+        let dashes = wanted.dashes && (seen.dashes >= 3 || tail);
+        if dashes || seen.marks != 0 {
+            for (offset, byte) in block.iter().enumerate() {
+                let place = at + offset;
+                match byte {
+                    b'@' if wanted.at => look(Trigger::At(place)),
+                    b'=' | b':' if wanted.assign => look(Trigger::Assign(place)),
+                    b'-' if dashes && (offset == 0 || input.before(place) != Some(b'-')) => {
+                        let start = place - usize::from(offset == 0) * dashes_before(input, place);
+                        look(Trigger::Dashes(start));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        at = end;
+    }
+}
+
+/// How many dashes stand before `at`, at most five: more make no difference.
+fn dashes_before(input: &Input<'_>, at: usize) -> usize {
+    let before = input.slice(at.saturating_sub(5), at);
+    before.iter().rev().take_while(|byte| **byte == b'-').count()
+}
+
+fn digits(input: &Input<'_>, from: usize, to: usize, look: &mut impl FnMut(Trigger)) {
+    let mut at = from;
+    while at < to {
+        if Class::DIGIT.has(input.byte(at)) {
+            let inside = at == from && input.before(at).is_some_and(|byte| Class::DIGIT.has(byte));
+            if !inside {
+                look(Trigger::Digits(at));
+            }
+            at = input.run_end(Class::DIGIT, at);
+        }
+        at += 1;
+    }
+}
+
+fn tokens(input: &Input<'_>, look: &mut impl FnMut(Trigger)) {
+    let bytes = input.bytes();
+    let from = input.from();
+    let tail = if input.is_complete() { None } else { Some(tail_run(input)) };
+    // A run that began in the context goes on: what it was before does not matter, it is reported from here.
+    let mut at = from;
+    let mut first = true;
+    loop {
+        let probe = if first { at } else { at + STRIDE - 1 };
+        let Some(byte) = bytes.get(probe) else { break };
+        if !Class::TOKEN.has(*byte) {
+            at = probe + 1;
+            first = false;
+            continue;
+        }
+        let start = if first { run_start(bytes, probe, 0) } else { run_start(bytes, probe, at) };
+        let end = input.run_end(Class::TOKEN, probe);
+        first = false;
+        if end - start >= TOKEN_RUN && tail.is_none_or(|tail| start < tail.0 && end < bytes.len()) {
+            look(Trigger::Token(start, end));
+        }
+        at = end + 1;
+    }
+    if let Some((start, end)) = tail {
+        look(Trigger::Token(start, end));
+    }
+}
+
+/// Where the run that holds `at` starts; looks back no further than `floor`, and at most sixteen bytes into context.
+fn run_start(bytes: &[u8], at: usize, floor: usize) -> usize {
+    let before = bytes.get(floor..at).unwrap_or_default();
+    at - before.iter().rev().take_while(|byte| Class::TOKEN.has(**byte)).take(2 * STRIDE).count()
+}
+
+/// The run of token bytes that touches the end: from the input's `from` on, empty where there is none.
+fn tail_run(input: &Input<'_>) -> (usize, usize) {
+    let held = input.slice(input.from(), input.len());
+    let length = held.iter().rev().take_while(|byte| Class::TOKEN.has(**byte)).count();
+    (input.len() - length, input.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Policies sorted by their scope into sets that are made once, so that a decision evaluates only those whose scope
+//! can match. A property test shows that the slices decide as the whole does.
+
+use std::collections::HashMap;
+
+use cedar_policy::{
+    Authorizer, Decision, Entities, EntityUid, Policy, PolicySet, PolicySetError, Request,
+    pst::{ActionConstraint, Effect, EntityOrSlot, PrincipalConstraint, ResourceConstraint, Template},
+};
+
+use crate::{
+    entities::{ACTION, KEY, NAMESPACE, Object, Subject},
+    reads::ArgRead,
+    shape::ArgPath,
+};
+
+/// Which principals a policy's scope takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PrincipalScope {
+    Any,
+    In(EntityUid),
+    Never,
+}
+
+/// Which actions a policy's scope takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ActionScope {
+    Any,
+    /// These, and not the members of groups among them.
+    These(Vec<EntityUid>),
+    /// The group of tool calls with all its members, and these.
+    Group(EntityUid, Vec<EntityUid>),
+}
+
+/// Which resources a policy's scope takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ResourceScope {
+    Any,
+    Kind(String),
+    Exactly(EntityUid),
+    In(EntityUid),
+    KindIn(String, EntityUid),
+}
+
+/// A policy's scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scope {
+    principal: PrincipalScope,
+    action: ActionScope,
+    resource: ResourceScope,
+}
+
+fn uid(entity: &EntityOrSlot) -> Option<EntityUid> {
+    match entity {
+        EntityOrSlot::Entity(uid) => {
+            let kind = uid.ty.to_string().parse().ok()?;
+            Some(EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(uid.eid.as_str())))
+        }
+        EntityOrSlot::Slot(_) => None,
+    }
+}
+
+impl Scope {
+    /// The scope of a policy; `None` for a template's.
+    pub(crate) fn of(template: &Template) -> Option<Self> {
+        let is_key = |kind: &cedar_policy::pst::EntityType| kind.to_string() == format!("{NAMESPACE}::{KEY}");
+        let principal = match &template.principal {
+            PrincipalConstraint::Any => PrincipalScope::Any,
+            PrincipalConstraint::Is(kind) if is_key(kind) => PrincipalScope::Any,
+            PrincipalConstraint::IsIn(kind, _) | PrincipalConstraint::Is(kind) if !is_key(kind) => PrincipalScope::Never,
+            PrincipalConstraint::Eq(entity) | PrincipalConstraint::In(entity) | PrincipalConstraint::IsIn(_, entity) => {
+                PrincipalScope::In(uid(entity)?)
+            }
+            PrincipalConstraint::Is(_) => PrincipalScope::Never,
+        };
+        let resource = match &template.resource {
+            ResourceConstraint::Any => ResourceScope::Any,
+            ResourceConstraint::Is(kind) => ResourceScope::Kind(kind.0.id.as_str().to_owned()),
+            ResourceConstraint::Eq(entity) => ResourceScope::Exactly(uid(entity)?),
+            ResourceConstraint::In(entity) => ResourceScope::In(uid(entity)?),
+            ResourceConstraint::IsIn(kind, entity) => ResourceScope::KindIn(kind.0.id.as_str().to_owned(), uid(entity)?),
+        };
+        Some(Self { principal, action: action_scope(&template.action)?, resource })
+    }
+
+    /// Whether the scope takes only the group of tool calls itself, which leaves out every pinned tool.
+    pub(crate) fn is_bare_group(&self) -> bool {
+        match &self.action {
+            ActionScope::These(actions) => actions.iter().any(is_group),
+            _ => false,
+        }
+    }
+}
+
+fn is_group(uid: &EntityUid) -> bool {
+    uid.type_name().basename() == ACTION && uid.id().unescaped() == tidegate_core::facts::Action::CallTool.as_str()
+}
+
+fn action_scope(constraint: &ActionConstraint) -> Option<ActionScope> {
+    let entity = |action: &cedar_policy::pst::EntityUID| uid(&EntityOrSlot::Entity(action.clone()));
+    Some(match constraint {
+        ActionConstraint::Any => ActionScope::Any,
+        ActionConstraint::Eq(action) => ActionScope::These(vec![entity(action)?]),
+        ActionConstraint::In(actions) => {
+            let mut actions: Vec<_> = actions.iter().map(entity).collect::<Option<_>>()?;
+            actions.sort();
+            actions.dedup();
+            match actions.iter().position(is_group) {
+                Some(at) => {
+                    let group = actions.swap_remove(at);
+                    let prefix = format!("{}:", group.id().unescaped());
+                    actions.retain(|action| !action.id().unescaped().starts_with(&prefix));
+                    ActionScope::Group(group, actions)
+                }
+                None => ActionScope::These(actions),
+            }
+        }
+    })
+}
+
+/// A policy that is ready to be sorted.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) policy: Policy,
+    pub(crate) scope: Scope,
+    pub(crate) observe: bool,
+    /// The arguments that it reads.
+    pub(crate) reads: Vec<ArgRead>,
+}
+
+/// A policy that reads arguments.
+#[derive(Debug)]
+struct Reader {
+    id: String,
+    resource: ResourceScope,
+    observe: bool,
+    reads: Vec<ArgRead>,
+}
+
+/// The policies with one scope.
+#[derive(Debug, Default)]
+struct Bucket {
+    enforced: PolicySet,
+    observed_permits: PolicySet,
+    observed_forbids: PolicySet,
+    readers: Vec<Reader>,
+}
+
+impl Bucket {
+    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+        let set = match (entry.observe, entry.policy.effect()) {
+            (false, _) => &mut self.enforced,
+            (true, cedar_policy::Effect::Permit) => &mut self.observed_permits,
+            (true, cedar_policy::Effect::Forbid) => &mut self.observed_forbids,
+        };
+        set.add(entry.policy.clone())?;
+        if !entry.reads.is_empty() {
+            self.readers.push(Reader {
+                id: entry.policy.id().to_string(),
+                resource: entry.scope.resource.clone(),
+                observe: entry.observe,
+                reads: entry.reads.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct ByResource {
+    any: Option<Box<Bucket>>,
+    kinds: HashMap<String, Bucket>,
+    entities: HashMap<EntityUid, Bucket>,
+}
+
+#[derive(Debug, Default)]
+struct ByPrincipal {
+    any: ByResource,
+    entities: HashMap<EntityUid, ByResource>,
+}
+
+/// Sliced policies.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    any: ByPrincipal,
+    actions: HashMap<EntityUid, ByPrincipal>,
+    group: ByPrincipal,
+}
+
+/// One question: the request with what the slices are chosen by.
+pub(crate) struct Question<'a> {
+    pub(crate) request: Request,
+    pub(crate) entities: Entities,
+    pub(crate) subject: &'a Subject,
+    pub(crate) object: &'a Object<'a>,
+    /// The arguments that have no type; a policy that reads one does not answer.
+    pub(crate) unmapped: &'a [ArgPath],
+}
+
+/// What the policies of the slices say, before it is weighed.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) permits: Vec<cedar_policy::PolicyId>,
+    pub(crate) forbids: Vec<cedar_policy::PolicyId>,
+    pub(crate) errors: Vec<(String, String)>,
+    pub(crate) observed: Vec<(String, Result<Effect, String>)>,
+}
+
+impl Index {
+    /// Sorts policies.
+    pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, PolicySetError> {
+        let mut index = Self::default();
+        for entry in entries {
+            match &entry.scope.action {
+                ActionScope::Any => index.any.add(entry)?,
+                ActionScope::These(actions) => index.add_to(actions, entry)?,
+                ActionScope::Group(_, actions) => {
+                    index.group.add(entry)?;
+                    index.add_to(actions, entry)?;
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    fn add_to(&mut self, actions: &[EntityUid], entry: &Entry) -> Result<(), PolicySetError> {
+        actions.iter().try_for_each(|action| self.actions.entry(action.clone()).or_default().add(entry))
+    }
+
+    /// Asks every policy whose scope can match.
+    pub(crate) fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
+        let action = &question.object.action.uid;
+        self.any.ask(authorizer, question, answers);
+        if let Some(found) = (!self.actions.is_empty()).then(|| self.actions.get(action)).flatten() {
+            found.ask(authorizer, question, answers);
+        }
+        if question.object.group.is_some() || is_group(action) {
+            self.group.ask(authorizer, question, answers);
+        }
+    }
+}
+
+impl ByPrincipal {
+    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+        match &entry.scope.principal {
+            PrincipalScope::Any => self.any.add(entry),
+            PrincipalScope::In(entity) => self.entities.entry(entity.clone()).or_default().add(entry),
+            PrincipalScope::Never => Ok(()),
+        }
+    }
+
+    fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
+        self.any.ask(authorizer, question, answers);
+        if self.entities.is_empty() {
+            return;
+        }
+        let subject = question.subject;
+        let groups = [Some(&subject.key.uid), Some(&subject.org), subject.team.as_ref()];
+        for found in groups.into_iter().flatten().filter_map(|entity| self.entities.get(entity)) {
+            found.ask(authorizer, question, answers);
+        }
+    }
+}
+
+impl ByResource {
+    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+        match &entry.scope.resource {
+            ResourceScope::Any => self.any.get_or_insert_default().add(entry),
+            ResourceScope::Kind(kind) => self.kinds.entry(kind.clone()).or_default().add(entry),
+            ResourceScope::Exactly(entity) | ResourceScope::In(entity) | ResourceScope::KindIn(_, entity) => {
+                self.entities.entry(entity.clone()).or_default().add(entry)
+            }
+        }
+    }
+
+    fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
+        let object = question.object;
+        if let Some(bucket) = &self.any {
+            bucket.ask(authorizer, question, answers);
+        }
+        if let Some(bucket) = (!self.kinds.is_empty()).then(|| self.kinds.get(object.kind)).flatten() {
+            bucket.ask(authorizer, question, answers);
+        }
+        if self.entities.is_empty() {
+            return;
+        }
+        let entities = [Some(&object.resource.uid), object.parent.as_ref()];
+        for bucket in entities.into_iter().flatten().filter_map(|entity| self.entities.get(entity)) {
+            bucket.ask(authorizer, question, answers);
+        }
+    }
+}
+
+impl Bucket {
+    fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
+        if !self.enforced.is_empty() {
+            let response = authorizer.is_authorized(&question.request, &self.enforced, &question.entities);
+            let side = match response.decision() {
+                Decision::Allow => &mut answers.permits,
+                Decision::Deny => &mut answers.forbids,
+            };
+            side.extend(response.diagnostics().reason().cloned());
+            answers.errors.extend(response.diagnostics().errors().map(error_text));
+        }
+        for (set, effect) in [(&self.observed_permits, Effect::Permit), (&self.observed_forbids, Effect::Forbid)] {
+            if set.is_empty() {
+                continue;
+            }
+            let response = authorizer.is_authorized(&question.request, set, &question.entities);
+            answers.observed.extend(response.diagnostics().reason().map(|id| (id.to_string(), Ok(effect))));
+            answers.observed.extend(response.diagnostics().errors().map(|error| {
+                let (id, message) = error_text(error);
+                (id, Err(message))
+            }));
+        }
+        if !question.unmapped.is_empty() {
+            self.ask_readers(question, answers);
+        }
+    }
+
+    /// Counts an error for each policy that reads an argument without a type, also where the policy asks first whether
+    /// the argument is there: it is, only not for policies.
+    fn ask_readers(&self, question: &Question<'_>, answers: &mut Answers) {
+        let object = question.object;
+        for reader in &self.readers {
+            let takes = match &reader.resource {
+                ResourceScope::Any | ResourceScope::Kind(_) | ResourceScope::In(_) => true,
+                ResourceScope::Exactly(entity) => *entity == object.resource.uid,
+                ResourceScope::KindIn(kind, _) => kind == object.kind,
+            };
+            let missed = question.unmapped.iter().find(|path| reader.reads.iter().any(|read| read.misses(path)));
+            let Some(path) = missed.filter(|_| takes) else { continue };
+            let name: String = path.join(".").chars().take(64).collect();
+            let message = match path.as_slice() {
+                [] => "it reads the arguments, which have no type that policies know".to_owned(),
+                _ => format!("it reads the argument `{name}`, whose value has no type that policies know"),
+            };
+            match reader.observe {
+                true => answers.observed.push((reader.id.clone(), Err(message))),
+                false => answers.errors.push((reader.id.clone(), message)),
+            }
+        }
+    }
+}
+
+/// The policy and the reason, in words that hold nothing of the call's content.
+fn error_text(error: &cedar_policy::AuthorizationError) -> (String, String) {
+    use cedar_policy::EvaluationError as E;
+    let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+    let message = match error.inner() {
+        E::IntegerOverflow(_) => "a number overflows".to_owned(),
+        E::FailedExtensionFunctionExecution(_) => "a text is no valid address, decimal or time".to_owned(),
+        E::TypeError(_) => "a value is not of the type that it needs".to_owned(),
+        E::RecordAttrDoesNotExist(_) | E::EntityAttrDoesNotExist(_) => {
+            "it reads an attribute that this call does not have".to_owned()
+        }
+        _ => "it cannot be evaluated".to_owned(),
+    };
+    (error.policy_id().to_string(), message)
+}

@@ -1,0 +1,205 @@
+//! A whole answer of an upstream: what it says, what it used, and the same answer in another dialect.
+//!
+//! Owns the answer's body and the edits of guards. Never changes a byte that no edit names on the same dialect. Called
+//! by the attempt engine and the proxy's response stages.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use tidegate_core::{
+    ids::ToolName,
+    segment::{Origin, Segment, SegmentPath},
+    usage::Usage,
+};
+
+use crate::{
+    body::EditableBody,
+    json::{Limits, NodeId},
+    llm::{
+        dialect::Dialect,
+        error::AnswerError,
+        ir::{self, Part, StopReason},
+        loss::Loss,
+        node::{Document, Node},
+        segments::Found,
+        translate::TranslateContext,
+        write::JsonWriter,
+    },
+};
+
+/// A tool call that an answer proposes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposedCall {
+    /// The tool's name as the caller declared it.
+    pub name: ToolName,
+    /// Its arguments as the model wrote them: JSON text, unless the model was cut short.
+    pub arguments: String,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    dialect: Dialect,
+    body: EditableBody,
+    texts: Arc<[NodeId]>,
+    usage: Option<Usage>,
+    stop: Option<StopReason>,
+    id: Option<String>,
+    model: Option<String>,
+    calls: Vec<ProposedCall>,
+    counted: Option<u64>,
+}
+
+impl Answer {
+    /// Reads the body of a successful answer: to a request to generate, or to count tokens.
+    ///
+    /// # Errors
+    /// Where it is no strict JSON or no answer of its dialect.
+    pub fn read(dialect: Dialect, body: Bytes) -> Result<Self, AnswerError> {
+        let body =
+            EditableBody::read(body, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
+        let root = Node::new(body.tape(), body.original(), body.tape().root());
+        let counted = root.get("input_tokens").and_then(Node::as_u64);
+        let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
+        let mut texts = Vec::new();
+        let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
+        if counted.is_none() {
+            let codec = dialect.codec();
+            let (decoded, _) = codec.decode_answer(root)?;
+            stop = decoded.stop;
+            calls = decoded.parts.into_iter().filter_map(proposed).collect();
+            usage = codec.answer_usage(root);
+            codec.walk_answer(root, &mut |found| {
+                if let Found::Text { node, .. } = found {
+                    texts.push(node);
+                }
+            });
+            texts.sort_unstable();
+        }
+        Ok(Self {
+            dialect,
+            texts: texts.into(),
+            usage,
+            stop,
+            id: text("id"),
+            model: text("model"),
+            calls,
+            counted,
+            body,
+        })
+    }
+
+    /// The dialect it is written in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Tokens used, where the vendor says so.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// Why the model stopped.
+    #[must_use]
+    pub fn stop_reason(&self) -> Option<&StopReason> {
+        self.stop.as_ref()
+    }
+
+    /// The vendor's id of the answer.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The model as the vendor names it.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The tool calls that it proposes.
+    #[must_use]
+    pub fn proposed_calls(&self) -> &[ProposedCall] {
+        &self.calls
+    }
+
+    /// The tokens of the prompt, where that is what was asked for.
+    #[must_use]
+    pub fn counted_tokens(&self) -> Option<u64> {
+        self.counted
+    }
+
+    /// Every generated text, as it stands now: text, reasoning, arguments of tool calls.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        self.texts
+            .iter()
+            .map(|node| Segment {
+                origin: Origin::Completion,
+                path: SegmentPath(node.index()),
+                text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
+            })
+            .collect()
+    }
+
+    /// Puts another text in the place of a segment. A path that no segment of this answer has changes nothing.
+    pub fn replace_segment(&mut self, path: SegmentPath, text: &str) {
+        let node = NodeId::from_index(path.0);
+        if self.texts.binary_search(&node).is_ok() {
+            self.body.replace_text(node, text);
+        }
+    }
+
+    /// The JSON pointer (RFC 6901) of a segment.
+    #[must_use]
+    pub fn pointer(&self, path: SegmentPath) -> String {
+        self.body.pointer(NodeId::from_index(path.0))
+    }
+
+    /// How often the answer was changed.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.body.version()
+    }
+
+    /// The body as it stands: the original bytes where nothing was replaced.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.body.current()
+    }
+}
+
+fn proposed(part: Part) -> Option<ProposedCall> {
+    match part {
+        Part::ToolCall { name, arguments, .. } => {
+            Some(ProposedCall { name: name.as_str().into(), arguments: arguments.0 })
+        }
+        _ => None,
+    }
+}
+
+/// The answer in the caller's dialect, replacements included. In its own dialect: the body as it stands.
+///
+/// # Errors
+/// Where the answer cannot be read any more, which no replacement brings about.
+pub fn translate_answer(
+    answer: &Answer,
+    to: Dialect,
+    context: &TranslateContext<'_>,
+) -> Result<(Bytes, Vec<Loss>), AnswerError> {
+    let current = answer.body.current();
+    if answer.dialect == to {
+        return Ok((current, Vec::new()));
+    }
+    if let Some(tokens) = answer.counted {
+        let mut json = JsonWriter::default();
+        json.object(|json| json.number_member("input_tokens", tokens));
+        return Ok((json.into_bytes().into(), Vec::new()));
+    }
+    let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
+    let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    let body = to.codec().encode_answer(&decoded, context, &mut losses);
+    Ok((body.into(), losses))
+}

@@ -1,0 +1,313 @@
+//! One model call as it came in: what the gateway reads of it, what guards may change, and how it is sent on.
+//!
+//! Owns the caller's body and its version. Never forwards what it did not check, never changes a byte that no edit
+//! names on the same dialect. Called by the proxy's decode and guard stages; `upstream` calls [`ModelCall::prepare`]
+//! for each attempt.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use tidegate_core::{
+    facts::{Action, Facts, Resource},
+    ids::{Digest, ModelName, ToolName},
+    segment::{Origin, Segment, SegmentPath},
+};
+
+use crate::{
+    body::EditableBody,
+    json::{Limits, NodeId, splice},
+    llm::{
+        check,
+        dialect::{Dialect, Patch},
+        error::{PrepareError, ReadError},
+        estimate,
+        node::{Document, Node},
+        segments::Found,
+        target::{Lane, Outgoing, TargetWire},
+        write::JsonWriter,
+    },
+};
+
+/// The longest name of a model that is taken, in bytes.
+pub(crate) const MOST_MODEL_NAME: usize = 256;
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// An answer.
+    Generate,
+    /// Only how many tokens the prompt has.
+    CountTokens,
+}
+
+/// What a dialect reads of a request for the gateway itself.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) model: NodeId,
+    pub(crate) model_name: String,
+    pub(crate) stream: bool,
+    pub(crate) max_output: Option<u64>,
+    pub(crate) choices: u64,
+    /// Whether the caller's stream is to carry usage.
+    pub(crate) wants_usage: bool,
+    pub(crate) tools: Vec<ToolName>,
+}
+
+/// A model call.
+#[derive(Debug, Clone)]
+pub struct ModelCall {
+    dialect: Dialect,
+    operation: Operation,
+    body: EditableBody,
+    model: ModelName,
+    stream: bool,
+    max_output: Option<u64>,
+    choices: u64,
+    wants_usage: bool,
+    tools: Vec<ToolName>,
+    texts: Arc<[(NodeId, Origin)]>,
+    estimate: u64,
+}
+
+impl ModelCall {
+    /// Reads a request body: scans it once and checks what the gateway itself interprets. Members it does not know stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// Where the body is no strict JSON (see [`crate::json::scan`]), or a member that is interpreted is missing or of
+    /// another type; the pointer names it.
+    pub fn read(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Self, ReadError> {
+        let body = EditableBody::read(body, &Limits::default())
+            .map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
+        let root = Node::new(body.tape(), body.original(), body.tape().root());
+        root.expect_object()?;
+        let head = dialect.codec().head(root, operation)?;
+        let mut texts = Vec::new();
+        let mut tokens = 0_u64;
+        dialect.codec().walk_request(root, &mut |found| {
+            let more = match found {
+                Found::Text { node, origin } => {
+                    texts.push((node, origin));
+                    // The words of tools are counted with the whole definition.
+                    if origin == Origin::ToolDescription {
+                        0
+                    } else {
+                        estimate::text(body.tape().raw(body.original(), node))
+                    }
+                }
+                Found::Media { tokens } => tokens,
+                Found::Message => estimate::PER_MESSAGE,
+                Found::Tools { node } => {
+                    estimate::TOOL_PREAMBLE.saturating_add(estimate::text(body.tape().raw(body.original(), node)))
+                }
+            };
+            tokens = tokens.saturating_add(more);
+        });
+        texts.sort_unstable_by_key(|(node, _)| *node);
+        Ok(Self {
+            dialect,
+            operation,
+            model: head.model_name.into(),
+            stream: head.stream,
+            max_output: head.max_output,
+            choices: head.choices,
+            wants_usage: head.wants_usage,
+            tools: head.tools,
+            texts: texts.into(),
+            estimate: tokens,
+            body,
+        })
+    }
+
+    /// The model as the caller named it.
+    #[must_use]
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// Whether the answer is asked for as a stream.
+    #[must_use]
+    pub fn stream(&self) -> bool {
+        self.stream
+    }
+
+    /// The dialect the caller speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What is asked of the model.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The action that policy decides on.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        Action::InvokeModel
+    }
+
+    /// A placeholder: each candidate target takes its place when it is decided on.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        Resource::Gateway
+    }
+
+    /// What policies see of the call.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let mut facts = Facts::new(self.dialect.surface(), self.action(), self.resource());
+        facts.model = Some(self.model.clone());
+        facts.stream = self.stream;
+        facts.input_tokens = self.estimate();
+        facts.max_output_tokens = self.max_output_tokens().unwrap_or(0);
+        facts.tools.clone_from(&self.tools);
+        facts
+    }
+
+    /// The names of the tools that the model is offered.
+    #[must_use]
+    pub fn tools(&self) -> &[ToolName] {
+        &self.tools
+    }
+
+    /// An upper bound of the prompt's tokens; how it is counted stands in `estimate.rs`.
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
+        self.estimate
+    }
+
+    /// The most tokens that may be generated, over all choices that were asked for; `None` where the caller set no
+    /// limit, and 0 where tokens are only counted.
+    #[must_use]
+    pub fn max_output_tokens(&self) -> Option<u64> {
+        match self.operation {
+            Operation::CountTokens => Some(0),
+            Operation::Generate => self.max_output.map(|most| most.saturating_mul(self.choices)),
+        }
+    }
+
+    /// How many answers were asked for: `n` of the Chat dialect, 1 elsewhere.
+    #[must_use]
+    pub fn choices(&self) -> u64 {
+        self.choices
+    }
+
+    /// Whether the caller's stream is to carry usage: what [`crate::llm::TranslateContext`] wants to know.
+    #[must_use]
+    pub fn wants_usage(&self) -> bool {
+        self.wants_usage
+    }
+
+    /// Every text that a guard should see, in the order of the body, as it stands now.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        self.texts
+            .iter()
+            .map(|(node, origin)| Segment {
+                origin: *origin,
+                path: SegmentPath(node.index()),
+                text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
+            })
+            .collect()
+    }
+
+    /// Puts another text in the place of a segment and counts the version up. A path that no segment of this call has
+    /// changes nothing.
+    pub fn replace_segment(&mut self, path: SegmentPath, text: &str) {
+        let node = NodeId::from_index(path.0);
+        if self.texts.binary_search_by_key(&node, |(known, _)| *known).is_ok() {
+            let before = self.body.text(node).map_or(0, |text| estimate::text(text.as_bytes()));
+            self.estimate = self.estimate.saturating_add(estimate::text(text.as_bytes()).saturating_sub(before));
+            self.body.replace_text(node, text);
+        }
+    }
+
+    /// The JSON pointer (RFC 6901) of a segment.
+    #[must_use]
+    pub fn pointer(&self, path: SegmentPath) -> String {
+        self.body.pointer(NodeId::from_index(path.0))
+    }
+
+    /// How often the body was changed.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.body.version()
+    }
+
+    /// The SHA-256 of the body as it stands.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.body.digest()
+    }
+
+    /// The body as it stands, in the caller's dialect and with the model as the caller named it.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.body.current()
+    }
+
+    /// Writes the body for a target, on the lane that changes least.
+    ///
+    /// # Errors
+    /// Where the target's dialect has no such operation, or the body holds what no translation can carry over.
+    pub fn prepare(&self, to: &TargetWire<'_>) -> Result<Outgoing, PrepareError> {
+        let path = to.dialect.codec().path(self.operation)?;
+        if self.body.is_original() {
+            let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+            return self.prepare_from(root, self.body.original(), to, path);
+        }
+        let current = self.body.current();
+        let document = Document::parse(&current)
+            .map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
+        self.prepare_from(document.root(), &current, to, path)
+    }
+
+    fn prepare_from(
+        &self,
+        root: Node<'_, '_>,
+        bytes: &[u8],
+        to: &TargetWire<'_>,
+        path: &'static str,
+    ) -> Result<Outgoing, PrepareError> {
+        if self.dialect != to.dialect {
+            return self.translate(root, to, path);
+        }
+        let mut patch = Patch::default();
+        let asked_usage = match self.operation {
+            Operation::Generate => to.dialect.codec().same_dialect(root, to, &mut patch),
+            Operation::CountTokens => false,
+        };
+        let verbatim = self.body.is_original() && patch.edits.is_empty();
+        if let Some(model) = root.get("model").filter(|model| !model.text_is(to.model)) {
+            let mut name = JsonWriter::default();
+            name.string(to.model);
+            patch.replace(model.span(), name.into_bytes());
+        }
+        let body = if patch.edits.is_empty() {
+            self.body.current()
+        } else {
+            splice(bytes, patch.edits)
+                .map_err(|error| ReadError::new("", format!("the body could not be rewritten: {error}")))?
+                .into()
+        };
+        let lane = if verbatim { Lane::Verbatim } else { Lane::Patched };
+        Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage })
+    }
+
+    fn translate(
+        &self,
+        root: Node<'_, '_>,
+        to: &TargetWire<'_>,
+        path: &'static str,
+    ) -> Result<Outgoing, PrepareError> {
+        let mut request = self.dialect.codec().decode_request(root)?;
+        check::conversation(&mut request)?;
+        let mut losses = Vec::new();
+        let body = to.dialect.codec().encode_request(&request, to, self.operation, &mut losses)?;
+        // The translator knows itself which frames are for the caller.
+        Ok(Outgoing { body: body.into(), lane: Lane::Translated, losses, path, asked_usage: false })
+    }
+}

@@ -1,0 +1,141 @@
+//! OpenAI's Chat Completions API, and what is compatible with it.
+//!
+//! Owns the dialect's anatomy: `wire` names, `decode` to the representation, `encode` from it, `stream` both ways,
+//! `quirks` for servers that depart from it. Reached only through `dialect`.
+
+mod answer;
+mod decode;
+mod encode;
+mod head;
+mod quirks;
+mod stream;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use tidegate_core::usage::Usage;
+
+use crate::{
+    llm::{
+        dialect::{Codec, FramePieces, Patch},
+        error::{AnswerError, ErrorView, PrepareError, ReadError, UpstreamError},
+        ir,
+        loss::Loss,
+        model_call::{Head, Operation},
+        models::ModelEntry,
+        node::Node,
+        segments::Found,
+        stream::FrameFacts,
+        target::TargetWire,
+        translate::{StreamDecoder, StreamEncoder, TranslateContext},
+    },
+    sse::Frame,
+};
+
+/// The dialect.
+#[derive(Debug)]
+pub(crate) struct OpenAiChat;
+
+impl Codec for OpenAiChat {
+    fn surface(&self) -> &'static str {
+        "openai"
+    }
+
+    fn path(&self, operation: Operation) -> Result<&'static str, PrepareError> {
+        match operation {
+            Operation::Generate => Ok("/chat/completions"),
+            Operation::CountTokens => {
+                Err(PrepareError::Unsupported("this provider's API cannot count tokens; ask one that speaks Anthropic's"))
+            }
+        }
+    }
+
+    fn head(&self, root: Node<'_, '_>, _: Operation) -> Result<Head, ReadError> {
+        head::read(root)
+    }
+
+    fn walk_request(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
+        head::walk(root, see);
+    }
+
+    fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool {
+        quirks::patch(root, to, patch)
+    }
+
+    fn decode_request(&self, root: Node<'_, '_>) -> Result<ir::Request, PrepareError> {
+        Ok(decode::request(root)?)
+    }
+
+    fn encode_request(
+        &self,
+        request: &ir::Request,
+        to: &TargetWire<'_>,
+        operation: Operation,
+        losses: &mut Vec<Loss>,
+    ) -> Result<Vec<u8>, PrepareError> {
+        self.path(operation)?;
+        encode::request(request, to, losses)
+    }
+
+    fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
+        answer::walk(root, see);
+    }
+
+    fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage> {
+        root.get("usage").and_then(wire::usage)
+    }
+
+    fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError> {
+        answer::decode(root)
+    }
+
+    fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8> {
+        answer::encode(answer, context, losses)
+    }
+
+    fn is_done_marker(&self, data: &[u8]) -> bool {
+        data.trim_ascii() == b"[DONE]"
+    }
+
+    fn frame_pieces(&self, root: Node<'_, '_>, out: &mut FramePieces) {
+        stream::pieces(root, out);
+    }
+
+    fn frame_facts<'frame>(&self, root: Node<'_, 'frame>, facts: &mut FrameFacts<'frame>, usage: &mut Option<Usage>) {
+        stream::facts(root, facts, usage);
+    }
+
+    fn stream_decoder(&self, context: &TranslateContext<'_>) -> Box<dyn StreamDecoder> {
+        Box::new(stream::Decoder::new(context))
+    }
+
+    fn stream_encoder(&self, context: &TranslateContext<'_>) -> Box<dyn StreamEncoder> {
+        Box::new(stream::Encoder::new(context))
+    }
+
+    fn error_json(&self, view: &ErrorView<'_>) -> Vec<u8> {
+        wire::error_json(view)
+    }
+
+    fn error_event(&self, view: &ErrorView<'_>) -> Frame {
+        Frame::build(None, &wire::error_json(view))
+    }
+
+    fn read_error(&self, status: u16, body: &[u8]) -> UpstreamError {
+        wire::read_error(status, body)
+    }
+
+    fn models_list(&self, models: &[ModelEntry]) -> Bytes {
+        wire::models_list(models)
+    }
+
+    fn model(&self, model: &ModelEntry) -> Bytes {
+        wire::model(model)
+    }
+
+    fn ping(&self) -> Frame {
+        Frame::comment("ping")
+    }
+}

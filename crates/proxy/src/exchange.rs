@@ -1,0 +1,206 @@
+//! One call on its way: what is known of it so far, and what must happen when it ends.
+//!
+//! Every stage takes it by reference and adds to it. It travels inside the response body, and [`Exchange::end`], which
+//! `finish` implements, runs exactly once: when the answer has left, or when everything is dropped before.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::HeaderMap;
+use tidegate_config::{Snapshot, identity::KeyEntry};
+use tidegate_core::{
+    clock::{self, UnixMillis},
+    event::{Stage, StageEvent, StageVerdict},
+    facts::{Action, Facts, GuardVerdict},
+    fault::{AttemptReport, Fault, FaultOrigin},
+    ids::{CallId, ModelName, RevisionId},
+    money::NanoUsd,
+    principal::Principal,
+    usage::Usage,
+};
+use tidegate_guard::Chain;
+use tidegate_ledger::Scope;
+use tidegate_upstream::{Running, Target};
+use tokio_util::sync::CancellationToken;
+
+use crate::{finish, gate::Gate, live::Entered, surface::Surface};
+
+/// Who calls, with everything that follows from it.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) key: Arc<KeyEntry>,
+    /// The guardrails of the key, compiled.
+    pub(crate) chain: Arc<Chain>,
+    /// Whose budgets and limits count.
+    pub(crate) scopes: Arc<[Scope]>,
+}
+
+/// What is told of the call when it has ended: the audit record and the summary are made from it.
+#[derive(Default)]
+pub(crate) struct Story {
+    pub(crate) action: Option<Action>,
+    pub(crate) is_tool: bool,
+    pub(crate) resource: Arc<str>,
+    pub(crate) model: Option<ModelName>,
+    pub(crate) stream: bool,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) observed: Vec<String>,
+    pub(crate) verdicts: Vec<GuardVerdict>,
+    pub(crate) attempts: Vec<AttemptReport>,
+    pub(crate) losses: Vec<Arc<str>>,
+    pub(crate) stages: Vec<StageEvent>,
+    pub(crate) facts: Vec<(Arc<str>, Arc<str>)>,
+    pub(crate) served_by: Option<Arc<str>>,
+    pub(crate) request_digest: Option<tidegate_core::ids::Digest>,
+    pub(crate) response_digest: Option<tidegate_core::ids::Digest>,
+    pub(crate) receipt: Option<u64>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) cost: Option<NanoUsd>,
+    pub(crate) upstream: Duration,
+    /// Whether the reservation and the intent were handed to the dispatch.
+    pub(crate) sent: bool,
+}
+
+/// One call.
+pub(crate) struct Exchange {
+    pub(crate) gate: Arc<Gate>,
+    /// The revision that this call is decided by, whatever is activated meanwhile.
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) id: CallId,
+    pub(crate) surface: Surface,
+    pub(crate) address: IpAddr,
+    pub(crate) headers: HeaderMap,
+    pub(crate) at: UnixMillis,
+    pub(crate) started: Instant,
+    /// When the caller's own patience ends.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) story: Story,
+    /// The reservation and the intent, from dispatch until the end.
+    pub(crate) running: Option<Running>,
+    /// Who serves the call: its price decides what it cost.
+    pub(crate) target: Option<Arc<Target>>,
+    /// Cancelled when the call is to be cut from outside.
+    pub(crate) cut: CancellationToken,
+    pub(crate) entered: Option<Entered>,
+    ended: bool,
+}
+
+/// How a call ends.
+pub(crate) struct Ending<'a> {
+    /// The HTTP status that the caller gets.
+    pub(crate) status: u16,
+    /// What went wrong, if something did.
+    pub(crate) fault: Option<&'a Fault>,
+    /// Whether all of the answer came.
+    pub(crate) complete: bool,
+}
+
+impl Exchange {
+    /// A call that has just come in.
+    pub(crate) fn begin(gate: Arc<Gate>, surface: Surface, headers: HeaderMap, address: IpAddr) -> Self {
+        let snapshot = gate.live.current();
+        gate.metrics.in_flight.inc();
+        Self {
+            snapshot,
+            gate,
+            id: CallId::new(),
+            surface,
+            address,
+            headers,
+            at: clock::wall(),
+            started: clock::now(),
+            deadline: None,
+            caller: None,
+            story: Story { stages: Vec::with_capacity(Stage::ALL.len()), ..Story::default() },
+            running: None,
+            target: None,
+            cut: CancellationToken::new(),
+            entered: None,
+            ended: false,
+        }
+    }
+
+    /// The revision that decides this call.
+    pub(crate) fn revision(&self) -> RevisionId {
+        self.snapshot.revision
+    }
+
+    /// A header of the request as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Reports what a stage concluded, and hands its result on.
+    pub(crate) fn stage<T>(
+        &mut self,
+        stage: Stage,
+        started: Instant,
+        result: Result<(T, StageVerdict), Fault>,
+    ) -> Result<T, Fault> {
+        let (verdict, detail) = match &result {
+            Ok((_, verdict)) => (*verdict, None),
+            Err(fault) if matches!(fault.origin(), FaultOrigin::Client | FaultOrigin::Policy) => {
+                (StageVerdict::Refused, Some(Arc::from(fault.code.as_str())))
+            }
+            Err(fault) => (StageVerdict::Failed, Some(Arc::from(fault.code.as_str()))),
+        };
+        self.report(StageEvent { stage, verdict, micros: clock::micros_since(started), detail });
+        result.map(|(value, _)| value)
+    }
+
+    /// Reports one stage's event to the metrics and the story.
+    pub(crate) fn report(&mut self, event: StageEvent) {
+        tracing::trace!(call = %self.id, stage = event.stage.as_str(), micros = event.micros, "stage");
+        self.gate.metrics.stage(&event);
+        self.story.stages.push(event);
+    }
+
+    /// Notes the facts that a decision was made on, without content.
+    pub(crate) fn tell_facts(&mut self, facts: &Facts) {
+        let mut told: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(8);
+        let mut tell = |name: &str, value: String| told.push((Arc::from(name), Arc::from(value)));
+        tell("surface", facts.surface.to_owned());
+        tell("stream", facts.stream.to_string());
+        if let Some(model) = &facts.model {
+            tell("model", model.to_string());
+        }
+        if facts.input_tokens > 0 {
+            tell("input_tokens", facts.input_tokens.to_string());
+            tell("max_output_tokens", facts.max_output_tokens.to_string());
+        }
+        if let Some(cost) = facts.estimated_cost {
+            tell("estimated_cost_usd", cost.to_usd());
+        }
+        if !facts.tools.is_empty() {
+            let names: Vec<&str> = facts.tools.iter().take(32).map(AsRef::as_ref).collect();
+            tell("tools", names.join(", "));
+        }
+        if let Some(tidegate_core::value::Value::Record(members)) = &facts.arguments {
+            let names: Vec<&str> = members.iter().take(32).map(|(name, _)| &**name).collect();
+            tell("arguments", names.join(", "));
+        }
+        self.story.facts = told;
+    }
+
+    /// Ends the call: settles what it used, records how it ended. Runs once; later calls do nothing.
+    pub(crate) fn end(&mut self, ending: &Ending<'_>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            finish::finish(self, ending);
+            self.gate.metrics.in_flight.dec();
+            self.entered = None;
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Whoever drops a call without ending it saw the client leave (or panicked on the way).
+        self.end(&Ending { status: 499, fault: None, complete: false });
+    }
+}

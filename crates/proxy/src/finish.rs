@@ -1,0 +1,209 @@
+//! What happens when a call ends, however it ends: stages 13 and 14, settle and outcome, and the summary for people.
+//!
+//! Synchronous and infallible, since it also runs on drop: the reservation and the intent took their places before.
+//! Called by [`Exchange::end`] alone.
+
+use std::sync::Arc;
+
+use tidegate_audit::{Caller as AuditCaller, CallKind, Completeness, IntentRecord, OutcomeRecord, RefusalRecord};
+use tidegate_core::{
+    calls::CallSummary,
+    clock,
+    event::{Stage, StageEvent, StageVerdict},
+    facts::Action,
+    fault::{FaultCode, FaultOrigin},
+    ids::OrgId,
+    money::NanoUsd,
+    usage::Usage,
+};
+use tidegate_ledger::{Settlement, cost};
+use tidegate_upstream::Running;
+
+use crate::{
+    exchange::{Ending, Exchange},
+    metrics::CallLabels,
+};
+
+/// Ends `exchange` as `ending` says.
+pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
+    let fault = ending.fault.map(|fault| (fault.code.as_str(), fault.origin()));
+    let action = exchange.story.action.map_or("none", Action::as_str);
+    exchange.gate.metrics.finished(exchange.surface.as_str(), action, ending.status, fault);
+    if exchange.caller.is_none() {
+        exchange.gate.metrics.unidentified.inc();
+        crate::floods::count(&exchange.gate, exchange.address, ending);
+        return;
+    }
+    let running = exchange.running.take();
+    match running {
+        Some(Running { reservation, intent }) => {
+            let started = clock::now();
+            let usage = exchange.story.usage.unwrap_or_default();
+            let price = exchange.target.as_ref().and_then(|target| target.price.as_ref());
+            let cost = match (price, usage.total()) {
+                (_, 0) => Some(NanoUsd::ZERO),
+                (Some(price), _) => cost(price, &usage),
+                (None, _) if exchange.story.is_tool => Some(NanoUsd::ZERO),
+                (None, _) => None,
+            };
+            let settled = reservation.settle(Settlement { usage, cost, wall: clock::wall() });
+            exchange.story.cost = settled.cost;
+            report(exchange, Stage::Settle, started);
+            let started = clock::now();
+            report(exchange, Stage::Outcome, started);
+            let outcome = outcome(exchange, ending);
+            let leaf = intent.outcome(outcome);
+            exchange.story.receipt = exchange.story.receipt.or(leaf);
+        }
+        // What was dropped on its way to the upstream told the ledger and the log itself.
+        None if exchange.story.sent => {}
+        None => refuse(exchange, ending),
+    }
+    measure(exchange, ending);
+    let summary = summary(exchange, ending);
+    log(&summary, ending);
+    exchange.gate.calls.record(summary);
+}
+
+fn report(exchange: &mut Exchange, stage: Stage, started: std::time::Instant) {
+    let micros = clock::micros_since(started);
+    exchange.report(StageEvent { stage, verdict: StageVerdict::Pass, micros, detail: None });
+}
+
+/// Records a call of which nothing was sent.
+fn refuse(exchange: &mut Exchange, ending: &Ending<'_>) {
+    let Some(record) = intent_record(exchange) else { return };
+    let class_is_off = exchange.snapshot.audit.off(kind(exchange)).is_some();
+    if class_is_off {
+        return;
+    }
+    let outcome = outcome(exchange, ending);
+    match exchange.gate.audit.refusal_now(RefusalRecord { call: record, outcome }) {
+        Ok(leaf) => exchange.story.receipt = Some(leaf),
+        Err(error) => tracing::error!(call = %exchange.id, %error, "a refusal could not be recorded"),
+    }
+}
+
+pub(crate) fn kind(exchange: &Exchange) -> CallKind {
+    if exchange.story.is_tool { CallKind::Tool } else { CallKind::Model }
+}
+
+/// What the log is to say of the call before anything is sent; `None` before it is known what is asked.
+pub(crate) fn intent_record(exchange: &Exchange) -> Option<IntentRecord> {
+    let caller = exchange.caller.as_ref()?;
+    let action = exchange.story.action?;
+    let mut record =
+        IntentRecord::new(exchange.id, AuditCaller::from(&caller.principal), kind(exchange), action, exchange.revision());
+    record.surface = Arc::from(exchange.surface.as_str());
+    record.resource = Arc::clone(&exchange.story.resource);
+    record.model = exchange.story.model.clone();
+    record.stream = exchange.story.stream;
+    record.session = exchange.story.session.clone();
+    record.policies = exchange.story.policies.iter().map(|policy| Arc::from(policy.as_str())).collect();
+    record.verdicts = exchange.story.verdicts.clone();
+    record.stages = exchange.story.stages.clone();
+    if let Some(digest) = &exchange.story.request_digest {
+        record.digests = std::mem::take(&mut record.digests).with_request(digest);
+    }
+    Some(record)
+}
+
+fn outcome(exchange: &Exchange, ending: &Ending<'_>) -> OutcomeRecord {
+    let story = &exchange.story;
+    let completeness = if ending.complete { Completeness::Complete } else { Completeness::Partial };
+    let mut record = OutcomeRecord::new(completeness, ending.status);
+    record.fault = ending.fault.map(|fault| Arc::from(fault.code.as_str()));
+    record.served_by = story.served_by.clone();
+    record.attempts = u32::try_from(story.attempts.len()).unwrap_or(u32::MAX);
+    record.usage = story.usage;
+    record.cost = story.cost;
+    record.millis = millis(exchange);
+    record.verdicts = story.verdicts.clone();
+    record.losses = story.losses.clone();
+    record.stages = story.stages.clone();
+    if let Some(digest) = &story.response_digest {
+        record.digests = std::mem::take(&mut record.digests).with_response(digest);
+    }
+    record
+}
+
+fn millis(exchange: &Exchange) -> u64 {
+    u64::try_from(clock::now().saturating_duration_since(exchange.started).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn measure(exchange: &Exchange, ending: &Ending<'_>) {
+    let story = &exchange.story;
+    let metrics = &exchange.gate.metrics;
+    for verdict in &story.verdicts {
+        metrics.finding(verdict);
+    }
+    let (provider, model) = match &exchange.target {
+        Some(target) => (target.id.provider.to_string(), target.id.model.to_string()),
+        None => (String::new(), String::new()),
+    };
+    let labels = CallLabels {
+        gen_ai_operation_name: if story.is_tool { "execute_tool" } else { "chat" },
+        gen_ai_provider_name: provider,
+        gen_ai_request_model: model,
+        error_type: ending.fault.map_or("", |fault| fault.code.as_str()),
+    };
+    metrics.duration(story.is_tool, &labels, clock::now().saturating_duration_since(exchange.started).as_secs_f64());
+    if let (Some(usage), Some(target)) = (&story.usage, &exchange.target) {
+        metrics.usage(target.id.provider.as_str(), &target.id.model, usage);
+    }
+    if let (Some(cost), Some(caller)) = (story.cost, &exchange.caller) {
+        let team = caller.principal.team.as_ref().map(AsRef::as_ref);
+        metrics.spent(caller.principal.key_name.as_str(), team, cost);
+    }
+}
+
+fn summary(exchange: &mut Exchange, ending: &Ending<'_>) -> CallSummary {
+    let millis = millis(exchange);
+    let principal = exchange.caller.as_ref().map(|caller| &caller.principal);
+    let story = &mut exchange.story;
+    CallSummary {
+        id: exchange.id,
+        org: principal.map_or_else(|| OrgId::from("default"), |principal| principal.org.clone()),
+        at: exchange.at,
+        millis,
+        key: principal.map(|principal| principal.key_name.clone()),
+        team: principal.and_then(|principal| principal.team.clone()),
+        surface: Arc::from(exchange.surface.as_str()),
+        action: story.action,
+        resource: Arc::clone(&story.resource),
+        served_by: story.served_by.take(),
+        status: ending.status,
+        error: ending.fault.map(|fault| Arc::from(fault.code.as_str())),
+        usage: story.usage.unwrap_or(Usage::default()),
+        cost: story.cost,
+        receipt: story.receipt,
+        revision: Arc::from(exchange.snapshot.revision.to_string()),
+        policies: std::mem::take(&mut story.policies),
+        observed: std::mem::take(&mut story.observed),
+        verdicts: std::mem::take(&mut story.verdicts),
+        attempts: std::mem::take(&mut story.attempts),
+        stages: std::mem::take(&mut story.stages),
+        facts: std::mem::take(&mut story.facts),
+    }
+}
+
+/// One line a call, as JSON where the log is: names and numbers, no content.
+fn log(summary: &CallSummary, ending: &Ending<'_>) {
+    if let Some(fault) = ending.fault {
+        let source = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        if fault.origin() == FaultOrigin::Internal && fault.code != FaultCode::Overloaded {
+            tracing::error!(call = %summary.id, code = fault.code.as_str(), message = %fault.public_message, source, "call failed");
+            return;
+        }
+    }
+    tracing::info!(
+        call = %summary.id,
+        key = summary.key.as_ref().map(AsRef::<str>::as_ref),
+        resource = &*summary.resource,
+        status = summary.status,
+        error = summary.error.as_deref(),
+        served_by = summary.served_by.as_deref(),
+        millis = summary.millis,
+        "call"
+    );
+}

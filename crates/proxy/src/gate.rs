@@ -1,0 +1,37 @@
+//! Everything that a call meets on its way, in one place: what `compose` wires and the stages use.
+
+use std::sync::Arc;
+
+use tidegate_audit::Audit;
+use tidegate_config::{Live, identity::KeyTable};
+use tidegate_core::calls::CallIndex;
+use tidegate_ledger::Ledger;
+use tidegate_upstream::Upstream;
+
+use crate::{floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
+
+/// The parts of the data plane.
+pub struct Gate {
+    /// The configuration that is active, and the last one that was refused.
+    pub live: Arc<Live>,
+    /// The keys, by their digests.
+    pub keys: Arc<KeyTable>,
+    /// Budgets and limits.
+    pub ledger: Ledger,
+    /// The log.
+    pub audit: Audit,
+    /// The only way out.
+    pub upstream: Arc<Upstream>,
+    /// Finished calls, for people.
+    pub calls: Arc<dyn CallIndex>,
+    /// Calls in flight.
+    pub registry: Registry,
+    /// What Prometheus reads.
+    pub metrics: Arc<Metrics>,
+    /// MCP sessions of callers.
+    pub sessions: Sessions,
+    /// Refusals that are only counted.
+    pub floods: Floods,
+    /// Most calls in flight; further ones are shed.
+    pub most_in_flight: usize,
+}

@@ -1,0 +1,55 @@
+//! The way through: every call of every kind passes these stages in this order, one line each.
+//!
+//! What a stage returns is the proof that the next one needs: `dispatch` takes a `Permit`, a `Reservation` and an
+//! `Intent`, and only the stages before it make them. There is no branch on the kind of traffic here. Whatever leaves
+//! early leaves through [`respond::refusal`]; settling and the outcome run when the answer has left, in `finish`.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tidegate_core::fault::Fault;
+
+use crate::{
+    exchange::Exchange,
+    gate::Gate,
+    respond::{self, Body},
+    stage::{
+        admit::admit, authorize::authorize, decode::decode, dispatch::dispatch, guard_request::guard_request,
+        guard_response::guard_response, identify::identify, intent::intent, reserve::reserve, route::route,
+    },
+    surface::{self, Endpoint},
+    unrecorded,
+};
+
+/// Answers one request of the data plane.
+pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let entrance = match surface::classify(&head.method, head.uri.path(), &head.headers) {
+        Ok(entrance) => entrance,
+        Err((surface, fault)) => {
+            return respond::refusal(Exchange::begin(gate, surface, head.headers, address), fault);
+        }
+    };
+    let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
+    if unrecorded::is_one(&head.method, &entrance.endpoint) {
+        return unrecorded::answer(exchange, &head.method, entrance.endpoint, body).await;
+    }
+    match Box::pin(through(&mut exchange, entrance.endpoint, body)).await {
+        Ok(answered) => guard_response(exchange, answered).await,
+        Err(fault) => respond::refusal(exchange, fault),
+    }
+}
+
+/// From the first byte to the upstream's answer.
+async fn through(exchange: &mut Exchange, endpoint: Endpoint, body: Incoming) -> Result<Answer, Fault> {
+    admit(exchange)?;
+    let caller = identify(exchange)?;
+    let mut call = decode(exchange, endpoint, body).await?;
+    let routed = route(exchange, &call)?;
+    let permit = authorize(exchange, &caller, &call, &routed)?;
+    let reservation = reserve(exchange, &caller, &routed, &permit)?;
+    let permit = guard_request(exchange, &caller, &mut call, &routed, permit)?;
+    let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;
+    dispatch(exchange, permit, reservation, intent, call, routed).await
+}

@@ -1,0 +1,89 @@
+//! Stage 3: what is asked. The body is read here, within its bounds, and understood once.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tidegate_core::{
+    clock,
+    event::{Stage, StageVerdict},
+    fault::{Fault, FaultCode},
+};
+use tidegate_protocol::{Call, Kind, llm::ModelCall, mcp::ToolCall};
+
+use crate::{
+    exchange::Exchange,
+    stage::admit::too_large,
+    surface::{Endpoint, mcp},
+};
+
+/// A body must grow by at least something within this time.
+const BODY_STALL: Duration = Duration::from_secs(20);
+
+/// Reads the body and makes a call of it.
+pub(crate) async fn decode(exchange: &mut Exchange, endpoint: Endpoint, body: Incoming) -> Result<Call, Fault> {
+    let started = clock::now();
+    let bytes = read(body, exchange.snapshot.limits.body_bytes).await;
+    let result = bytes.and_then(|bytes| understand(exchange, endpoint, bytes));
+    exchange.stage(Stage::Decode, started, result)
+}
+
+/// Reads a body of at most `largest` bytes that keeps coming.
+pub(crate) async fn read(mut body: Incoming, largest: u64) -> Result<Bytes, Fault> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut length = 0_u64;
+    loop {
+        let frame = match tokio::time::timeout(BODY_STALL, body.frame()).await {
+            Err(_) => {
+                return Err(Fault::new(
+                    FaultCode::CallerTimeout,
+                    format!("Nothing more of the body came for {} seconds.", BODY_STALL.as_secs()),
+                ));
+            }
+            Ok(None) => break,
+            Ok(Some(Err(error))) => {
+                return Err(Fault::invalid("", "The body ended before its announced end.").with_source(error));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        if length > largest {
+            return Err(too_large(largest));
+        }
+        // Most bodies come in one piece, which is then used as it is.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Result<(Call, StageVerdict), Fault> {
+    let call = match endpoint {
+        Endpoint::Model(operation) => {
+            let dialect = exchange.surface.dialect().unwrap_or(tidegate_protocol::llm::Dialect::OpenAiChat);
+            let call = ModelCall::read(dialect, operation, bytes)
+                .map_err(|error| Fault::invalid(error.pointer, error.message))?;
+            Call::Model(Box::new(call))
+        }
+        Endpoint::Mcp(server) => {
+            let call = ToolCall::read(server, bytes).map_err(mcp::unreadable)?;
+            Call::Tool(Box::new(call))
+        }
+        Endpoint::Models | Endpoint::OneModel(_) => {
+            return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
+        }
+    };
+    exchange.story.is_tool = call.kind() == Kind::Tool;
+    exchange.story.action = Some(call.action());
+    exchange.story.resource = Arc::from(call.resource().to_string());
+    Ok((call, StageVerdict::Pass))
+}

@@ -1,0 +1,130 @@
+//! Stage 2: who calls. A key in any of the headers that the surfaces' SDKs use; one of them, no two that differ.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tidegate_core::{
+    clock,
+    control::LiveCall,
+    event::{Stage, StageVerdict},
+    facts::Action,
+    fault::{Fault, FaultCode},
+    principal::Principal,
+};
+
+use crate::exchange::{Caller, Exchange};
+
+/// Headers that may carry a key, in the order of preference.
+const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "x-portkey-api-key", "x-pan-token"];
+
+/// Finds out whose call this is. Unknown, revoked and expired keys get the same answer after the same work.
+pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
+    let started = clock::now();
+    let result = identified(exchange);
+    let caller = exchange.stage(Stage::Identify, started, result)?;
+    let call = LiveCall {
+        id: exchange.id,
+        key: caller.principal.key,
+        key_name: caller.principal.key_name.clone(),
+        action: Action::InvokeModel,
+        since: exchange.at,
+    };
+    let entered = exchange.gate.registry.enter(call, caller.principal.team.clone(), exchange.cut.clone());
+    exchange.entered = Some(entered);
+    exchange.caller = Some(caller.clone());
+    // A key that was revoked between the look-up and the entry above would otherwise be cut by nobody.
+    if exchange.gate.keys.is_revoked(&caller.principal.key) {
+        exchange.caller = None;
+        return Err(unauthenticated());
+    }
+    Ok(caller)
+}
+
+fn identified(exchange: &Exchange) -> Result<(Caller, StageVerdict), Fault> {
+    let presented = presented(&exchange.headers)?;
+    let key = exchange.gate.keys.look_up(presented, exchange.at).ok_or_else(unauthenticated)?;
+    let principal = Principal {
+        org: key.record.org.clone(),
+        key: key.record.id,
+        key_name: key.record.name.clone(),
+        team: key.record.team.clone(),
+        chain: Vec::new(),
+        address: exchange.address,
+    };
+    let chain = Arc::clone(exchange.snapshot.chain_for(&key.record));
+    let scopes = key.scopes.clone();
+    Ok((Caller { principal, key, chain, scopes }, StageVerdict::Pass))
+}
+
+fn unauthenticated() -> Fault {
+    Fault::new(
+        FaultCode::Unauthenticated,
+        "This key is not known here, or it was revoked or has expired: send a valid Tidegate key (tg_…) as \
+         `Authorization: Bearer` or `x-api-key`.",
+    )
+}
+
+/// The one key that the headers carry.
+fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
+    let bearer = headers.get_all("authorization").iter().map(|value| {
+        let text = value.to_str().unwrap_or_default().trim();
+        let scheme = text.get(..7).unwrap_or_default();
+        if scheme.eq_ignore_ascii_case("bearer ") { text.get(7..).unwrap_or_default().trim() } else { "" }
+    });
+    let others = HEADERS.iter().flat_map(|name| headers.get_all(*name)).map(|value| value.to_str().unwrap_or_default().trim());
+    // A client that is set up for several vendors may send several keys; only one of them can be ours.
+    let mut ours = others.chain(bearer).filter(|text| !text.is_empty());
+    let Some(first) = ours.next() else {
+        return Err(Fault::new(
+            FaultCode::Unauthenticated,
+            "No key was sent: send a Tidegate key (tg_…) as `Authorization: Bearer` or `x-api-key`.",
+        ));
+    };
+    let mut chosen = first;
+    for other in ours {
+        match (chosen.starts_with("tg_"), other.starts_with("tg_")) {
+            (false, true) => chosen = other,
+            (true, true) if chosen != other => {
+                return Err(Fault::new(
+                    FaultCode::Unauthenticated,
+                    "Two different Tidegate keys were sent: send one, as `Authorization: Bearer` or `x-api-key`.",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_key_is_found_in_every_header_that_sdks_use() {
+        for name in ["x-api-key", "x-goog-api-key", "x-portkey-api-key", "x-pan-token"] {
+            assert_eq!(presented(&headers(&[(name, "tg_a")])).unwrap(), "tg_a");
+        }
+        assert_eq!(presented(&headers(&[("authorization", "bearer  tg_a")])).unwrap(), "tg_a");
+    }
+
+    #[test]
+    fn our_own_key_wins_over_another_vendors() {
+        let both = headers(&[("x-api-key", "sk-other"), ("authorization", "Bearer tg_a")]);
+        assert_eq!(presented(&both).unwrap(), "tg_a");
+    }
+
+    #[test]
+    fn two_different_keys_of_ours_are_refused() {
+        let both = headers(&[("x-api-key", "tg_b"), ("authorization", "Bearer tg_a")]);
+        assert_eq!(presented(&both).unwrap_err().code, FaultCode::Unauthenticated);
+        assert!(presented(&headers(&[])).is_err());
+        assert!(presented(&headers(&[("authorization", "Basic dGc6")])).is_err());
+    }
+}

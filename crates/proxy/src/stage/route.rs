@@ -1,0 +1,106 @@
+//! Stage 4: where the call could go. Nothing is chosen yet: policy decides each candidate, the dispatch their order.
+
+use std::sync::Arc;
+
+use tidegate_core::{
+    clock,
+    event::{Stage, StageVerdict},
+    facts::Resource,
+    fault::{Fault, FaultCode},
+    money::NanoUsd,
+};
+use tidegate_ledger::upper_bound;
+use tidegate_protocol::{Call, Estimate};
+use tidegate_upstream::{McpServer, Route, Target};
+
+use crate::exchange::Exchange;
+
+/// Tokens reserved for an answer where neither the caller nor the catalogue sets a limit.
+const UNKNOWN_MAX_OUTPUT: u64 = 32_768;
+
+/// Where a call could go.
+pub(crate) struct Routed {
+    /// What policy decides on, one by one.
+    pub(crate) candidates: Vec<Resource>,
+    pub(crate) way: Way,
+    pub(crate) estimate: Estimate,
+}
+
+/// The two kinds of places.
+pub(crate) enum Way {
+    Models(Route),
+    Server(Arc<McpServer>),
+}
+
+/// Finds the places that the call's name stands for.
+pub(crate) fn route(exchange: &mut Exchange, call: &Call) -> Result<Routed, Fault> {
+    let started = clock::now();
+    let result = routed(exchange, call).map(|routed| (routed, StageVerdict::Pass));
+    exchange.stage(Stage::Route, started, result)
+}
+
+fn routed(exchange: &mut Exchange, call: &Call) -> Result<Routed, Fault> {
+    match call {
+        Call::Model(call) => {
+            exchange.story.model = Some(call.model().clone());
+            exchange.story.stream = call.stream();
+            exchange.story.resource = Arc::from(call.model().as_str());
+            let route = exchange.snapshot.resolve(call.model()).ok_or_else(|| no_such_model(call.model().as_str()))?;
+            let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
+            let estimate =
+                Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() };
+            Ok(Routed { candidates, way: Way::Models(route), estimate })
+        }
+        Call::Tool(tool) => {
+            let server = exchange.snapshot.servers.get(tool.server()).ok_or_else(|| no_such_server(tool.server().as_str()))?;
+            let server = Arc::clone(server);
+            Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(server), estimate: call.estimate() })
+        }
+    }
+}
+
+impl Routed {
+    /// The targets of a model call, in no particular order; none for other kinds.
+    pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
+        match &self.way {
+            Way::Models(route) => route.targets(),
+            Way::Server(_) => Vec::new(),
+        }
+    }
+
+    /// The most tokens that `target` may generate for this call.
+    pub(crate) fn max_output(&self, target: &Target) -> u64 {
+        self.estimate.max_output_tokens.or(target.max_output).unwrap_or(UNKNOWN_MAX_OUTPUT)
+    }
+
+    /// The most that the call may cost with the dearest of the targets that `chosen` picks; `None` where one of them
+    /// has no price. What needs no target costs nothing.
+    pub(crate) fn most(&self, chosen: impl Fn(&Target) -> bool) -> Option<NanoUsd> {
+        let mut most = NanoUsd::ZERO;
+        for target in self.targets().iter().filter(|target| chosen(target)) {
+            let price = target.price.as_ref()?;
+            let cost = upper_bound(price, self.estimate.input_tokens, self.max_output(target), true)?;
+            most = most.max(cost);
+        }
+        Some(most)
+    }
+
+    /// The most tokens that the call may use, prompt and answer.
+    pub(crate) fn most_tokens(&self) -> u64 {
+        let output = self.targets().iter().map(|target| self.max_output(target)).max().unwrap_or(0);
+        self.estimate.input_tokens.saturating_add(output)
+    }
+}
+
+/// The answer for a model that does not exist, and for one that the caller may not see: the same.
+pub(crate) fn no_such_model(name: &str) -> Fault {
+    Fault::new(
+        FaultCode::NotFound,
+        format!("The model `{name}` does not exist or this key may not use it: GET /v1/models lists those it may."),
+    )
+}
+
+/// The answer for a server that does not exist, and for one that the caller may not see: the same.
+pub(crate) fn no_such_server(name: &str) -> Fault {
+    Fault::new(FaultCode::NotFound, format!("The MCP server `{name}` does not exist or this key may not use it."))
+}

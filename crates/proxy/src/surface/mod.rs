@@ -1,0 +1,193 @@
+//! Surfaces: which path speaks which protocol, and how that protocol shows an error.
+//!
+//! Owns the table of paths and the shapes of refusals. Decides nothing about a call; `server` calls [`classify`],
+//! `decode` and `respond` the rest.
+
+pub(crate) mod mcp;
+
+use http::{HeaderMap, Method};
+use tidegate_core::{
+    fault::{Fault, FaultCode},
+    ids::ServerName,
+};
+use tidegate_protocol::llm::{Dialect, ErrorKind, Operation};
+
+/// The protocol that a caller speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Surface {
+    /// A dialect of model calls.
+    Model(Dialect),
+    /// The Model Context Protocol over Streamable HTTP.
+    Mcp,
+}
+
+impl Surface {
+    /// The surface's name in facts, records and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Model(dialect) => dialect.surface(),
+            Self::Mcp => "mcp",
+        }
+    }
+
+    /// The dialect of model calls, where this is one.
+    pub(crate) fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Model(dialect) => Some(dialect),
+            Self::Mcp => None,
+        }
+    }
+}
+
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// A call of a model.
+    Model(Operation),
+    /// The list of models.
+    Models,
+    /// One model's entry.
+    OneModel(String),
+    /// An MCP server: the body says what.
+    Mcp(ServerName),
+}
+
+/// A path's surface and endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entrance {
+    pub(crate) surface: Surface,
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Which surface and endpoint a request's head means. The error is in the shape of the surface it looks like.
+pub(crate) fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Entrance, (Surface, Fault)> {
+    let speaks_anthropic = headers.contains_key("anthropic-version");
+    let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
+    let (surface, endpoint, wanted) = match path {
+        "/v1/chat/completions" => {
+            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Generate), Method::POST)
+        }
+        "/v1/messages" => (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate), Method::POST),
+        "/v1/messages/count_tokens" => {
+            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens), Method::POST)
+        }
+        "/v1/models" => (model_surface, Endpoint::Models, Method::GET),
+        _ => {
+            if let Some(model) = path.strip_prefix("/v1/models/").filter(|model| !model.is_empty()) {
+                (model_surface, Endpoint::OneModel(percent_decoded(model)), Method::GET)
+            } else if let Some(server) = path.strip_prefix("/mcp/").filter(|name| is_plain_name(name)) {
+                let entrance = Entrance { surface: Surface::Mcp, endpoint: Endpoint::Mcp(ServerName::from(server)) };
+                return Ok(entrance);
+            } else {
+                let surface = if path.starts_with("/mcp") { Surface::Mcp } else { model_surface };
+                return Err((surface, no_such_path(path)));
+            }
+        }
+    };
+    if *method == wanted {
+        return Ok(Entrance { surface, endpoint });
+    }
+    let mut fault = Fault::new(
+        FaultCode::InvalidRequest,
+        format!("{path} takes {wanted} only: send the request with that method."),
+    );
+    fault.status = 405;
+    Err((surface, fault))
+}
+
+fn no_such_path(path: &str) -> Fault {
+    let shown: String = path.chars().filter(|letter| !letter.is_control()).take(128).collect();
+    Fault::new(
+        FaultCode::NotFound,
+        format!(
+            "There is nothing at {shown}. Models are at /v1/chat/completions and /v1/messages, the list of models at \
+             /v1/models, an MCP server at /mcp/NAME."
+        ),
+    )
+}
+
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// Decodes `%41` and the like (RFC 3986); what is no such escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = (first == b'%')
+            .then(|| tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match escaped {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The sort of error that a dialect has a name for.
+pub(crate) fn error_kind(fault: &Fault) -> ErrorKind {
+    match fault.code {
+        FaultCode::InvalidRequest => ErrorKind::InvalidRequest,
+        FaultCode::Unauthenticated => ErrorKind::Authentication,
+        FaultCode::BudgetExhausted => ErrorKind::Billing,
+        FaultCode::PolicyDenied | FaultCode::GuardrailBlocked | FaultCode::Killed => ErrorKind::Permission,
+        FaultCode::NotFound => ErrorKind::NotFound,
+        FaultCode::CallerTimeout | FaultCode::UpstreamTimeout => ErrorKind::Timeout,
+        FaultCode::TooLarge | FaultCode::HeadersTooLarge => ErrorKind::TooLarge,
+        FaultCode::RateLimited => ErrorKind::RateLimit,
+        FaultCode::Overloaded => ErrorKind::Overloaded,
+        FaultCode::UpstreamError | FaultCode::UpstreamUnavailable | FaultCode::AuditUnavailable | FaultCode::Internal => {
+            match fault.status {
+                400 | 422 => ErrorKind::InvalidRequest,
+                401 => ErrorKind::Authentication,
+                402 => ErrorKind::Billing,
+                403 => ErrorKind::Permission,
+                404 => ErrorKind::NotFound,
+                413 => ErrorKind::TooLarge,
+                429 => ErrorKind::RateLimit,
+                529 => ErrorKind::Overloaded,
+                _ => ErrorKind::Api,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_header_decides_whose_list_of_models_is_meant() {
+        let mut headers = HeaderMap::new();
+        let plain = classify(&Method::GET, "/v1/models", &headers).unwrap();
+        assert_eq!(plain.surface, Surface::Model(Dialect::OpenAiChat));
+        headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
+        let anthropic = classify(&Method::GET, "/v1/models", &headers).unwrap();
+        assert_eq!(anthropic.surface, Surface::Model(Dialect::Anthropic));
+    }
+
+    #[test]
+    fn a_models_name_is_decoded_once() {
+        let entrance = classify(&Method::GET, "/v1/models/sim%2Fchat", &HeaderMap::new()).unwrap();
+        assert_eq!(entrance.endpoint, Endpoint::OneModel("sim/chat".to_owned()));
+        assert_eq!(percent_decoded("%2541%"), "%41%");
+    }
+
+    #[test]
+    fn an_unknown_path_is_not_found_and_a_wrong_method_is_405() {
+        for (method, path, status) in
+            [(Method::GET, "/v1/nothing", 404), (Method::GET, "/v1/messages", 405), (Method::POST, "/mcp/a/b", 404)]
+        {
+            assert_eq!(classify(&method, path, &HeaderMap::new()).unwrap_err().1.status, status, "{path}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! A model's answer as a stream of events in the surface's dialect.
+//!
+//! Owns reading, translating and counting. Pulls: an event is read when it is asked for, so that a caller that does not
+//! read pauses the upstream. Dropping the stream cancels the upstream's request. A stream that ends without the
+//! dialect's own terminator is an error, never an end.
+
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
+
+use hyper::body::Incoming;
+use smallvec::SmallVec;
+use tidegate_core::{
+    clock,
+    fault::{Fault, FaultCode, Retry, UpstreamAnswer},
+    usage::{Usage, UsageSource},
+};
+use tidegate_protocol::{
+    llm::{
+        Dialect, FrameFacts, Piece, StreamError, StreamReader, StreamTranslator, ToolStart, UpstreamStreamError,
+    },
+    sse::{DEFAULT_MAX_EVENT, Frame, SseParser},
+};
+
+use crate::{
+    body::{self, BodyError},
+    clocks::{Clock, Limits},
+    health::Admitted,
+    scrub::scrub,
+    target::Target,
+};
+
+/// One event in the surface's dialect.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The frame as it is to be sent, unless a guard rewrites it.
+    pub frame: Frame,
+    /// What it says.
+    pub facts: FrameFacts<'static>,
+}
+
+/// Bytes that a token is taken for where a vendor counts nothing.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// The stream of one answer. See the module's text for its manners.
+pub struct EventStream {
+    source: Source,
+    translation: Option<Translation>,
+    ready: VecDeque<Event>,
+    reader: StreamReader,
+    /// Whether usage was asked for on the caller's behalf, and the frame that carries it is not for the caller.
+    hide_usage: bool,
+    generated_bytes: u64,
+    request_bytes: u64,
+    state: State,
+    admitted: Option<Admitted>,
+    target: Arc<Target>,
+}
+
+/// Where frames come from.
+struct Source {
+    body: Incoming,
+    parser: SseParser,
+    limits: Limits,
+    first_event: Duration,
+    between: Duration,
+    begun: bool,
+}
+
+struct Translation {
+    translator: StreamTranslator,
+    /// Reads what the translator wrote, for guards.
+    surface: StreamReader,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The terminator was read.
+    Ended,
+    Failed,
+}
+
+/// What an event stream is made of.
+pub(crate) struct Parts {
+    pub(crate) body: Incoming,
+    pub(crate) target: Arc<Target>,
+    pub(crate) translator: Option<StreamTranslator>,
+    pub(crate) surface: Dialect,
+    pub(crate) limits: Limits,
+    pub(crate) hide_usage: bool,
+    pub(crate) request_bytes: usize,
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStream").field("target", &self.target.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl EventStream {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let timeouts = parts.target.timeouts;
+        Self {
+            source: Source {
+                body: parts.body,
+                parser: SseParser::new(DEFAULT_MAX_EVENT),
+                limits: parts.limits,
+                first_event: timeouts.first_event,
+                between: timeouts.between_events,
+                begun: false,
+            },
+            translation: parts
+                .translator
+                .map(|translator| Translation { translator, surface: StreamReader::new(parts.surface) }),
+            ready: VecDeque::new(),
+            reader: StreamReader::new(parts.target.provider.dialect),
+            hide_usage: parts.hide_usage,
+            generated_bytes: 0,
+            request_bytes: u64::try_from(parts.request_bytes).unwrap_or(u64::MAX),
+            state: State::Open,
+            admitted: None,
+            target: parts.target,
+        }
+    }
+
+    /// Reads up to the first semantic event (or the end of an answer that has none), and keeps what was read.
+    pub(crate) async fn begin(&mut self) -> Result<(), Fault> {
+        while self.state == State::Open {
+            if self.pull().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on the stream reports to the target's breaker how it ended.
+    pub(crate) fn watch(&mut self, admitted: Admitted) {
+        if self.state == State::Ended {
+            admitted.succeeded(clock::now());
+        } else {
+            self.admitted = Some(admitted);
+        }
+    }
+
+    /// The next event; `None` after the successful terminator was given.
+    ///
+    /// Cancel-safe: a future that is dropped loses no event.
+    ///
+    /// # Errors
+    /// Once, as the last item: a clock, a cut, malformed frames, an error that the upstream reports. The caller is then
+    /// owed the surface's error event and no terminator.
+    pub async fn next(&mut self) -> Option<Result<Event, Fault>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.state != State::Open {
+                return None;
+            }
+            if let Err(fault) = self.pull().await {
+                return Some(Err(fault));
+            }
+        }
+    }
+
+    /// Tokens used so far: the upstream's own count, or an estimate of one token for every four bytes that passed.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.reader.usage().unwrap_or(Usage {
+            input: self.request_bytes.div_ceil(BYTES_PER_TOKEN),
+            output: self.generated_bytes.div_ceil(BYTES_PER_TOKEN),
+            source: UsageSource::Estimated,
+            ..Usage::default()
+        })
+    }
+
+    /// Whether the successful terminator was read from the upstream.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Reads one frame of the upstream, puts what becomes of it into the queue, and says whether any of it is semantic
+    /// or the end.
+    async fn pull(&mut self) -> Result<bool, Fault> {
+        let frame = match self.source.next_frame().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Err(self.fail(cut_off())),
+            Err(error) => return Err(self.fail(error)),
+        };
+        match self.take(frame) {
+            Ok(committed) => Ok(committed),
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<bool, Fault> {
+        let facts = self.reader.read(&frame).map_err(|error| malformed(&error))?;
+        if let Some(error) = &facts.error {
+            return Err(reported(error, &self.target));
+        }
+        let bytes: usize = facts.pieces.iter().map(|piece| piece.text.len()).sum();
+        self.generated_bytes = self.generated_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let committed = facts.semantic || facts.terminator;
+        let terminator = facts.terminator;
+        if let Some(translation) = &mut self.translation {
+            drop(facts);
+            for frame in translation.translator.push(&frame).map_err(|error| malformed(&error))? {
+                let facts = owned(translation.surface.read(&frame).map_err(|error| malformed(&error))?);
+                self.ready.push_back(Event { frame, facts });
+            }
+        } else if !(self.hide_usage && facts.usage_only) {
+            let facts = owned(facts);
+            self.ready.push_back(Event { frame, facts });
+        }
+        if terminator {
+            self.state = State::Ended;
+            if let Some(admitted) = self.admitted.take() {
+                admitted.succeeded(clock::now());
+            }
+        }
+        Ok(committed)
+    }
+
+    fn fail(&mut self, fault: Fault) -> Fault {
+        self.state = State::Failed;
+        if let Some(admitted) = self.admitted.take() {
+            if fault.code == FaultCode::CallerTimeout {
+                drop(admitted);
+            } else {
+                admitted.failed(clock::now());
+            }
+        }
+        fault
+    }
+}
+
+impl Source {
+    /// The next frame, of whatever kind; `None` where the body ends.
+    async fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+        loop {
+            match self.parser.next_frame() {
+                Some(Ok(frame)) => {
+                    self.begun = true;
+                    return Ok(Some(frame));
+                }
+                Some(Err(error)) => return Err(Fault::new(FaultCode::UpstreamUnavailable, error.to_string())),
+                None => {}
+            }
+            let silence = if self.begun {
+                (self.between, Clock::BetweenEvents(self.between))
+            } else {
+                (self.first_event, Clock::FirstEvent(self.first_event))
+            };
+            match body::next(&mut self.body, silence, &self.limits).await {
+                Ok(Some(bytes)) => self.parser.push(bytes),
+                // What stands unfinished in the parser was cut off: it is no event.
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+    }
+}
+
+fn broken(error: &BodyError) -> Fault {
+    error.fault().with_retry(Retry::No)
+}
+
+fn cut_off() -> Fault {
+    malformed(&StreamError::Truncated)
+}
+
+fn malformed(error: &StreamError) -> Fault {
+    Fault::new(FaultCode::UpstreamUnavailable, error.to_string()).with_retry(Retry::No)
+}
+
+/// The fault of an error that the upstream reports inside its stream.
+fn reported(error: &UpstreamStreamError, target: &Target) -> Fault {
+    let secrets: SmallVec<[_; 1]> = target.provider.auth.secret().into_iter().collect();
+    let message = scrub(&error.message, &secrets).into_owned();
+    let mut fault = Fault::new(FaultCode::UpstreamError, message.clone()).with_retry(Retry::No);
+    fault.status = error.kind.status();
+    fault.upstream =
+        Some(Box::new(UpstreamAnswer { target: target.id.clone(), message, kind: None, body: None }));
+    fault
+}
+
+/// The facts without their frame.
+fn owned(facts: FrameFacts<'_>) -> FrameFacts<'static> {
+    let own = |text: Cow<'_, str>| Cow::<'static, str>::Owned(text.into_owned());
+    FrameFacts {
+        pieces: facts.pieces.into_iter().map(|piece| Piece { channel: piece.channel, text: own(piece.text) }).collect(),
+        semantic: facts.semantic,
+        terminator: facts.terminator,
+        error: facts.error,
+        tool_starts: facts
+            .tool_starts
+            .into_iter()
+            .map(|start| ToolStart { channel: start.channel, name: own(start.name) })
+            .collect(),
+        stop: facts.stop,
+        usage_only: facts.usage_only,
+    }
+}

@@ -1,0 +1,105 @@
+//! Which headers pass, per dialect and direction. What is on no list stops.
+//!
+//! Never lets a caller's credential, cookie or hop-by-hop header through to an upstream, whatever the surface handed
+//! over; never lets an upstream set a header of the gateway's own. The lists are part of the documentation.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tidegate_protocol::llm::Dialect;
+
+/// Headers that callers of every dialect may send on.
+const REQUEST_COMMON: [&str; 4] = ["user-agent", "idempotency-key", "traceparent", "tracestate"];
+
+/// Headers that callers may send on to an OpenAI-compatible upstream. Organisation and project are the account's own
+/// affair and come from configuration, never from a caller.
+const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
+
+/// Headers that callers may send on to an Anthropic-compatible upstream.
+const REQUEST_ANTHROPIC: [&str; 3] = ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
+
+/// Headers of an answer that pass to callers whatever the dialect.
+const RESPONSE_COMMON: [&str; 2] = ["retry-after", "retry-after-ms"];
+
+/// Prefixes and names of headers of an OpenAI-compatible answer that pass to callers of the same dialect.
+const RESPONSE_OPENAI: [&str; 5] =
+    ["x-request-id", "x-ratelimit-", "openai-processing-ms", "openai-version", "openai-model"];
+
+/// Prefixes and names of headers of an Anthropic-compatible answer that pass to callers of the same dialect.
+const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
+
+/// The version of the Messages API that is asked for where the caller did not say.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// The headers of a request to a model, without the credential. `same` says whether caller and upstream speak the same
+/// dialect: a vendor's headers mean nothing to another vendor.
+pub(crate) fn to_model(forward: &HeaderMap, configured: &HeaderMap, dialect: Dialect, same: bool, stream: bool) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(12);
+    copy(forward, &REQUEST_COMMON, &mut out);
+    if same {
+        match dialect {
+            Dialect::OpenAiChat => copy(forward, &REQUEST_OPENAI, &mut out),
+            Dialect::Anthropic => copy(forward, &REQUEST_ANTHROPIC, &mut out),
+        }
+    }
+    if dialect == Dialect::Anthropic {
+        let version = HeaderName::from_static("anthropic-version");
+        out.entry(version).or_insert(HeaderValue::from_static(ANTHROPIC_VERSION));
+    }
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let accept = if stream { "text/event-stream" } else { "application/json" };
+    out.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    finish(&mut out, configured);
+    out
+}
+
+/// The headers of a request to an MCP server, without the credential and the session's own.
+pub(crate) fn to_server(forward: &HeaderMap, configured: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(10);
+    copy(forward, &["user-agent", "traceparent", "tracestate"], &mut out);
+    finish(&mut out, configured);
+    out
+}
+
+/// What every request ends with: no compression that the gateway would have to undo, and what the configuration says.
+fn finish(out: &mut HeaderMap, configured: &HeaderMap) {
+    out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    out.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))));
+    for name in configured.keys() {
+        out.remove(name);
+        for value in configured.get_all(name) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// The headers of an upstream's answer that pass to the caller.
+pub(crate) fn from_model(answer: &HeaderMap, dialect: Dialect, same: bool) -> HeaderMap {
+    let own: &[&str] = match (same, dialect) {
+        (false, _) => &[],
+        (true, Dialect::OpenAiChat) => &RESPONSE_OPENAI,
+        (true, Dialect::Anthropic) => &RESPONSE_ANTHROPIC,
+    };
+    let passes = |name: &str| {
+        RESPONSE_COMMON.contains(&name)
+            || own.iter().any(|known| if known.ends_with('-') { name.starts_with(known) } else { name == *known })
+    };
+    answer.iter().filter(|(name, _)| passes(name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn copy(from: &HeaderMap, names: &[&'static str], to: &mut HeaderMap) {
+    for name in names {
+        for value in from.get_all(*name) {
+            to.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
+/// Whether an answer's body is of media type `expected`, parameters apart, and not compressed.
+pub(crate) fn is_media_type(headers: &HeaderMap, expected: &str) -> bool {
+    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
+    plain && essence.is_some_and(|essence| essence.eq_ignore_ascii_case(expected))
+}
+
+#[cfg(test)]
+mod tests;

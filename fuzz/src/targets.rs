@@ -1,0 +1,180 @@
+//! The targets of the protocol crate.
+//!
+//! Each says in its first lines which promise it holds the code to; `assert!` is how it says no.
+
+use bytes::Bytes;
+use tidegate_core::ids::ServerName;
+use tidegate_protocol::{
+    body::EditableBody,
+    json::{Kind, Limits, NodeId, Tape, canonical, scan},
+    jsonrpc::{Parts, Payload, read},
+    mcp::{Answer, Direction, Method, ToolCall},
+    sse::{Frame, SseError, SseParser},
+};
+
+fn nodes(tape: &Tape) -> impl Iterator<Item = NodeId> {
+    (0..u32::try_from(tape.len()).unwrap_or(u32::MAX)).map(NodeId::from_index)
+}
+
+/// A scan gives an answer for any bytes, and every node of a tape is a value of its own within its bytes.
+pub fn json_scan(bytes: &[u8]) {
+    let limits = Limits { max_bytes: 1 << 20, max_depth: 128, max_nodes: 1 << 16 };
+    let tape = match scan(bytes, &limits) {
+        Ok(tape) => tape,
+        Err(error) => {
+            assert!(error.offset <= bytes.len(), "{error}");
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert!(std::str::from_utf8(bytes).is_ok());
+    for node in nodes(&tape).take(64) {
+        let span = tape.span(node);
+        assert!(span.start < span.end && span.end <= bytes.len());
+        // Below a schema the letter case of names counts; on its own the value has lost that place.
+        if let Ok(alone) = scan(tape.raw(bytes, node), &limits) {
+            assert_eq!(alone, tape.below(node));
+        }
+        match tape.kind(node) {
+            Kind::String => assert!(tape.text(bytes, node).is_some()),
+            Kind::Object => {
+                for member in tape.members(bytes, node).take(16) {
+                    assert_eq!(tape.member(bytes, node, &member.name), Some(member.value));
+                }
+            }
+            _ => {}
+        }
+    }
+    let _ = tape.value(bytes, tape.root());
+}
+
+/// Replaced strings read as what they were replaced with, and everything else as before.
+pub fn json_edit(bytes: &[u8]) {
+    let Ok(mut body) = EditableBody::read(Bytes::copy_from_slice(bytes), &Limits::default()) else { return };
+    let strings: Vec<NodeId> = body.tape().strings(body.tape().root()).take(32).collect();
+    let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(9)).unwrap_or_default()).into_owned();
+    for node in strings.iter().step_by(2) {
+        assert!(body.replace_text(*node, &text));
+    }
+    let current = body.current();
+    let Ok(tape) = scan(&current, &Limits::default()) else {
+        assert!(current.len() > Limits::default().max_bytes, "an edited body is no JSON any more");
+        return;
+    };
+    assert_eq!(tape.len(), body.tape().len());
+    let root = tape.root();
+    assert_eq!(tape.value(&current, root), body.value(root));
+    assert_eq!(canonical(&current, &tape, root), body.canonical(root));
+}
+
+/// The canonical form is its own canonical form.
+pub fn json_canonical(bytes: &[u8]) {
+    let Ok(tape) = scan(bytes, &Limits::default()) else { return };
+    let once = canonical(bytes, &tape, tape.root());
+    // Inside a schema zone names may differ only in case, and stay in that zone.
+    let Ok(again) = scan(&once, &Limits::default()) else {
+        assert!(once.len() > Limits::default().max_bytes, "a canonical form is no JSON");
+        return;
+    };
+    assert_eq!(canonical(&once, &again, again.root()), once);
+}
+
+fn frames(chunks: &[&[u8]], max_event: usize) -> (Vec<Result<Frame, SseError>>, Option<Frame>) {
+    let mut parser = SseParser::new(max_event);
+    let mut found = Vec::new();
+    for chunk in chunks {
+        parser.push(Bytes::copy_from_slice(chunk));
+        while let Some(frame) = parser.next_frame() {
+            found.push(frame);
+        }
+    }
+    (found, parser.finish())
+}
+
+/// What a stream says does not depend on where it is cut, and no byte of it is lost. The first byte chooses the cuts.
+pub fn sse_chunks(bytes: &[u8]) {
+    let Some((choice, stream)) = bytes.split_first() else { return };
+    let max_event = if choice & 1 == 0 { 1 << 20 } else { 32 };
+    let whole = frames(&[stream], max_event);
+    let size = usize::from(choice >> 1).max(1);
+    let cut: Vec<&[u8]> = stream.chunks(size).collect();
+    assert_eq!(whole, frames(&cut, max_event));
+    if whole.0.iter().all(Result::is_ok) {
+        let frames = whole.0.iter().flatten().chain(&whole.1);
+        let raw: Vec<u8> = frames.flat_map(|frame| frame.raw.to_vec()).collect();
+        assert_eq!(raw, stream);
+    }
+}
+
+/// Another id gives the same message with that id.
+pub fn jsonrpc_read(bytes: &[u8]) {
+    let messages = match read(Bytes::copy_from_slice(bytes), &Limits::default()) {
+        Ok(Payload::One(message)) => vec![message],
+        Ok(Payload::Batch(messages)) => messages,
+        Err(error) => {
+            assert!(error.code() < 0);
+            return;
+        }
+    };
+    for message in messages {
+        let renamed = message.with_id(b"\"leg\"");
+        let Ok(Payload::One(again)) = read(Bytes::from(renamed), &Limits::default()) else {
+            // An id that was null stands for none, and an answer without one is no message.
+            assert!(false, "a message with another id is no message");
+            return;
+        };
+        assert_eq!(again.method(), message.method());
+        assert_eq!(again.params().map(|node| again.raw(node)), message.params().map(|node| message.raw(node)));
+    }
+}
+
+/// What policies and guards saw is what is sent.
+pub fn mcp_tool_call(bytes: &[u8]) {
+    let Ok(mut call) = ToolCall::read(ServerName::from("s"), Bytes::copy_from_slice(bytes)) else { return };
+    let paths: Vec<_> = call.segments().iter().map(|segment| segment.path).take(16).collect();
+    for path in paths.iter().step_by(2) {
+        assert!(call.replace_segment(*path, "[redacted]"));
+        assert!(call.pointer(*path).starts_with("/params"));
+    }
+    let sent = ToolCall::read(ServerName::from("s"), Bytes::from(call.outgoing(b"77")));
+    let Ok(sent) = sent else {
+        assert!(false, "what is sent is no call");
+        return;
+    };
+    assert_eq!(sent.facts(), call.facts());
+    assert_eq!(sent.arguments_digest(), call.arguments_digest());
+    assert_eq!(sent.segments().len(), call.segments().len());
+    assert!(sent.is_notification() || sent.raw_id() == b"77");
+}
+
+/// A filtered answer holds what was kept and nothing else; the first byte chooses the method and what is kept.
+pub fn mcp_answer(bytes: &[u8]) {
+    let Some((choice, body)) = bytes.split_first() else { return };
+    let Ok(Payload::One(message)) = read(Bytes::copy_from_slice(body), &Limits::default()) else { return };
+    if !matches!(message.parts(), Parts::Response { .. } | Parts::ErrorResponse { .. }) {
+        assert!(Answer::new(Method::ToolsList, message.clone()).segments().is_empty());
+        let _ = ToolCall::from_message(ServerName::from("s"), message, Direction::ToClient);
+        return;
+    }
+    let method = Method::REQUESTS.get(usize::from(choice & 0x0F)).copied().unwrap_or(Method::ToolsList);
+    let mut answer = Answer::new(method, message);
+    let keep = |name: &str| (name.len() & 1 == 0) ^ (choice & 0x10 != 0);
+    let expected: Vec<String> = answer.items().iter().filter(|name| keep(name)).map(|name| name.to_string()).collect();
+    answer.retain(keep);
+    let paths: Vec<_> = answer.segments().iter().map(|segment| segment.path).take(16).collect();
+    for path in &paths {
+        if choice & 0x20 != 0 {
+            assert!(answer.replace_segment(*path, "even"));
+        }
+    }
+    let Ok(Payload::One(sent)) = read(Bytes::from(answer.outgoing(b"5")), &Limits::default()) else {
+        assert!(false, "what is sent is no message");
+        return;
+    };
+    let again = Answer::new(method, sent);
+    assert_eq!(again.items().len(), expected.len());
+    if choice & 0x20 == 0 {
+        assert_eq!(again.items(), expected);
+    }
+    assert_eq!(again.segments().len(), answer.segments().len());
+}
