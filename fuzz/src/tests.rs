@@ -121,7 +121,7 @@ fn no_target_breaks_on_mutations() {
     let corpus = corpus();
     for (index, (name, target)) in TARGETS.into_iter().enumerate() {
         let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (index as u64 + 1));
-        for _ in 0..6_000 {
+        for _ in 0..40_000 {
             let bytes = mutate(&mut random, &corpus);
             if std::panic::catch_unwind(|| target(&bytes)).is_err() {
                 panic!("{name} breaks on {:?}", String::from_utf8_lossy(&bytes));

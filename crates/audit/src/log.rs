@@ -482,6 +482,13 @@ impl Drop for Audit {
     }
 }
 
+#[cfg(test)]
+impl Audit {
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
 fn frame<R: Bounded>(record: R) -> Result<Frame, AuditUnavailable> {
     let mut buffer = Frame::buffer();
     encode(record, &mut buffer).map_err(|error| AuditUnavailable(Arc::from(error.to_string())))?;

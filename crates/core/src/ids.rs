@@ -295,6 +295,44 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// A SHA-256 that is fed piece by piece, for what never stands in memory as a whole.
+pub struct Digester(aws_lc_rs::digest::Context);
+
+impl Digester {
+    /// Nothing fed yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
+    }
+
+    /// Feeds the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything fed so far.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut out = [0_u8; 32];
+        for (to, from) in out.iter_mut().zip(self.0.clone().finish().as_ref()) {
+            *to = *from;
+        }
+        Digest(out)
+    }
+}
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Digester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digester")
+    }
+}
+
 /// The content hash of everything that decides: a revision. Printed as its first twelve hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RevisionId(pub Digest);

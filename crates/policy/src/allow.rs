@@ -123,7 +123,10 @@ pub(crate) fn built_in() -> Vec<Policy> {
         action,
         resource: ResourceConstraint::Any,
     });
-    scope.and_then(|scope| build::policy("builtin:propose_tool", Effect::Permit, scope, Vec::new())).into_iter().collect()
+    scope
+        .and_then(|scope| build::policy("builtin:propose_tool", Effect::Permit, scope, Vec::new()))
+        .into_iter()
+        .collect()
 }
 
 fn principal(key: &KeyEntity) -> Option<PrincipalConstraint> {

@@ -37,13 +37,23 @@ pub fn compile(input: &PolicyInput<'_>) -> Result<Policies, Vec<PolicyProblem>> 
     problems.extend(policies.iter().flat_map(|policy| known.check(input, policy)));
     if !problems.is_empty() {
         problems.sort_by(|left, right| {
-            (&left.file, left.line, left.column, &left.message).cmp(&(&right.file, right.line, right.column, &right.message))
+            (&left.file, left.line, left.column, &left.message).cmp(&(
+                &right.file,
+                right.line,
+                right.column,
+                &right.message,
+            ))
         });
         problems.dedup();
         return Err(problems);
     }
+    assemble(input, &policies)
+}
+
+/// Slices policies that were checked.
+pub(crate) fn assemble(input: &PolicyInput<'_>, policies: &[FilePolicy]) -> Result<Policies, Vec<PolicyProblem>> {
     let defect = |message: String| vec![PolicyProblem::unplaced(message, None)];
-    shared(input, &policies).map_err(defect).and_then(|shared| Policies::new(shared).with_keys(&input.keys))
+    shared(input, policies).map_err(defect).and_then(|shared| Policies::new(shared).with_keys(&input.keys))
 }
 
 /// Refuses names that would make an id ambiguous.
@@ -157,9 +167,8 @@ impl<'a> KnownNames<'a> {
     }
 
     fn unknown_provider(&self, name: &str) -> Option<(String, Option<String>)> {
-        (!self.providers.contains(name)).then(|| {
-            (format!("provider `{name}` is not defined"), did_you_mean(name, self.providers.iter().copied()))
-        })
+        (!self.providers.contains(name))
+            .then(|| (format!("provider `{name}` is not defined"), did_you_mean(name, self.providers.iter().copied())))
     }
 }
 
@@ -182,7 +191,8 @@ fn shared(input: &PolicyInput<'_>, policies: &[FilePolicy]) -> Result<Shared, St
         };
         if reads::any_depends_on_arguments(&policy.reads) {
             depends = true;
-            let relaxed = reads::before_arguments(&policy.tree).map(|relaxed| relaxed.new_id(policy.policy.id().clone()));
+            let relaxed =
+                reads::before_arguments(&policy.tree).map(|relaxed| relaxed.new_id(policy.policy.id().clone()));
             before.extend(relaxed.map(|policy| Entry { policy, reads: Vec::new(), ..whole.clone() }));
         } else {
             before.push(whole.clone());

@@ -4,6 +4,7 @@ use cedar_policy::{Context, RestrictedExpression};
 use tidegate_core::{clock::UnixMillis, facts::Facts, principal::Principal};
 
 use crate::{
+    entities::Defect,
     reads::Read,
     shape::{ArgPath, Mapped},
 };
@@ -69,16 +70,8 @@ impl Parts {
     }
 }
 
-/// A context that cannot be made: a defect, since every part is made from checked types.
-pub(crate) type ContextError = cedar_policy::ContextCreationError;
-
 /// What every action's context has.
-pub(crate) fn base(
-    parts: Parts,
-    facts: &Facts,
-    principal: &Principal,
-    moment: UnixMillis,
-) -> Result<Context, ContextError> {
+pub(crate) fn base(parts: Parts, facts: &Facts, principal: &Principal, moment: UnixMillis) -> Result<Context, Defect> {
     let mut pairs = Vec::with_capacity(4);
     pairs.push(("request".to_owned(), request(parts, facts)?));
     if parts.has(VERDICTS) {
@@ -91,18 +84,18 @@ pub(crate) fn base(
         let address = RestrictedExpression::new_ip(principal.address.to_canonical().to_string());
         pairs.push(("source_address".to_owned(), address));
     }
-    Context::from_pairs(pairs)
+    Ok(Context::from_pairs(pairs)?)
 }
 
 /// What a tool call's context has besides.
-pub(crate) fn with_arguments(base: Context, mapped: Mapped) -> Result<(Context, Vec<ArgPath>), ContextError> {
+pub(crate) fn with_arguments(base: Context, mapped: Mapped) -> Result<(Context, Vec<ArgPath>), Defect> {
     let unmapped = texts(mapped.unmapped.iter().map(|path| path.join(".")));
     let mut pairs = vec![("unmapped".to_owned(), unmapped)];
     pairs.extend(mapped.args.map(|args| ("args".to_owned(), args)));
     Ok((base.merge(pairs)?, mapped.unmapped))
 }
 
-fn request(parts: Parts, facts: &Facts) -> Result<RestrictedExpression, ContextError> {
+fn request(parts: Parts, facts: &Facts) -> Result<RestrictedExpression, Defect> {
     let mut fields = Vec::with_capacity(9);
     let mut put = |part: u16, name: &str, value: &dyn Fn() -> Option<RestrictedExpression>| {
         if parts.has(part) {
@@ -117,20 +110,18 @@ fn request(parts: Parts, facts: &Facts) -> Result<RestrictedExpression, ContextE
     put(SURFACE, "surface", &|| Some(text(facts.surface)));
     put(COST, "estimated_cost_nano_usd", &|| facts.estimated_cost.map(|cost| long(cost.0)));
     put(SESSION, "session", &|| facts.session.as_ref().map(|session| text(session)));
-    put(METADATA, "metadata", &|| {
-        Some(texts(facts.metadata.iter().map(|(name, value)| format!("{name}={value}"))))
-    });
-    RestrictedExpression::new_record(fields).map_err(Into::into)
+    put(METADATA, "metadata", &|| Some(texts(facts.metadata.iter().map(|(name, value)| format!("{name}={value}")))));
+    RestrictedExpression::new_record(fields).map_err(Defect::from)
 }
 
 /// UTC; the hour from 0 to 23, the weekday from 1 (Monday) to 7 as in ISO 8601.
-fn time(moment: UnixMillis) -> Result<RestrictedExpression, ContextError> {
+fn time(moment: UnixMillis) -> Result<RestrictedExpression, Defect> {
     let seconds = moment.0 / 1_000;
     let hour = seconds / 3_600 % 24;
     // 1970-01-01 was a Thursday.
     let weekday = (seconds / 86_400).saturating_add(3) % 7 + 1;
     let fields = [("unix_seconds", seconds), ("hour", hour), ("weekday", weekday)];
-    RestrictedExpression::new_record(fields.map(|(name, value)| (name.to_owned(), long(value)))).map_err(Into::into)
+    RestrictedExpression::new_record(fields.map(|(name, value)| (name.to_owned(), long(value)))).map_err(Defect::from)
 }
 
 fn text(value: &str) -> RestrictedExpression {

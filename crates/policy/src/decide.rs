@@ -15,7 +15,7 @@ use crate::{
     allow,
     context::{self, Parts},
     duty::Duty,
-    entities::{Catalog, EntityError, Object, Subject},
+    entities::{Catalog, Defect, Object, Subject},
     input::KeyEntity,
     problem::PolicyProblem,
     shape::{self, ArgPath, Mapped},
@@ -195,27 +195,13 @@ pub(crate) fn entry(policy: cedar_policy::Policy) -> Result<Entry, String> {
     Ok(Entry { policy, scope, observe: false, reads: Vec::new() })
 }
 
-/// Why a question could not be put: a defect, which denies.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AskError {
-    #[error(transparent)]
-    Entity(#[from] EntityError),
-    #[error("the context of a decision cannot be made: {0}")]
-    Context(#[from] context::ContextError),
-    #[error("the entities of a decision cannot be brought together: {0}")]
-    Entities(#[from] cedar_policy::entities_errors::EntitiesError),
-    #[error("the request of a decision cannot be made: {0}")]
-    Request(#[from] cedar_policy::RequestValidationError),
-    #[error("`{0}` is never done to such a resource")]
-    Misfit(Action),
-}
-
 /// A caller with its facts, ready to be decided against several resources.
 pub(crate) struct Asking<'a> {
     policies: &'a Policies,
     key: Option<&'a Key>,
     subject: Cow<'a, Subject>,
     facts: &'a Facts,
+    parts: Parts,
     base: Context,
     authorizer: Authorizer,
 }
@@ -226,7 +212,18 @@ impl<'a> Asking<'a> {
         principal: &Principal,
         facts: &'a Facts,
         moment: UnixMillis,
-    ) -> Result<Self, AskError> {
+    ) -> Result<Self, Defect> {
+        Self::with_parts(policies, principal, facts, moment, policies.shared.parts)
+    }
+
+    /// With these parts of the context.
+    pub(crate) fn with_parts(
+        policies: &'a Policies,
+        principal: &Principal,
+        facts: &'a Facts,
+        moment: UnixMillis,
+        parts: Parts,
+    ) -> Result<Self, Defect> {
         let shared = &policies.shared;
         // A key of the same name in another organisation is another key.
         let key = policies.keys.get(&principal.key_name).filter(|key| key.definition.org == principal.org);
@@ -234,8 +231,8 @@ impl<'a> Asking<'a> {
             Some(key) if key.definition.team == principal.team => Cow::Borrowed(&key.subject),
             _ => Cow::Owned(shared.catalog.subject(principal)?),
         };
-        let base = context::base(shared.parts, facts, principal, moment)?;
-        Ok(Self { policies, key: key.map(Arc::as_ref), subject, facts, base, authorizer: Authorizer::new() })
+        let base = context::base(parts, facts, principal, moment)?;
+        Ok(Self { policies, key: key.map(Arc::as_ref), subject, facts, parts, base, authorizer: Authorizer::new() })
     }
 
     /// The decision about one resource.
@@ -248,9 +245,8 @@ impl<'a> Asking<'a> {
     pub(crate) fn might_allow(&self, resource: &Resource) -> bool {
         let shared = &self.policies.shared;
         let index = shared.before_arguments.as_ref().unwrap_or(&shared.index);
-        self.ask(resource, index, None).is_ok_and(|answers| {
-            answers.forbids.is_empty() && answers.errors.is_empty() && !answers.permits.is_empty()
-        })
+        self.ask(resource, index, None)
+            .is_ok_and(|answers| answers.forbids.is_empty() && answers.errors.is_empty() && !answers.permits.is_empty())
     }
 
     fn ask(
@@ -258,20 +254,12 @@ impl<'a> Asking<'a> {
         resource: &Resource,
         index: &Index,
         arguments: Option<&tidegate_core::value::Value>,
-    ) -> Result<Answers, AskError> {
+    ) -> Result<Answers, Defect> {
         let action = self.facts.action;
-        let object = self.policies.shared.catalog.object(action, resource).ok_or(AskError::Misfit(action))??;
+        let object = self.policies.shared.catalog.object(action, resource).ok_or_else(|| misfit(action))??;
         let (context, unmapped) = self.context(&object, arguments)?;
-        let (subject, target) = (&self.subject, &object.resource);
-        let request = Request::new(
-            subject.key.uid.clone(),
-            object.action.uid.clone(),
-            target.uid.clone(),
-            context,
-            None,
-        )?;
-        let known = [subject.key.entity.clone(), object.action.entity.clone(), target.entity.clone()];
-        let entities = Entities::from_entities(known, None)?;
+        let (request, entities) = self.pose(&object, context)?;
+        let subject = &self.subject;
         let question = Question { request, entities, subject, object: &object, unmapped: &unmapped };
         let mut answers = Answers::default();
         index.ask(&self.authorizer, &question, &mut answers);
@@ -281,13 +269,29 @@ impl<'a> Asking<'a> {
         Ok(answers)
     }
 
+    fn pose(&self, object: &Object<'_>, context: Context) -> Result<(Request, Entities), Defect> {
+        let (key, action, resource) = (&self.subject.key, &object.action, &object.resource);
+        let request = Request::new(key.uid.clone(), action.uid.clone(), resource.uid.clone(), context, None)?;
+        let known = [key.entity.clone(), action.entity.clone(), resource.entity.clone()];
+        Ok((request, Entities::from_entities(known, None)?))
+    }
+
+    /// The request and the entities as Cedar gets them, to compare slices with the whole.
+    #[cfg(test)]
+    pub(crate) fn posed(&self, resource: &Resource) -> Result<(Request, Entities), Defect> {
+        let action = self.facts.action;
+        let object = self.policies.shared.catalog.object(action, resource).ok_or_else(|| misfit(action))??;
+        let (context, _) = self.context(&object, self.facts.arguments.as_ref())?;
+        self.pose(&object, context)
+    }
+
     fn context(
         &self,
         object: &Object<'_>,
         arguments: Option<&tidegate_core::value::Value>,
-    ) -> Result<(Context, Vec<ArgPath>), AskError> {
+    ) -> Result<(Context, Vec<ArgPath>), Defect> {
         let takes_arguments = matches!(self.facts.action, Action::CallTool | Action::ProposeTool);
-        if !takes_arguments || !self.policies.shared.parts.has_arguments() {
+        if !takes_arguments || !self.parts.has_arguments() {
             return Ok((self.base.clone(), Vec::new()));
         }
         let mapped: Mapped = shape::map(object.shape, arguments);
@@ -337,6 +341,10 @@ impl<'a> Asking<'a> {
     }
 }
 
+fn misfit(action: Action) -> Defect {
+    Defect::new(&format!("`{action}` is never done to such a resource"))
+}
+
 fn names(ids: &[cedar_policy::PolicyId]) -> Vec<Arc<str>> {
     sorted(ids.iter())
 }
@@ -372,7 +380,7 @@ impl Decision {
         self.effect == Effect::Allow
     }
 
-    pub(crate) fn failed(error: &AskError) -> Self {
+    pub(crate) fn failed(error: &Defect) -> Self {
         Self {
             effect: Effect::Deny(DenyReason::EvaluationError),
             determining: Vec::new(),

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
 };
 
@@ -46,15 +47,27 @@ pub(crate) fn tool_action_id(server: &str, tool: &str) -> String {
     format!("{}:{server}/{tool}", Action::CallTool)
 }
 
-/// Why the model cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EntityError {
-    /// A type name that Cedar does not take.
-    #[error("a type of the policy model has no valid name: {0}")]
-    Type(#[from] cedar_policy::ParseErrors),
-    /// An attribute that Cedar does not take.
-    #[error("an entity of the policy model cannot be made: {0}")]
-    Attribute(#[from] cedar_policy::EntityAttrEvaluationError),
+/// Why a part of a question cannot be made: a mistake of the gateway, which denies. Small, since it is never returned
+/// on a way that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Defect(Box<str>);
+
+impl Defect {
+    pub(crate) fn new(message: &str) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Defect {
+    fn from(error: E) -> Self {
+        Self(error.to_string().into())
+    }
 }
 
 /// An entity and its id, ready for use.
@@ -82,7 +95,7 @@ pub(crate) struct Types {
 }
 
 impl Types {
-    fn new() -> Result<Self, EntityError> {
+    fn new() -> Result<Self, Defect> {
         let name = |kind: &str| format!("{NAMESPACE}::{kind}").parse::<EntityTypeName>();
         Ok(Self {
             action: name(ACTION)?,
@@ -105,7 +118,7 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
 }
 
-fn made(uid: EntityUid, attributes: &[(&str, &str)], parents: &[&EntityUid]) -> Result<Known, EntityError> {
+fn made(uid: EntityUid, attributes: &[(&str, &str)], parents: &[&EntityUid]) -> Result<Known, Defect> {
     let attributes: HashMap<_, _> = attributes
         .iter()
         .map(|(name, value)| ((*name).to_owned(), RestrictedExpression::new_string((*value).to_owned())))
@@ -164,7 +177,7 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Makes the entities of a configuration.
-    pub(crate) fn new(input: &PolicyInput<'_>) -> Result<Self, EntityError> {
+    pub(crate) fn new(input: &PolicyInput<'_>) -> Result<Self, Defect> {
         let types = Types::new()?;
         let mut actions = HashMap::new();
         for action in Action::ALL {
@@ -187,17 +200,17 @@ impl Catalog {
     }
 
     /// A configured key as a principal.
-    pub(crate) fn key(&self, key: &KeyEntity) -> Result<Subject, EntityError> {
+    pub(crate) fn key(&self, key: &KeyEntity) -> Result<Subject, Defect> {
         self.make_subject(key.name.as_str(), key.org.as_str(), key.team.as_ref().map(AsRef::as_ref))
     }
 
     /// The caller as a principal, where no prebuilt one fits.
-    pub(crate) fn subject(&self, principal: &Principal) -> Result<Subject, EntityError> {
+    pub(crate) fn subject(&self, principal: &Principal) -> Result<Subject, Defect> {
         let team = principal.team.as_ref().map(AsRef::as_ref);
         self.make_subject(principal.key_name.as_str(), principal.org.as_str(), team)
     }
 
-    fn make_subject(&self, name: &str, org: &str, team: Option<&str>) -> Result<Subject, EntityError> {
+    fn make_subject(&self, name: &str, org: &str, team: Option<&str>) -> Result<Subject, Defect> {
         let org_uid = uid(&self.types.org, org);
         let team_uid = team.map(|team| uid(&self.types.team, team));
         let mut attributes = vec![("name", name), ("org", org)];
@@ -209,7 +222,7 @@ impl Catalog {
     }
 
     /// The action and the resource; `None` where the action is never done to such a resource.
-    pub(crate) fn object(&self, action: Action, resource: &Resource) -> Option<Result<Object<'_>, EntityError>> {
+    pub(crate) fn object(&self, action: Action, resource: &Resource) -> Option<Result<Object<'_>, Defect>> {
         let fits = matches!(
             (action, resource),
             (Action::InvokeModel, Resource::Model(_))
@@ -231,7 +244,7 @@ impl Catalog {
         Some(self.make_object(known, resource))
     }
 
-    fn make_object(&self, known: &Arc<Known>, resource: &Resource) -> Result<Object<'_>, EntityError> {
+    fn make_object(&self, known: &Arc<Known>, resource: &Resource) -> Result<Object<'_>, Defect> {
         let mut object = Object {
             action: Arc::clone(known),
             group: None,
@@ -274,7 +287,7 @@ impl Catalog {
         Ok(object)
     }
 
-    fn put_tool<'a>(&'a self, object: &mut Object<'a>, server: &ServerName, tool: &ToolName) -> Result<(), EntityError> {
+    fn put_tool<'a>(&'a self, object: &mut Object<'a>, server: &ServerName, tool: &ToolName) -> Result<(), Defect> {
         object.kind = TOOL;
         match self.pin(server, tool) {
             Some(pin) => {
@@ -294,7 +307,7 @@ impl Catalog {
         self.servers.get(server)?.tools.get(tool)
     }
 
-    fn server(&self, server: &ServerName) -> Result<Arc<Known>, EntityError> {
+    fn server(&self, server: &ServerName) -> Result<Arc<Known>, Defect> {
         match self.servers.get(server) {
             Some(server) => Ok(Arc::clone(&server.known)),
             None => Ok(Arc::new(server_entity(&self.types, server)?)),
@@ -306,7 +319,7 @@ impl Catalog {
         kind: &EntityTypeName,
         server: &ServerName,
         (attribute, value): (&str, &str),
-    ) -> Result<(Arc<Known>, Option<EntityUid>), EntityError> {
+    ) -> Result<(Arc<Known>, Option<EntityUid>), Defect> {
         let parent = match self.servers.get(server) {
             Some(server) => server.known.uid.clone(),
             None => uid(&self.types.server, server.as_str()),
@@ -317,16 +330,16 @@ impl Catalog {
     }
 }
 
-fn server_entity(types: &Types, server: &ServerName) -> Result<Known, EntityError> {
+fn server_entity(types: &Types, server: &ServerName) -> Result<Known, Defect> {
     made(uid(&types.server, server.as_str()), &[("name", server.as_str())], &[])
 }
 
-fn model(types: &Types, target: &TargetId, provider: &EntityUid) -> Result<Known, EntityError> {
+fn model(types: &Types, target: &TargetId, provider: &EntityUid) -> Result<Known, Defect> {
     let id = child_id(target.provider.as_str(), &target.model);
     made(uid(&types.model, &id), &[("provider", target.provider.as_str()), ("name", &target.model)], &[provider])
 }
 
-fn pinned(types: &Types, server: &ServerEntity, group: &EntityUid) -> Result<Server, EntityError> {
+fn pinned(types: &Types, server: &ServerEntity, group: &EntityUid) -> Result<Server, Defect> {
     let known = server_entity(types, &server.name)?;
     let mut tools = HashMap::new();
     for pin in &server.pins {

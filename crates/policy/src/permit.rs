@@ -231,13 +231,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    fn new(
-        policies: &Arc<Policies>,
-        principal: &Principal,
-        facts: &Facts,
-        action: Action,
-        moment: UnixMillis,
-    ) -> Self {
+    fn new(policies: &Arc<Policies>, principal: &Principal, facts: &Facts, action: Action, moment: UnixMillis) -> Self {
         let facts = Facts { action, arguments: None, ..facts.clone() };
         Self { policies: Arc::clone(policies), principal: principal.clone(), facts, moment }
     }

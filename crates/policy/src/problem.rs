@@ -61,7 +61,10 @@ fn place(text: &str, offset: usize) -> (u32, u32) {
     let before = text.get(..text.floor_char_boundary(offset)).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-    (u32::try_from(line).unwrap_or(u32::MAX).saturating_add(1), u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1))
+    (
+        u32::try_from(line).unwrap_or(u32::MAX).saturating_add(1),
+        u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
+    )
 }
 
 /// The candidate that `text` most likely meant, if any is close.

@@ -23,9 +23,7 @@ impl Read {
     /// The argument that this reads; `None` where it reads something else.
     pub(crate) fn argument(&self) -> Option<ArgRead> {
         match self.path.split_first() {
-            Some((first, rest)) if &**first == "args" => {
-                Some(ArgRead { path: rest.to_vec(), presence: self.presence })
-            }
+            Some((first, rest)) if &**first == "args" => Some(ArgRead { path: rest.to_vec(), presence: self.presence }),
             None => Some(ArgRead { path: Vec::new(), presence: false }),
             _ => None,
         }

@@ -9,8 +9,8 @@ use tidegate_core::facts::Action;
 
 use crate::{
     entities::{
-        ACTION, GATEWAY, KEY, MCP_RESOURCE, MCP_SERVER, MODEL, NAMESPACE, ORG, PROMPT, PROPOSED_TOOL, PROVIDER, TEAM, TOOL,
-        tool_action_id,
+        ACTION, GATEWAY, KEY, MCP_RESOURCE, MCP_SERVER, MODEL, NAMESPACE, ORG, PROMPT, PROPOSED_TOOL, PROVIDER, TEAM,
+        TOOL, tool_action_id,
     },
     input::PolicyInput,
     problem::PolicyProblem,
@@ -154,11 +154,9 @@ pub(crate) fn resource_type(action: Action) -> &'static str {
         Action::CallTool => TOOL,
         Action::ReadResource => MCP_RESOURCE,
         Action::GetPrompt => PROMPT,
-        Action::ListTools
-        | Action::ListResources
-        | Action::ListPrompts
-        | Action::UseServer
-        | Action::AnswerServer => MCP_SERVER,
+        Action::ListTools | Action::ListResources | Action::ListPrompts | Action::UseServer | Action::AnswerServer => {
+            MCP_SERVER
+        }
     }
 }
 

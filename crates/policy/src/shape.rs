@@ -176,7 +176,8 @@ pub(crate) fn map(shape: Option<&Shape>, arguments: Option<&Value>) -> Mapped {
         Some(args) => args,
         None => {
             unmapped = vec![Vec::new()];
-            expression(shape, &empty, &mut Vec::new(), &mut Vec::new()).unwrap_or_else(|| RestrictedExpression::new_bool(false))
+            expression(shape, &empty, &mut Vec::new(), &mut Vec::new())
+                .unwrap_or_else(|| RestrictedExpression::new_bool(false))
         }
     };
     Mapped { args: Some(args), unmapped: bounded(unmapped) }
@@ -188,13 +189,19 @@ fn bounded(unmapped: Vec<ArgPath>) -> Vec<ArgPath> {
 }
 
 /// The value in this type. Members of records that do not fit are left out and named in `unmapped`.
-fn expression(shape: &Shape, value: &Value, path: &mut ArgPath, unmapped: &mut Vec<ArgPath>) -> Option<RestrictedExpression> {
+fn expression(
+    shape: &Shape,
+    value: &Value,
+    path: &mut ArgPath,
+    unmapped: &mut Vec<ArgPath>,
+) -> Option<RestrictedExpression> {
     match (shape, value) {
         (Shape::Text, Value::Text(text)) => Some(RestrictedExpression::new_string(text.to_string())),
         (Shape::Integer, Value::Integer(number)) => Some(RestrictedExpression::new_long(*number)),
         (Shape::Bool, Value::Bool(truth)) => Some(RestrictedExpression::new_bool(*truth)),
         (Shape::Set(element), Value::List(values)) => {
-            let values: Option<Vec<_>> = values.iter().map(|value| expression(element, value, path, unmapped)).collect();
+            let values: Option<Vec<_>> =
+                values.iter().map(|value| expression(element, value, path, unmapped)).collect();
             Some(RestrictedExpression::new_set(values?))
         }
         (Shape::Record(members), Value::Record(values)) => {

@@ -1,6 +1,6 @@
 //! Every policy in force as Cedar text, generated ones included, for `tidegate policy show`.
 
-use crate::{allow, input::PolicyInput, source};
+use crate::{allow, input::PolicyInput, slice::id_text, source};
 
 /// One policy in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,19 +19,18 @@ pub struct Shown {
 pub fn show(input: &PolicyInput<'_>) -> Vec<Shown> {
     let shown = |origin: String| {
         move |policy: cedar_policy::Policy| Shown {
-            id: policy.id().to_string(),
+            id: id_text(policy.id()),
             origin: origin.clone(),
             text: policy.to_string(),
         }
     };
     let built_in = allow::built_in().into_iter().map(shown("built in".to_owned()));
-    let servers = input.servers.iter().filter_map(|server| {
-        allow::tools_forbid(server).map(shown(format!("MCP server {}", server.name)))
-    });
-    let keys = input
-        .keys
+    let servers = input
+        .servers
         .iter()
-        .flat_map(|key| allow::key_permits(key).into_iter().map(shown(format!("key {}", key.name))));
+        .filter_map(|server| allow::tools_forbid(server).map(shown(format!("MCP server {}", server.name))));
+    let keys =
+        input.keys.iter().flat_map(|key| allow::key_permits(key).into_iter().map(shown(format!("key {}", key.name))));
     let (policies, _) = source::parse(&input.sources);
     let files = policies.into_iter().map(|policy| {
         let origin = input.sources.get(policy.file).map(|source| source.file.to_string()).unwrap_or_default();

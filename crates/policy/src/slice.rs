@@ -67,10 +67,12 @@ impl Scope {
         let principal = match &template.principal {
             PrincipalConstraint::Any => PrincipalScope::Any,
             PrincipalConstraint::Is(kind) if is_key(kind) => PrincipalScope::Any,
-            PrincipalConstraint::IsIn(kind, _) | PrincipalConstraint::Is(kind) if !is_key(kind) => PrincipalScope::Never,
-            PrincipalConstraint::Eq(entity) | PrincipalConstraint::In(entity) | PrincipalConstraint::IsIn(_, entity) => {
-                PrincipalScope::In(uid(entity)?)
+            PrincipalConstraint::IsIn(kind, _) | PrincipalConstraint::Is(kind) if !is_key(kind) => {
+                PrincipalScope::Never
             }
+            PrincipalConstraint::Eq(entity)
+            | PrincipalConstraint::In(entity)
+            | PrincipalConstraint::IsIn(_, entity) => PrincipalScope::In(uid(entity)?),
             PrincipalConstraint::Is(_) => PrincipalScope::Never,
         };
         let resource = match &template.resource {
@@ -78,7 +80,9 @@ impl Scope {
             ResourceConstraint::Is(kind) => ResourceScope::Kind(kind.0.id.as_str().to_owned()),
             ResourceConstraint::Eq(entity) => ResourceScope::Exactly(uid(entity)?),
             ResourceConstraint::In(entity) => ResourceScope::In(uid(entity)?),
-            ResourceConstraint::IsIn(kind, entity) => ResourceScope::KindIn(kind.0.id.as_str().to_owned(), uid(entity)?),
+            ResourceConstraint::IsIn(kind, entity) => {
+                ResourceScope::KindIn(kind.0.id.as_str().to_owned(), uid(entity)?)
+            }
         };
         Some(Self { principal, action: action_scope(&template.action)?, resource })
     }
@@ -156,7 +160,7 @@ impl Bucket {
         set.add(entry.policy.clone())?;
         if !entry.reads.is_empty() {
             self.readers.push(Reader {
-                id: entry.policy.id().to_string(),
+                id: id_text(entry.policy.id()),
                 resource: entry.scope.resource.clone(),
                 observe: entry.observe,
                 reads: entry.reads.clone(),
@@ -307,7 +311,7 @@ impl Bucket {
                 continue;
             }
             let response = authorizer.is_authorized(&question.request, set, &question.entities);
-            answers.observed.extend(response.diagnostics().reason().map(|id| (id.to_string(), Ok(effect))));
+            answers.observed.extend(response.diagnostics().reason().map(|id| (id_text(id), Ok(effect))));
             answers.observed.extend(response.diagnostics().errors().map(|error| {
                 let (id, message) = error_text(error);
                 (id, Err(message))
@@ -343,6 +347,11 @@ impl Bucket {
     }
 }
 
+/// An id as it was given; printing one would escape it.
+pub(crate) fn id_text(id: &cedar_policy::PolicyId) -> String {
+    AsRef::<str>::as_ref(id).to_owned()
+}
+
 /// The policy and the reason, in words that hold nothing of the call's content.
 fn error_text(error: &cedar_policy::AuthorizationError) -> (String, String) {
     use cedar_policy::EvaluationError as E;
@@ -356,5 +365,5 @@ fn error_text(error: &cedar_policy::AuthorizationError) -> (String, String) {
         }
         _ => "it cannot be evaluated".to_owned(),
     };
-    (error.policy_id().to_string(), message)
+    (id_text(error.policy_id()), message)
 }

@@ -6,20 +6,28 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tidegate_core::fault::Fault;
 
 use crate::{
-    exchange::Exchange,
+    exchange::{Caller, Exchange},
     gate::Gate,
+    here::{self, Here},
     respond::{self, Body},
     stage::{
-        admit::admit, authorize::authorize, decode::decode, dispatch::dispatch, guard_request::guard_request,
-        guard_response::guard_response, identify::identify, intent::intent, reserve::reserve, route::route,
+        admit::admit,
+        authorize::authorize,
+        decode::{Decoded, decode},
+        dispatch::{Answer, dispatch},
+        guard_request::guard_request,
+        guard_response::guard_response,
+        identify::identify,
+        intent::intent,
+        reserve::reserve,
+        route::route,
     },
     surface::{self, Endpoint},
-    unrecorded,
 };
 
 /// Answers one request of the data plane.
@@ -32,24 +40,33 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
         }
     };
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
-    if unrecorded::is_one(&head.method, &entrance.endpoint) {
-        return unrecorded::answer(exchange, &head.method, entrance.endpoint, body).await;
-    }
-    match Box::pin(through(&mut exchange, entrance.endpoint, body)).await {
-        Ok(answered) => guard_response(exchange, answered).await,
+    match Box::pin(through(&mut exchange, &head.method, entrance.endpoint, body)).await {
+        Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
+        Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
         Err(fault) => respond::refusal(exchange, fault),
     }
 }
 
+/// How far a request went.
+enum Passed {
+    /// All the way to an upstream.
+    Answer(Answer),
+    /// Not beyond its decoding: the gateway answers it, or relays it within a session.
+    Here(Caller, Here),
+}
+
 /// From the first byte to the upstream's answer.
-async fn through(exchange: &mut Exchange, endpoint: Endpoint, body: Incoming) -> Result<Answer, Fault> {
+async fn through(exchange: &mut Exchange, method: &Method, at: Endpoint, body: Incoming) -> Result<Passed, Fault> {
     admit(exchange)?;
     let caller = identify(exchange)?;
-    let mut call = decode(exchange, endpoint, body).await?;
-    let routed = route(exchange, &call)?;
+    let mut call = match decode(exchange, method, at, body).await? {
+        Decoded::Call(call) => call,
+        Decoded::Here(here) => return Ok(Passed::Here(caller, here)),
+    };
+    let routed = route(exchange, &caller, &call)?;
     let permit = authorize(exchange, &caller, &call, &routed)?;
     let reservation = reserve(exchange, &caller, &routed, &permit)?;
     let permit = guard_request(exchange, &caller, &mut call, &routed, permit)?;
     let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;
-    dispatch(exchange, permit, reservation, intent, call, routed).await
+    dispatch(exchange, permit, reservation, intent, call, routed).await.map(Passed::Answer)
 }

@@ -82,6 +82,11 @@ impl Limits {
         Self { started, total, caller }
     }
 
+    /// Limits that do not end for a year: for streams that stay open as long as a session.
+    pub(crate) fn endless(started: Instant) -> Self {
+        Self { started, total: Duration::from_secs(365 * 24 * 3600), caller: None }
+    }
+
     /// The moment at which the call ends whatever happens, and which clock that is.
     pub(crate) fn end(&self) -> (Instant, Clock) {
         let total = self.started.checked_add(self.total).unwrap_or(self.started);

@@ -49,7 +49,7 @@ pub struct UpstreamOptions {
 
 /// The way out. One per process; shared by all calls.
 pub struct Upstream {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) health: Health,
 }
 
@@ -95,7 +95,7 @@ impl Upstream {
     /// # Errors
     /// Where TLS cannot be set up, for example since the machine has no root certificates.
     pub fn new(options: UpstreamOptions) -> Result<Self, TlsSetupError> {
-        Ok(Self { pool: Pool::new(options.sim, options.extra_roots)?, health: Health::default() })
+        Ok(Self { pool: Arc::new(Pool::new(options.sim, options.extra_roots)?), health: Health::default() })
     }
 
     /// Sends a call: the only function that does.

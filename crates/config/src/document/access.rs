@@ -18,10 +18,10 @@ object! {
         required {}
         optional {
             /// Its secret, as a reference. Without it, `tidegate key issue NAME` makes one and prints it once.
-            #[schemars(example = "env:TEAM_A_KEY")]
+            #[schemars(example = &"env:TEAM_A_KEY")]
             pub secret: Option<String>,
             /// The team it belongs to.
-            #[schemars(example = "research")]
+            #[schemars(example = &"research")]
             pub team: Option<String>,
             /// What it may use. What stands nowhere is denied, unless a policy permits it.
             #[schemars(example = serde_json::json!({ "models": ["chat"], "mcp_servers": ["notes"] }))]
@@ -30,13 +30,13 @@ object! {
             #[schemars(example = ["pii"])]
             pub guardrails: Vec<String>,
             /// The most it may spend: one budget or several.
-            #[schemars(example = "10 usd/month")]
+            #[schemars(example = &"10 usd/month")]
             pub budget: OneOrMany<Budget>,
             /// How often it may call.
             #[schemars(example = serde_json::json!({ "requests": "60/min", "concurrent": 5 }))]
             pub limits: Limits,
             /// When it stops being valid.
-            #[schemars(example = "2027-01-31T00:00:00Z")]
+            #[schemars(example = &"2027-01-31T00:00:00Z")]
             pub expires: Option<Moment>,
         }
         later {
@@ -52,7 +52,7 @@ object! {
         required {}
         optional {
             /// The most that its keys may spend together.
-            #[schemars(example = "500 usd/month")]
+            #[schemars(example = &"500 usd/month")]
             pub budget: OneOrMany<Budget>,
             /// How often its keys may call, together.
             #[schemars(example = serde_json::json!({ "requests": "600/min", "tokens": "200000/min", "concurrent": 50 }))]
@@ -74,10 +74,10 @@ object! {
         required {}
         optional {
             /// Requests in a time.
-            #[schemars(example = "600/min")]
+            #[schemars(example = &"600/min")]
             pub requests: Option<Rate>,
             /// Tokens in a time, prompts and answers together.
-            #[schemars(example = "200000/min")]
+            #[schemars(example = &"200000/min")]
             pub tokens: Option<Rate>,
             /// Calls at the same time.
             #[schemars(example = 50, range(min = 1))]

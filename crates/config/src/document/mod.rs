@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub use access::{Allow, Key, Limits, Names, Team};
 pub use provider::{Headers, Provider};
 pub use read::Places;
-pub use route::{Model, Price, Retry, Route, TargetName, Timeouts};
+pub use route::{Model, Price, Retry, Route, TargetName, Timeouts, Weighted};
 pub use scalar::{Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, ToolSettings, Trust, Undo};
 pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
@@ -40,7 +40,7 @@ object! {
         }
         optional {
             /// The URL by which clients outside reach the gateway. It stands in documents that the gateway publishes.
-            #[schemars(example = "https://gateway.example")]
+            #[schemars(example = &"https://gateway.example")]
             pub public_url: Option<String>,
             /// The host names that clients use to reach the gateway; requests for others are refused. On loopback any
             /// loopback name passes; elsewhere `serve` requires this list.
@@ -50,7 +50,7 @@ object! {
             #[schemars(example = serde_json::json!({ "openai": { "key": "env:OPENAI_API_KEY" } }))]
             pub providers: BTreeMap<String, Provider>,
             /// The provider for a bare model name that is no alias; or one for each surface.
-            #[schemars(example = "openai")]
+            #[schemars(example = &"openai")]
             pub default_provider: Option<DefaultProvider>,
             /// Names for models, and where calls to them go.
             #[schemars(example = serde_json::json!({ "chat": { "fallback": ["openai/gpt-5.2", "anthropic/claude-sonnet-4-6"] } }))]
@@ -68,7 +68,7 @@ object! {
             #[schemars(example = serde_json::json!({ "research": { "budget": "500 usd/month" } }))]
             pub teams: BTreeMap<String, Team>,
             /// Folders of `.cedar` files, or such files, relative to this file. They are added to what `allow` means.
-            #[schemars(example = "./policies")]
+            #[schemars(example = &"./policies")]
             pub policies: OneOrMany<String>,
             /// What is put on record, and how safely.
             #[schemars(example = serde_json::json!({ "model_calls": "buffered", "tool_calls": "durable" }))]
@@ -131,7 +131,7 @@ impl Document {
 
     /// Reads and merges texts. Finds everything that is wrong with their form; meaning is `check`'s.
     #[must_use]
-    pub fn read(mut sources: Sources) -> Written {
+    pub fn parse(mut sources: Sources) -> Written {
         let mut problems = Vec::new();
         let mut merged: Option<Node> = None;
         for (file, source) in sources.files().iter().enumerate() {

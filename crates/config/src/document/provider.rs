@@ -13,15 +13,15 @@ object! {
         required {}
         optional {
             /// The vendor whose dialect and habits it has; without it, the provider's own name is taken.
-            #[schemars(example = "openai")]
+            #[schemars(example = &"openai")]
             pub r#type: Option<String>,
             /// The gateway's credential there, as a reference. Without it the vendor's usual variable is read, such as
             /// `OPENAI_API_KEY`, unless the provider has a `base_url` of its own.
-            #[schemars(example = "env:OPENAI_API_KEY")]
+            #[schemars(example = &"env:OPENAI_API_KEY")]
             pub key: Option<String>,
             /// Where it is; without it, the vendor's own address. A private or loopback address is reached only
             /// because it is named here.
-            #[schemars(example = "http://127.0.0.1:8080/v1")]
+            #[schemars(example = &"http://127.0.0.1:8080/v1")]
             pub base_url: Option<String>,
             /// Headers that are always sent to it: texts or references.
             #[schemars(example = serde_json::json!({ "openai-organization": "org-example" }))]

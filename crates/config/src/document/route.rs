@@ -222,7 +222,7 @@ object! {
     pub struct Weighted("a branch with `use` and `weight`") {
         required {
             /// Where it leads.
-            #[schemars(example = "openai/gpt-5.2")]
+            #[schemars(example = &"openai/gpt-5.2")]
             pub r#use: Route = "openai/gpt-5.2",
         }
         optional {
@@ -350,21 +350,21 @@ object! {
     pub struct Price("a price") {
         required {
             /// Prompt tokens.
-            #[schemars(example = "0.15 usd/mtok")]
+            #[schemars(example = &"0.15 usd/mtok")]
             pub input: TokenPrice = "0.15 usd/mtok",
             /// Generated tokens.
-            #[schemars(example = "0.60 usd/mtok")]
+            #[schemars(example = &"0.60 usd/mtok")]
             pub output: TokenPrice = "0.60 usd/mtok",
         }
         optional {
             /// Prompt tokens read from the vendor's cache; without it, as `input`.
-            #[schemars(example = "0.075 usd/mtok")]
+            #[schemars(example = &"0.075 usd/mtok")]
             pub cache_read: Option<TokenPrice>,
             /// Prompt tokens written to the vendor's cache for five minutes; without it, as `input`.
-            #[schemars(example = "0.1875 usd/mtok")]
+            #[schemars(example = &"0.1875 usd/mtok")]
             pub cache_write_5m: Option<TokenPrice>,
             /// Prompt tokens written to the vendor's cache for an hour; without it, as for five minutes.
-            #[schemars(example = "0.30 usd/mtok")]
+            #[schemars(example = &"0.30 usd/mtok")]
             pub cache_write_1h: Option<TokenPrice>,
         }
         later {}
@@ -377,16 +377,16 @@ object! {
         required {}
         optional {
             /// Until a connection stands.
-            #[schemars(example = "5s")]
+            #[schemars(example = &"5s")]
             pub connect: Option<Time>,
             /// Until the answer begins.
-            #[schemars(example = "60s")]
+            #[schemars(example = &"60s")]
             pub first_event: Option<Time>,
             /// Of silence inside the answer.
-            #[schemars(example = "30s")]
+            #[schemars(example = &"30s")]
             pub between_events: Option<Time>,
             /// Of the whole call, all attempts together.
-            #[schemars(example = "10m")]
+            #[schemars(example = &"10m")]
             pub total: Option<Time>,
         }
         later {}

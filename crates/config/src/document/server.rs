@@ -13,12 +13,12 @@ object! {
     pub struct McpServer("an MCP server") {
         required {
             /// Its endpoint. A private or loopback address is reached only because it is named here.
-            #[schemars(example = "https://notes.example/mcp")]
+            #[schemars(example = &"https://notes.example/mcp")]
             pub url: String = "https://notes.example/mcp",
         }
         optional {
             /// The gateway's credential there, as a reference; sent as a bearer token.
-            #[schemars(example = "env:NOTES_TOKEN")]
+            #[schemars(example = &"env:NOTES_TOKEN")]
             pub key: Option<String>,
             /// Headers that are always sent to it: texts or references.
             #[schemars(example = serde_json::json!({ "x-workspace": "research" }))]
@@ -27,7 +27,7 @@ object! {
             #[schemars(example = ["search", "read"])]
             pub tools: Option<Vec<String>>,
             /// Whether what its tools answer may be believed. Untrusted is the rule.
-            #[schemars(example = "untrusted")]
+            #[schemars(example = &"untrusted")]
             pub results: Trust,
             /// What its tools are, by tool name.
             #[schemars(example = serde_json::json!({ "find_customer": { "idempotent": true } }))]
@@ -53,7 +53,7 @@ object! {
         required {}
         optional {
             /// Whether what it answers may be believed; without it, as its server.
-            #[schemars(example = "trusted")]
+            #[schemars(example = &"trusted")]
             pub results: Option<Trust>,
             /// What its answers hold.
             #[schemars(example = ["pii"])]
@@ -65,7 +65,7 @@ object! {
             #[schemars(example = serde_json::json!({ "to": "recipient", "body": "content" }))]
             pub args: BTreeMap<String, ArgumentKind>,
             /// Whether what it does can be undone.
-            #[schemars(example = "none")]
+            #[schemars(example = &"none")]
             pub undo: Option<Undo>,
             /// Whether calling it twice does what calling it once does, so that a call that got no answer is sent again.
             #[schemars(example = true)]

@@ -24,7 +24,7 @@ object! {
             #[schemars(example = ["request", "response"])]
             pub on: Option<Vec<GuardrailPhase>>,
             /// What it does with what it finds. Blocking is the rule.
-            #[schemars(example = "redact")]
+            #[schemars(example = &"redact")]
             pub action: GuardrailAction,
         }
         later {
@@ -75,16 +75,16 @@ object! {
         required {}
         optional {
             /// Model calls. `buffered` is the rule.
-            #[schemars(example = "buffered")]
+            #[schemars(example = &"buffered")]
             pub model_calls: Option<AuditClass>,
             /// Exchanges with MCP servers. `durable` is the rule.
-            #[schemars(example = "durable")]
+            #[schemars(example = &"durable")]
             pub tool_calls: Option<AuditClass>,
             /// Whether what was said is kept, encrypted, beside the log. `off` is the rule.
-            #[schemars(example = "off")]
+            #[schemars(example = &"off")]
             pub bodies: Bodies,
             /// How long bodies are kept; without it, 30 days.
-            #[schemars(example = "30d")]
+            #[schemars(example = &"30d")]
             pub retention: Option<Time>,
         }
         later {
@@ -129,7 +129,7 @@ object! {
         required {}
         optional {
             /// The largest request body: 1 KiB to 256 MiB; without it, 32 MiB.
-            #[schemars(example = "32MiB")]
+            #[schemars(example = &"32MiB")]
             pub body: Option<Size>,
             /// The most calls at the same time; further ones are told to come back later. Without it, 20,000.
             #[schemars(example = 20_000, range(min = 1))]

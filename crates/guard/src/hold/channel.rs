@@ -173,7 +173,7 @@ impl Channel {
         }
         self.settled = self.settled.max(self.base + point);
         match sure {
-            Some(open) if self.passing.is_some() || self.end() - self.settled > PASSING => self.pass(&open, found),
+            Some(open) if self.goes_on(&open) || self.end() - self.settled > PASSING => self.pass(&open, found),
             _ => {
                 if self.passing.is_some_and(|passing| point > passing.start) {
                     self.passing = None;
@@ -201,11 +201,16 @@ impl Channel {
         }
     }
 
+    /// Whether this is the finding that passes already.
+    fn goes_on(&self, open: &RawOpen) -> bool {
+        self.passing.is_some_and(|passing| passing.start == open.anchor)
+    }
+
     /// Lets something pass that is sure to be a finding: all of it so far is replaced, and only its head and its last
     /// bytes are kept, so that its end is found as in the whole text.
     fn pass(&mut self, open: &RawOpen, found: &mut dyn FnMut(&Finding)) {
         let end = self.end();
-        let first = self.passing.is_none();
+        let first = !self.goes_on(open);
         if first {
             found(&open.finding);
         }
@@ -214,7 +219,10 @@ impl Channel {
             self.edit(start, end, first.then(|| open.finding.mark()));
         }
         self.settled = end;
-        let head = self.passing.map_or(open.certain.unwrap_or(open.anchor), |passing| passing.head);
+        let head = match self.passing {
+            Some(passing) if !first => passing.head,
+            _ => open.certain.unwrap_or(open.anchor),
+        };
         let context = floor(&self.window, open.anchor.saturating_sub(LOOKBACK));
         let tail = floor(&self.window, self.window.len().saturating_sub(LOOKBACK)).max(head);
         let kept = [self.window.get(context..head), self.window.get(tail..)].map(Option::unwrap_or_default).concat();
@@ -226,7 +234,11 @@ impl Channel {
     /// Takes what is undecided for a finding, together with the rest of its token.
     pub(super) fn force(&mut self, chain: &Chain, origin: Origin, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
         let raw = self.scan(chain, origin, false);
-        let Some(open) = raw.opens.into_iter().max_by_key(|open| (open.finding.action, open.certain.is_some())) else {
+        // Of equals the first: formats with longer prefixes are reported before others.
+        let weight = |open: &RawOpen| {
+            (open.finding.action, open.certain.is_some(), open.finding.category.starts_with("secret."))
+        };
+        let Some(open) = raw.opens.into_iter().rev().max_by_key(weight) else {
             self.settled = self.end();
             return None;
         };

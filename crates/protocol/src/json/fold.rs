@@ -29,15 +29,12 @@ fn only(mut characters: impl Iterator<Item = char>) -> Option<char> {
 /// comparisons.
 pub(super) fn fingerprint(name: &[u8]) -> u64 {
     const LOWER: u64 = 0x2020_2020_2020_2020;
-    let head = load(name) | LOWER;
-    let tail = load(name.get(name.len().saturating_sub(8)..).unwrap_or_default()) | LOWER;
-    head ^ tail.rotate_left(29) ^ (name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn load(bytes: &[u8]) -> u64 {
-    if let Some(word) = bytes.first_chunk::<8>() {
-        u64::from_le_bytes(*word)
-    } else {
-        bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
-    }
+    let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
+            _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        },
+    };
+    (head | LOWER) ^ (tail | LOWER).rotate_left(29) ^ (name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

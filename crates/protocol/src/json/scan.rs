@@ -171,9 +171,9 @@ impl<'body> Scanner<'body> {
 
     /// Whether the name that was read last, whose value is about to start, opens a schema zone.
     fn in_schema_zone(&self) -> bool {
-        self.names.last().is_some_and(|name| {
-            let text = self.text_of(name.key);
-            SCHEMA_ZONES.contains(&&*text)
+        self.names.last().is_some_and(|name| match self.plain(name.key) {
+            Some(plain) => SCHEMA_ZONES.iter().any(|zone| zone.as_bytes() == plain),
+            None => SCHEMA_ZONES.contains(&&*self.text_of(name.key)),
         })
     }
 

@@ -81,7 +81,7 @@ impl Dialect {
         self.codec().model(model)
     }
 
-    /// Whether an answer streams as server-sent events that end with a marker of their own; both do so far.
+    /// A sign of life for a stream in which nothing happens.
     #[must_use]
     pub fn ping(self) -> Frame {
         self.codec().ping()

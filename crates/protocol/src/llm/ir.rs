@@ -14,10 +14,6 @@ use crate::llm::error::ErrorKind;
 pub(crate) struct RawJson(pub(crate) String);
 
 impl RawJson {
-    pub(crate) fn empty_object() -> Self {
-        Self("{}".to_owned())
-    }
-
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -127,7 +123,6 @@ pub(crate) enum OutputFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extension {
     pub(crate) pointer: String,
-    pub(crate) raw: RawJson,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

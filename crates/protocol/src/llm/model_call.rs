@@ -43,7 +43,6 @@ pub enum Operation {
 /// What a dialect reads of a request for the gateway itself.
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub(crate) model: NodeId,
     pub(crate) model_name: String,
     pub(crate) stream: bool,
     pub(crate) max_output: Option<u64>,

@@ -23,11 +23,6 @@ impl JsonWriter {
         self.out
     }
 
-    /// What was written, as text: only valid UTF-8 ever goes in.
-    pub(crate) fn into_string(self) -> String {
-        String::from_utf8(self.out).unwrap_or_default()
-    }
-
     fn value(&mut self) {
         if self.comma {
             self.out.push(b',');

@@ -4,16 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use http::Method;
 use hyper::body::Incoming;
 use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
     fault::{Fault, FaultCode},
 };
-use tidegate_protocol::{Call, Kind, llm::ModelCall, mcp::ToolCall};
+use tidegate_protocol::{
+    call::{Call, Kind},
+    llm::ModelCall,
+};
 
 use crate::{
     exchange::Exchange,
+    here::Here,
     stage::admit::too_large,
     surface::{Endpoint, mcp},
 };
@@ -21,11 +26,33 @@ use crate::{
 /// A body must grow by at least something within this time.
 const BODY_STALL: Duration = Duration::from_secs(20);
 
+/// What a request turned out to be.
+pub(crate) enum Decoded {
+    /// A call, which goes on through the pipeline.
+    Call(Call),
+    /// Something the gateway answers by itself, or relays within a protocol session.
+    Here(Here),
+}
+
 /// Reads the body and makes a call of it.
-pub(crate) async fn decode(exchange: &mut Exchange, endpoint: Endpoint, body: Incoming) -> Result<Call, Fault> {
+pub(crate) async fn decode(
+    exchange: &mut Exchange,
+    method: &Method,
+    endpoint: Endpoint,
+    body: Incoming,
+) -> Result<Decoded, Fault> {
     let started = clock::now();
-    let bytes = read(body, exchange.snapshot.limits.body_bytes).await;
-    let result = bytes.and_then(|bytes| understand(exchange, endpoint, bytes));
+    let result = match endpoint {
+        Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
+        Endpoint::OneModel(name) => Ok((Decoded::Here(Here::OneModel(name)), StageVerdict::Pass)),
+        Endpoint::Mcp(server) if *method != Method::POST => {
+            Here::of_session(method, server).map(|here| (Decoded::Here(here), StageVerdict::Pass))
+        }
+        endpoint => {
+            let bytes = read(body, exchange.snapshot.limits.body_bytes).await;
+            bytes.and_then(|bytes| understand(exchange, endpoint, bytes))
+        }
+    };
     exchange.stage(Stage::Decode, started, result)
 }
 
@@ -66,7 +93,7 @@ pub(crate) async fn read(mut body: Incoming, largest: u64) -> Result<Bytes, Faul
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Result<(Call, StageVerdict), Fault> {
+fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Result<(Decoded, StageVerdict), Fault> {
     let call = match endpoint {
         Endpoint::Model(operation) => {
             let dialect = exchange.surface.dialect().unwrap_or(tidegate_protocol::llm::Dialect::OpenAiChat);
@@ -74,10 +101,10 @@ fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Resu
                 .map_err(|error| Fault::invalid(error.pointer, error.message))?;
             Call::Model(Box::new(call))
         }
-        Endpoint::Mcp(server) => {
-            let call = ToolCall::read(server, bytes).map_err(mcp::unreadable)?;
-            Call::Tool(Box::new(call))
-        }
+        Endpoint::Mcp(server) => match mcp::read(exchange, server, bytes)? {
+            mcp::Read::Call(call) => Call::Tool(call),
+            mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
+        },
         Endpoint::Models | Endpoint::OneModel(_) => {
             return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
         }
@@ -85,5 +112,5 @@ fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Resu
     exchange.story.is_tool = call.kind() == Kind::Tool;
     exchange.story.action = Some(call.action());
     exchange.story.resource = Arc::from(call.resource().to_string());
-    Ok((call, StageVerdict::Pass))
+    Ok((Decoded::Call(call), StageVerdict::Pass))
 }

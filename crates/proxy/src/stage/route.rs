@@ -11,9 +11,9 @@ use tidegate_core::{
 };
 use tidegate_ledger::upper_bound;
 use tidegate_protocol::{Call, Estimate};
-use tidegate_upstream::{McpServer, Route, Target};
+use tidegate_upstream::{Route, Target, mcp::Leg};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Caller, Exchange};
 
 /// Tokens reserved for an answer where neither the caller nor the catalogue sets a limit.
 const UNKNOWN_MAX_OUTPUT: u64 = 32_768;
@@ -29,17 +29,17 @@ pub(crate) struct Routed {
 /// The two kinds of places.
 pub(crate) enum Way {
     Models(Route),
-    Server(Arc<McpServer>),
+    Server(Arc<Leg>),
 }
 
 /// Finds the places that the call's name stands for.
-pub(crate) fn route(exchange: &mut Exchange, call: &Call) -> Result<Routed, Fault> {
+pub(crate) fn route(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Routed, Fault> {
     let started = clock::now();
-    let result = routed(exchange, call).map(|routed| (routed, StageVerdict::Pass));
+    let result = routed(exchange, caller, call).map(|routed| (routed, StageVerdict::Pass));
     exchange.stage(Stage::Route, started, result)
 }
 
-fn routed(exchange: &mut Exchange, call: &Call) -> Result<Routed, Fault> {
+fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Routed, Fault> {
     match call {
         Call::Model(call) => {
             exchange.story.model = Some(call.model().clone());
@@ -52,9 +52,12 @@ fn routed(exchange: &mut Exchange, call: &Call) -> Result<Routed, Fault> {
             Ok(Routed { candidates, way: Way::Models(route), estimate })
         }
         Call::Tool(tool) => {
-            let server = exchange.snapshot.servers.get(tool.server()).ok_or_else(|| no_such_server(tool.server().as_str()))?;
-            let server = Arc::clone(server);
-            Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(server), estimate: call.estimate() })
+            if !exchange.snapshot.servers.contains_key(tool.server()) {
+                return Err(no_such_server(tool.server().as_str()));
+            }
+            let session = exchange.header("mcp-session-id");
+            let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server())?;
+            Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(leg), estimate: call.estimate() })
         }
     }
 }

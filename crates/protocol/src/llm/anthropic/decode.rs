@@ -43,14 +43,14 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
             "output_config" => output_config(value, &mut request)?,
             "metadata" => metadata(value, &mut request)?,
             "service_tier" => request.service_tier = Some(value.expect_text()?.into_owned()),
-            _ => extension(&pointer_to(&name), value, &mut request),
+            _ => extension(pointer_to(&name), &mut request),
         }
     }
     Ok(request)
 }
 
-fn extension(pointer: &str, value: Node<'_, '_>, request: &mut Request) {
-    request.extensions.push(Extension { pointer: pointer.to_owned(), raw: RawJson(value.raw().to_owned()) });
+fn extension(pointer: impl Into<String>, request: &mut Request) {
+    request.extensions.push(Extension { pointer: pointer.into() });
 }
 
 fn cache(node: Node<'_, '_>) -> Option<RawJson> {
@@ -204,7 +204,7 @@ fn thinking(node: Node<'_, '_>, request: &mut Request) -> Result<(), ReadError> 
             let budget = node.get("budget_tokens").ok_or_else(|| node.error("`budget_tokens` is missing"))?;
             request.thinking = Some(Thinking::Budget(budget.expect_count(1)?));
         }
-        _ => extension("/thinking", node, request),
+        _ => extension("/thinking", request),
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ fn output_config(node: Node<'_, '_>, request: &mut Request) -> Result<(), ReadEr
                 request.format =
                     Some(OutputFormat::Schema { name: None, schema: RawJson(schema.raw().to_owned()), strict: None });
             }
-            _ => extension(&format!("/output_config{}", pointer_to(&name)), value, request),
+            _ => extension(format!("/output_config{}", pointer_to(&name)), request),
         }
     }
     Ok(())
@@ -233,7 +233,7 @@ fn metadata(node: Node<'_, '_>, request: &mut Request) -> Result<(), ReadError> 
         if name == "user_id" {
             request.user = Some(value.expect_text()?.into_owned());
         } else {
-            extension(&format!("/metadata{}", pointer_to(&name)), value, request);
+            extension(format!("/metadata{}", pointer_to(&name)), request);
         }
     }
     Ok(())

@@ -45,7 +45,6 @@ pub(super) fn read(root: Node<'_, '_>, operation: Operation) -> Result<Head, Rea
         }
     }
     Ok(Head {
-        model: model.id(),
         model_name: model_name.into_owned(),
         stream: root.present("stream").map(Node::expect_bool).transpose()?.unwrap_or(false),
         max_output,

@@ -2,6 +2,8 @@
 //!
 //! Owns the shape of `chat.completion`. Never invents content. Called for whole answers.
 
+use std::borrow::Cow;
+
 use tidegate_core::segment::Origin;
 
 use super::{
@@ -56,7 +58,6 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
     }
     let mut parts = Vec::new();
     decode::reasoning(message, &mut parts).map_err(|error| AnswerError(error.to_string().into()))?;
-    let text = |node: Node<'_, '_>, name| node.get(name).and_then(Node::text).filter(|text| !text.is_empty());
     if let Some(text) = text(message, "content") {
         parts.push(Part::Text { text: text.into_owned(), cache: None });
     }
@@ -90,6 +91,10 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
         },
         losses,
     ))
+}
+
+fn text<'body>(node: Node<'_, 'body>, name: &str) -> Option<Cow<'body, str>> {
+    node.get(name).and_then(Node::text).filter(|text| !text.is_empty())
 }
 
 fn tool_call(id: String, function: Node<'_, '_>) -> Result<Part, AnswerError> {

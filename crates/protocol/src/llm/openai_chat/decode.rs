@@ -48,9 +48,7 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
                 return Err(value.error("is the old form of tools; send `tools` and `tool_choice`"));
             }
             _ if harmless(&name, value) => {}
-            _ => request
-                .extensions
-                .push(Extension { pointer: pointer_to(&name), raw: RawJson(value.raw().to_owned()) }),
+            _ => request.extensions.push(Extension { pointer: pointer_to(&name) }),
         }
     }
     request.max_output = newer.or(older);

@@ -45,7 +45,6 @@ pub(super) fn read(root: Node<'_, '_>) -> Result<Head, ReadError> {
         None => false,
     };
     Ok(Head {
-        model: model.id(),
         model_name: model_name.into_owned(),
         stream,
         // Where both are given, a server may obey either.

@@ -179,7 +179,6 @@ impl Encoder {
     fn release(&mut self, all: bool, out: &mut Vec<Frame>) {
         let mut rest = std::mem::take(&mut self.waiting).into_iter();
         for block in rest.by_ref() {
-            self.close(out);
             self.open(block.slot, block.kind, out);
             self.held = self.held.saturating_sub(block.text.len());
             if let Some(open) = self.open.as_ref().filter(|_| !block.text.is_empty()) {
@@ -188,11 +187,9 @@ impl Encoder {
             if !all && !block.ended {
                 break;
             }
-        }
-        self.waiting = rest.collect();
-        if all || self.waiting.is_empty() && self.open.is_none() {
             self.close(out);
         }
+        self.waiting = rest.collect();
     }
 
     fn signature(&mut self, slot: u32, signature: &str, out: &mut Vec<Frame>) -> Result<(), StreamError> {

@@ -1,0 +1,211 @@
+//! A model's answer as it streams to the caller: guarded, cut where it must be, settled before its last event leaves.
+//!
+//! Owns the exchange from the first event on. Pulls: nothing is read from the upstream before the caller has taken what
+//! came before. When it is dropped, the caller has left: the upstream's request goes with it, and what was generated
+//! until then is settled.
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use tidegate_core::{
+    clock,
+    event::{Stage, StageEvent, StageVerdict},
+    fault::{Fault, FaultCode},
+    ids::Digester,
+    segment::Origin,
+};
+use tidegate_guard::{Hold, Release, Step};
+use tidegate_protocol::llm::{Dialect, rewrite_pieces};
+use tidegate_upstream::{Event, EventStream};
+
+use crate::{
+    exchange::{Ending, Exchange},
+    respond::{self, Body},
+    stage::guard_request::{add, blocked_fault},
+};
+
+/// After this long without an event, the caller gets a sign of life.
+const PING_AFTER: Duration = Duration::from_secs(15);
+
+struct Flow {
+    exchange: Exchange,
+    events: Box<EventStream>,
+    hold: Hold<Event>,
+    dialect: Dialect,
+    ready: VecDeque<Bytes>,
+    digester: Digester,
+    guard_micros: u32,
+    ended: bool,
+}
+
+/// The answer whose body is `events`, guarded.
+pub(crate) fn respond(
+    exchange: Exchange,
+    dialect: Dialect,
+    status: u16,
+    vendor: HeaderMap,
+    events: Box<EventStream>,
+) -> Response<Body> {
+    let head = respond::streaming(&exchange, status, vendor);
+    let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+    let flow = Flow {
+        exchange,
+        events,
+        hold: Hold::new(chain, Origin::Completion),
+        dialect,
+        ready: VecDeque::new(),
+        digester: Digester::new(),
+        guard_micros: 0,
+        ended: false,
+    };
+    head.map(|()| StreamBody::new(stream::unfold(flow, step)).boxed_unsync())
+}
+
+async fn step(mut flow: Flow) -> Option<(Result<Frame<Bytes>, Infallible>, Flow)> {
+    loop {
+        if let Some(bytes) = flow.ready.pop_front() {
+            return Some((Ok(Frame::data(bytes)), flow));
+        }
+        if flow.ended {
+            return None;
+        }
+        let cut = flow.exchange.cut.clone();
+        let next = tokio::select! {
+            biased;
+            () = cut.cancelled() => Next::Cut,
+            event = flow.events.next() => event.map_or(Next::Nothing, Next::Event),
+            () = tokio::time::sleep(PING_AFTER) => Next::Silence,
+        };
+        match next {
+            Next::Event(Ok(event)) => flow.take(event),
+            Next::Event(Err(fault)) => flow.fail(&fault),
+            // An end that no terminator announced is a cut, whoever closed the connection.
+            Next::Nothing => flow.fail(&Fault::new(
+                FaultCode::UpstreamUnavailable,
+                "The upstream's stream ended before the answer was complete.",
+            )),
+            Next::Cut => flow.fail(&Fault::new(
+                FaultCode::Killed,
+                "This call was ended from outside: its key was revoked or an operator cut it.",
+            )),
+            Next::Silence => {
+                let ping = flow.dialect.ping();
+                flow.ready.push_back(ping.raw);
+            }
+        }
+    }
+}
+
+enum Next {
+    Event(Result<Event, Fault>),
+    Nothing,
+    Cut,
+    Silence,
+}
+
+impl Flow {
+    fn take(&mut self, mut event: Event) {
+        let started = clock::now();
+        if event.facts.terminator {
+            let rest = self.hold.flush();
+            if self.released(rest) {
+                self.guarded(started);
+                self.complete(event);
+            }
+            return;
+        }
+        // The hold keeps the event, so the texts it is to look at are taken out of it.
+        let pieces = std::mem::take(&mut event.facts.pieces);
+        let borrowed: smallvec::SmallVec<[(u32, &str); 2]> =
+            pieces.iter().map(|piece| (piece.channel, &*piece.text)).collect();
+        let step = self.hold.push(event, &borrowed);
+        self.released(step);
+        self.guarded(started);
+    }
+
+    fn guarded(&mut self, started: std::time::Instant) {
+        self.guard_micros = self.guard_micros.saturating_add(clock::micros_since(started));
+    }
+
+    /// Sends what a step released; false where the stream ended with it.
+    fn released(&mut self, step: Step<Event>) -> bool {
+        match step {
+            Step::Released(events) => events.into_iter().all(|release| self.send(release)),
+            Step::Blocked { finding, released } => {
+                if released.into_iter().all(|release| self.send(release)) {
+                    self.fail(&blocked_fault(&finding));
+                }
+                false
+            }
+        }
+    }
+
+    fn send(&mut self, release: Release<Event>) -> bool {
+        let raw = match release.rewritten {
+            None => release.frame.frame.raw,
+            Some(texts) => {
+                let texts: Vec<(usize, &str)> = texts.iter().map(|(piece, text)| (*piece, text.as_str())).collect();
+                match rewrite_pieces(self.dialect, &release.frame.frame, &texts) {
+                    Ok(frame) => frame.raw,
+                    Err(error) => {
+                        let fault =
+                            Fault::new(FaultCode::Internal, "What a guardrail found could not be taken out of the stream.");
+                        self.fail(&fault.with_source(error));
+                        return false;
+                    }
+                }
+            }
+        };
+        self.push(raw);
+        true
+    }
+
+    fn push(&mut self, raw: Bytes) {
+        self.digester.update(&raw);
+        self.ready.push_back(raw);
+    }
+
+    /// The successful end: settled and on record before the terminator leaves.
+    fn complete(&mut self, terminator: Event) {
+        self.push(terminator.frame.raw);
+        self.end(&Ending { status: 200, fault: None, complete: true });
+    }
+
+    /// The other end: the surface's error event, then a clean end of the body; never a terminator.
+    fn fail(&mut self, fault: &Fault) {
+        if self.ended {
+            return;
+        }
+        let event = respond::fault_event(&self.exchange, self.dialect, fault);
+        self.push(event);
+        self.end(&Ending { status: 200, fault: Some(fault), complete: false });
+    }
+
+    fn end(&mut self, ending: &Ending<'_>) {
+        self.ended = true;
+        let found = self.hold.verdicts().to_vec();
+        let changed = found.iter().any(|verdict| verdict.action > tidegate_core::facts::GuardAction::Label);
+        add(&mut self.exchange.story.verdicts, found);
+        self.exchange.report(StageEvent {
+            stage: Stage::GuardResponse,
+            verdict: if changed { StageVerdict::Changed } else { StageVerdict::Pass },
+            micros: self.guard_micros,
+            detail: None,
+        });
+        self.exchange.story.usage = Some(self.events.usage());
+        self.exchange.story.response_digest = Some(self.digester.digest());
+        self.exchange.end(ending);
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(&Ending { status: 499, fault: None, complete: false });
+        }
+    }
+}

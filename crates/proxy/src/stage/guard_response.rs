@@ -1,0 +1,109 @@
+//! Stage 12: what guards say to the answer. A whole answer is looked at here, a stream event by event in `flow`.
+
+use http::Response;
+use tidegate_core::{
+    clock,
+    event::{Stage, StageVerdict},
+    facts::GuardAction,
+    fault::{Fault, FaultCode},
+    ids::Digest,
+    segment::{Origin, Segment, SegmentPath},
+};
+use tidegate_guard::{Chain, Finding, redact, verdicts};
+use tidegate_protocol::llm;
+use tidegate_upstream::AnswerBody;
+
+use crate::{
+    exchange::Exchange,
+    flow,
+    respond::{self, Body},
+    stage::{
+        dispatch::Answer,
+        guard_request::{add, blocked_fault},
+    },
+    tool_flow,
+};
+
+/// Guards the answer and makes the response of it.
+pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Response<Body> {
+    let Answer { head, body, request } = answer;
+    match body {
+        AnswerBody::Unary { mut answer, usage } => {
+            exchange.story.usage = Some(usage);
+            match guard_model(&mut exchange, &mut answer) {
+                Ok(()) => {
+                    let bytes = answer.body();
+                    exchange.story.response_digest = Some(Digest::of(&bytes));
+                    respond::answer(exchange, head.status, head.headers, bytes)
+                }
+                Err(fault) => respond::refusal(exchange, fault),
+            }
+        }
+        AnswerBody::Events(events) => match exchange.surface.dialect() {
+            Some(dialect) => flow::respond(exchange, dialect, head.status, head.headers, events),
+            None => respond::refusal(exchange, Fault::new(FaultCode::Internal, "A model's events have no place here.")),
+        },
+        AnswerBody::Messages(messages) => tool_flow::respond(exchange, request, messages).await,
+        AnswerBody::Accepted => respond::answer(exchange, 202, http::HeaderMap::new(), bytes::Bytes::new()),
+    }
+}
+
+fn guard_model(exchange: &mut Exchange, answer: &mut llm::Answer) -> Result<(), Fault> {
+    let started = clock::now();
+    let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments()) } else { Looked::default() };
+    let result = conclude(exchange, looked, |path, text| {
+        answer.replace_segment(path, text);
+        true
+    });
+    exchange.stage(Stage::GuardResponse, started, result)
+}
+
+/// What was found in a whole answer.
+#[derive(Default)]
+pub(crate) struct Looked {
+    found: Vec<tidegate_core::facts::GuardVerdict>,
+    rewrites: Vec<(SegmentPath, String)>,
+    blocked: Option<Finding>,
+}
+
+/// Looks at each segment.
+pub(crate) fn look(chain: &Chain, segments: Vec<Segment<'_>>) -> Looked {
+    let mut looked = Looked::default();
+    for segment in segments.iter().filter(|segment| chain.applies(segment.origin)) {
+        let findings = chain.scan(segment.origin, &segment.text);
+        if findings.is_empty() {
+            continue;
+        }
+        add(&mut looked.found, verdicts(&findings));
+        if let Some(finding) = findings.iter().find(|finding| finding.action == GuardAction::Block) {
+            looked.blocked.get_or_insert_with(|| finding.clone());
+        } else if findings.iter().any(Finding::is_enforced) {
+            looked.rewrites.push((segment.path, redact(&segment.text, &findings)));
+        }
+    }
+    looked
+}
+
+/// Notes what was found, and rewrites or refuses.
+pub(crate) fn conclude(
+    exchange: &mut Exchange,
+    looked: Looked,
+    mut replace: impl FnMut(SegmentPath, &str) -> bool,
+) -> Result<((), StageVerdict), Fault> {
+    let Looked { found, rewrites, blocked } = looked;
+    add(&mut exchange.story.verdicts, found);
+    if let Some(finding) = blocked {
+        return Err(blocked_fault(&finding));
+    }
+    let verdict = if rewrites.is_empty() { StageVerdict::Pass } else { StageVerdict::Changed };
+    for (path, text) in rewrites {
+        if !replace(path, &text) {
+            return Err(Fault::new(
+                FaultCode::Internal,
+                "What a guardrail found could not be taken out of the answer, so it was withheld.",
+            ));
+        }
+    }
+    Ok(((), verdict))
+}

@@ -1,0 +1,19 @@
+//! The client's side of MCP over Streamable HTTP (revisions 2025-03-26 to 2025-11-25), on raw JSON.
+//!
+//! Owns sessions with servers (one leg per client session), ids, and streams of messages. Never drops a field of a
+//! payload, never mixes two legs. `dispatch` sends calls with it; `relay` and `control` are here.
+
+mod http;
+mod relay;
+mod session;
+mod traffic;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::traffic::{ToolBody, ToolTraffic};
+pub use self::{
+    http::{McpEvent, McpEvents},
+    relay::Relayed,
+    session::Leg,
+};
