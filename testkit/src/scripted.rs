@@ -145,6 +145,7 @@ struct State {
     script: VecDeque<Reply>,
     received: Vec<Received>,
     gone: Vec<Instant>,
+    sent: usize,
 }
 
 /// A function that answers requests that no script is left for.
@@ -221,6 +222,12 @@ impl Scripted {
         lock(&self.state).received.len()
     }
 
+    /// How many bytes were sent so far, whether the client has read them or not.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        lock(&self.state).sent
+    }
+
     /// Waits until a client has left a stalled reply, at most `limit`, and says when that was.
     pub async fn client_gone(&self, limit: Duration) -> Option<Instant> {
         let end = clock::now().checked_add(limit)?;
@@ -257,6 +264,8 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, answering: Answe
                         lock(&state).gone.push(clock::now());
                         return;
                     }
+                    let mut state = lock(&state);
+                    state.sent = state.sent.saturating_add(bytes.len());
                 }
                 Step::Pause(pause) => tokio::time::sleep(pause).await,
                 Step::Stall => {

@@ -94,7 +94,7 @@ impl Blobs {
             key
         } else {
             let key = keys::random()?;
-            keys::create(&path, &Zeroizing::new(hex::encode(&*key)))?;
+            keys::create(&path, &Zeroizing::new(hex::encode(key.as_slice())))?;
             key
         };
         Ok(Self { dir, master: hmac::Key::new(hmac::HMAC_SHA256, &*key) })

@@ -92,9 +92,11 @@ pub(crate) fn refusal() -> RefusalRecord {
     RefusalRecord { call: intent(), outcome }
 }
 
+/// A record unlike every other one.
 pub(crate) fn summary() -> SummaryRecord {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     SummaryRecord {
-        since: UnixMillis(0),
+        since: UnixMillis(NUMBER.fetch_add(1, Ordering::SeqCst)),
         until: UnixMillis(60_000),
         source: "192.0.2.0/24".into(),
         counts: [(Arc::from("unauthenticated"), 3)].into(),
@@ -128,11 +130,26 @@ impl Place {
         Audit::open(self.options()).unwrap()
     }
 
-    /// What is on disk at this moment, as another place: what `kill -9` leaves. The log's threads go on meanwhile.
+    /// What is on disk at this moment, as another place: what `kill -9` leaves. The log's threads go on meanwhile, so
+    /// a copy that is of no one moment is made again.
     pub(crate) fn killed(&self) -> Self {
-        let copy = Self::new();
-        copy_tree(self.root.path(), copy.root.path());
-        copy
+        for _ in 0..100 {
+            let copy = Self::new();
+            let before = self.signature();
+            copy_tree(self.root.path(), copy.root.path());
+            if self.signature() == before {
+                return copy;
+            }
+        }
+        panic!("the log never stood still");
+    }
+
+    fn signature(&self) -> (Vec<(PathBuf, u64)>, Option<Vec<u8>>) {
+        let sizes = files(self.root.path())
+            .into_iter()
+            .map(|path| (path.clone(), fs::metadata(&path).map_or(0, |data| data.len())))
+            .collect();
+        (sizes, fs::read(self.dir().join("checkpoint")).ok())
     }
 
     pub(crate) fn verify(&self) -> Result<crate::verify::Report, crate::verify::VerifyError> {
@@ -157,7 +174,8 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
 
 pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
+    let Ok(entries) = fs::read_dir(dir) else { return all };
+    for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all.extend(files(&path));
@@ -179,9 +197,12 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("{what} did not happen within five seconds");
 }
 
-/// A disk with a size, that can also fail to sync.
+/// A disk with a size, that can also fail to sync, or stand still from a certain operation on.
 #[derive(Default)]
 pub(crate) struct FaultyDisk {
+    /// The operation from which on nothing is done any more, counted from one; zero is never.
+    pub(crate) still_at: AtomicU64,
+    pub(crate) operations: AtomicU64,
     /// Bytes that files may grow by from now on; zero is unlimited.
     pub(crate) space: AtomicU64,
     pub(crate) full: AtomicBool,
@@ -189,12 +210,27 @@ pub(crate) struct FaultyDisk {
     pub(crate) slow_sync_ms: AtomicU64,
 }
 
+impl FaultyDisk {
+    fn moves(&self) -> io::Result<()> {
+        let number = self.operations.fetch_add(1, Ordering::SeqCst) + 1;
+        let still_at = self.still_at.load(Ordering::SeqCst);
+        if still_at > 0 && number >= still_at { Err(io::Error::other("the machine stands still")) } else { Ok(()) }
+    }
+}
+
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<File> {
+        self.moves()?;
         OsDisk.create(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.moves()?;
+        OsDisk.rename(from, to)
+    }
+
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.moves()?;
         let grows = (offset + bytes.len() as u64).saturating_sub(file.metadata()?.len());
         if grows > 0 && self.full.load(Ordering::SeqCst) {
             if self.space.load(Ordering::SeqCst) < grows {
@@ -206,6 +242,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        self.moves()?;
         if self.fail_sync.load(Ordering::SeqCst) {
             return Err(io::Error::other("injected"));
         }
@@ -248,14 +285,26 @@ pub(crate) mod second {
         fn save_tiles(&self, _: &[Tile], _: &[Vec<u8>]) {}
     }
 
+    fn say(error: &dyn std::fmt::Display) -> String {
+        error.to_string()
+    }
+
     /// Checks the checkpoint, every tile it commits to, and every entry. Returns the size.
     pub(crate) fn verify(dir: &Path, vkey: &str) -> Result<u64, String> {
-        let say = |error: &dyn std::fmt::Display| error.to_string();
+        tree(dir, &checkpoint(dir, vkey)?)
+    }
+
+    /// Checks the checkpoint's signature.
+    pub(crate) fn checkpoint(dir: &Path, vkey: &str) -> Result<Checkpoint, String> {
         let note = Note::from_bytes(&fs::read(dir.join("checkpoint")).map_err(|error| say(&error))?)
             .map_err(|error| say(&error))?;
         let verifier = StandardVerifier::new(vkey).map_err(|error| format!("{error:?}"))?;
         note.verify(&VerifierList::new(vec![Box::new(verifier)])).map_err(|error| say(&error))?;
-        let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|error| say(&error))?;
+        Checkpoint::from_bytes(note.text()).map_err(|error| say(&error))
+    }
+
+    /// Checks every tile and every entry that the checkpoint commits to.
+    pub(crate) fn tree(dir: &Path, checkpoint: &Checkpoint) -> Result<u64, String> {
         let size = checkpoint.size();
         let tiles = Files(dir);
         let reader = TileHashReader::new(size, *checkpoint.hash(), &tiles);

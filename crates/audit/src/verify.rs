@@ -174,10 +174,8 @@ fn verify_once(dir: &Path, vkey: Option<&str>) -> Result<Report, VerifyError> {
 
     let mut pass = Pass { dir, size, edge: Edge::new(), story: Story::new(snapshot), ahead: HashMap::new() };
     pass.tree(&right)?;
-    if let Some(checkpoint) = &checkpoint {
-        if pass.edge.root() != checkpoint.root {
-            return Err(VerifyError::new("checkpoint", "commits to another root than the entries have"));
-        }
+    if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.root != pass.edge.root()) {
+        return Err(VerifyError::new("checkpoint", "commits to another root than the entries have"));
     }
     pass.story.check_snapshot(size)?;
     pending.check_known(dir, size)?;

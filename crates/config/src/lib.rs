@@ -5,12 +5,17 @@
 //! [`check::Checked`] (what is meant, every mistake found), [`snapshot::Snapshot`] (compiled; only this reaches the
 //! proxy). Never sends anything to a network, never runs a command, never prints a secret.
 
+pub mod check;
 pub mod codes;
 pub mod document;
 pub mod environment;
 pub mod identity;
+pub mod live;
 mod node;
 pub mod problem;
 pub mod reference;
 pub mod render;
+mod revision;
+pub mod snapshot;
 pub mod source;
+pub mod vendor;

@@ -202,6 +202,8 @@ pub struct Fault {
     pub public_message: String,
     /// The place in the request, as a JSON pointer, where there is one.
     pub pointer: Option<String>,
+    /// The JSON-RPC error code, where the protocol has one of its own for this.
+    pub rpc_code: Option<i64>,
     /// The policies that decided, as far as the caller may see them.
     pub policies: Vec<String>,
     /// What was tried.
@@ -227,6 +229,7 @@ impl Fault {
             retry,
             public_message: public_message.into(),
             pointer: None,
+            rpc_code: None,
             policies: Vec::new(),
             attempts: Vec::new(),
             upstream: None,
@@ -240,6 +243,13 @@ impl Fault {
         let mut fault = Self::new(FaultCode::InvalidRequest, message);
         fault.pointer = Some(pointer.into());
         fault
+    }
+
+    /// The same fault with the JSON-RPC code that its protocol has for it.
+    #[must_use]
+    pub fn with_rpc_code(mut self, code: i64) -> Self {
+        self.rpc_code = Some(code);
+        self
     }
 
     /// The same fault with other advice on trying again.

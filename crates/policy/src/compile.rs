@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use cedar_policy::{PolicySet, Schema, ValidationMode, ValidationWarning, Validator, ffi::DetailedError};
+use cedar_policy::{
+    PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator, ffi::DetailedError,
+};
 
 use crate::{
     allow,
@@ -81,17 +83,24 @@ fn validate(input: &PolicyInput<'_>, policies: &[FilePolicy], schema: Schema) ->
         }
     }
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    // A policy with an error mostly can never apply either; only the error helps.
+    let wrong: HashSet<_> = result.validation_errors().map(ValidationError::policy_id).collect();
+    let misplaced: HashSet<_> = result
+        .validation_warnings()
+        .filter(|warning| matches!(warning, ValidationWarning::InvalidActionApplication(_)))
+        .map(ValidationWarning::policy_id)
+        .collect();
     let errors = result.validation_errors().map(|error| (error.policy_id(), DetailedError::from(error)));
     let warnings = result
         .validation_warnings()
-        .filter(|warning| {
-            matches!(
-                warning,
-                ValidationWarning::ImpossiblePolicy(_)
-                    | ValidationWarning::InvalidActionApplication(_)
-                    | ValidationWarning::BidiCharsInString(_)
-                    | ValidationWarning::BidiCharsInIdentifier(_)
-            )
+        .filter(|warning| match warning {
+            ValidationWarning::InvalidActionApplication(warning) => !wrong.contains(warning.policy_id()),
+            ValidationWarning::ImpossiblePolicy(warning) => {
+                !wrong.contains(warning.policy_id()) && !misplaced.contains(warning.policy_id())
+            }
+            // Text that does not read as it is written.
+            ValidationWarning::BidiCharsInString(_) | ValidationWarning::BidiCharsInIdentifier(_) => true,
+            _ => false,
         })
         .map(|warning| (warning.policy_id(), DetailedError::from(warning)));
     errors

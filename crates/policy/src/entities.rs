@@ -96,7 +96,7 @@ pub(crate) struct Types {
 
 impl Types {
     fn new() -> Result<Self, Defect> {
-        let name = |kind: &str| format!("{NAMESPACE}::{kind}").parse::<EntityTypeName>();
+        let name = |kind: &str| format!("{NAMESPACE}::{kind}").parse::<EntityTypeName>().map_err(Defect::from);
         Ok(Self {
             action: name(ACTION)?,
             org: name(ORG)?,

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use cedar_policy::{
-    Authorizer, Decision, Entities, EntityUid, Policy, PolicySet, PolicySetError, Request,
+    Authorizer, Decision, Entities, EntityUid, Policy, PolicySet, Request,
     pst::{ActionConstraint, Effect, EntityOrSlot, PrincipalConstraint, ResourceConstraint, Template},
 };
 
 use crate::{
-    entities::{ACTION, KEY, NAMESPACE, Object, Subject},
+    entities::{ACTION, Defect, KEY, NAMESPACE, Object, Subject},
     reads::ArgRead,
     shape::ArgPath,
 };
@@ -151,7 +151,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+    fn add(&mut self, entry: &Entry) -> Result<(), Defect> {
         let set = match (entry.observe, entry.policy.effect()) {
             (false, _) => &mut self.enforced,
             (true, cedar_policy::Effect::Permit) => &mut self.observed_permits,
@@ -212,7 +212,7 @@ pub(crate) struct Answers {
 
 impl Index {
     /// Sorts policies.
-    pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, PolicySetError> {
+    pub(crate) fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, Defect> {
         let mut index = Self::default();
         for entry in entries {
             match &entry.scope.action {
@@ -227,7 +227,7 @@ impl Index {
         Ok(index)
     }
 
-    fn add_to(&mut self, actions: &[EntityUid], entry: &Entry) -> Result<(), PolicySetError> {
+    fn add_to(&mut self, actions: &[EntityUid], entry: &Entry) -> Result<(), Defect> {
         actions.iter().try_for_each(|action| self.actions.entry(action.clone()).or_default().add(entry))
     }
 
@@ -245,7 +245,7 @@ impl Index {
 }
 
 impl ByPrincipal {
-    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+    fn add(&mut self, entry: &Entry) -> Result<(), Defect> {
         match &entry.scope.principal {
             PrincipalScope::Any => self.any.add(entry),
             PrincipalScope::In(entity) => self.entities.entry(entity.clone()).or_default().add(entry),
@@ -267,7 +267,7 @@ impl ByPrincipal {
 }
 
 impl ByResource {
-    fn add(&mut self, entry: &Entry) -> Result<(), PolicySetError> {
+    fn add(&mut self, entry: &Entry) -> Result<(), Defect> {
         match &entry.scope.resource {
             ResourceScope::Any => self.any.get_or_insert_default().add(entry),
             ResourceScope::Kind(kind) => self.kinds.entry(kind.clone()).or_default().add(entry),

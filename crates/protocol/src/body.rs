@@ -14,13 +14,16 @@ use std::{
 use bytes::Bytes;
 use tidegate_core::{ids::Digest, value::Value};
 
-use crate::json::{Edit, JsonError, Kind, Limits, NodeId, SpliceError, Tape, canonical_with, scan, splice, write_text};
+use crate::json::{
+    Edit, JsonError, Kind, Limits, NodeId, SpliceError, Tape, canonical, canonical_with, scan, splice, write_text,
+};
 
-/// What stands in the place of one string.
+/// What stands in the place of one value.
 #[derive(Debug, Clone)]
 struct Replacement {
     node: NodeId,
-    text: Box<str>,
+    /// The text, where the replacement is a string.
+    text: Option<Box<str>>,
     written: Vec<u8>,
 }
 
@@ -82,50 +85,77 @@ impl EditableBody {
     }
 
     /// Puts another text in the place of a string and counts the version up. The last text that a node was given holds.
-    /// Says whether the node is a string of this body; if not, nothing happens.
+    /// Says whether the node is a string that still stands in this body; if not, nothing happens.
     pub fn replace_text(&mut self, node: NodeId, text: &str) -> bool {
         if self.tape.kind(node) != Kind::String {
             return false;
         }
         let mut written = Vec::new();
         write_text(&mut written, text);
-        let replacement = Replacement { node, text: text.into(), written };
-        // Guards rewrite in the order of the text, so the place is nearly always the end.
+        self.replace(Replacement { node, text: Some(text.into()), written })
+    }
+
+    /// Puts JSON text in the place of a value and of all that stands inside it, and counts the version up. Says whether
+    /// it did: not where the text is no single value, nor where the node stands in this body no longer.
+    pub fn replace_raw(&mut self, node: NodeId, written: Vec<u8>) -> bool {
+        let Ok(tape) = scan(&written, &Limits::default()) else { return false };
+        let text = tape.text(&written, tape.root()).map(|text| text.into_owned().into());
+        self.replace(Replacement { node, text, written })
+    }
+
+    fn replace(&mut self, replacement: Replacement) -> bool {
+        let node = replacement.node;
         let at = self.replacements.partition_point(|earlier| earlier.node < node);
-        match self.replacements.get_mut(at) {
-            Some(earlier) if earlier.node == node => *earlier = replacement,
-            _ => self.replacements.insert(at, replacement),
+        let before = at.checked_sub(1).and_then(|before| self.replacements.get(before));
+        let gone = before.is_some_and(|before| node < self.tape.after(before.node));
+        if gone || self.tape.span(node).is_empty() {
+            return false;
         }
+        // Guards rewrite in the order of the text, so the place is nearly always the end.
+        let after = self.tape.after(node);
+        let end = self.replacements.partition_point(|earlier| earlier.node < after);
+        self.replacements.splice(at..end, [replacement]);
         self.version = self.version.saturating_add(1);
         self.current = OnceLock::new();
         self.digest = OnceLock::new();
         true
     }
 
-    fn replaced_text(&self, node: NodeId) -> Option<&str> {
+    fn replacement(&self, node: NodeId) -> Option<&Replacement> {
         let at = self.replacements.binary_search_by_key(&node, |replacement| replacement.node).ok()?;
-        self.replacements.get(at).map(|replacement| &*replacement.text)
+        self.replacements.get(at)
     }
 
     /// The text of a string as it stands, edits included.
     #[must_use]
     pub fn text(&self, node: NodeId) -> Option<Cow<'_, str>> {
-        match self.replaced_text(node) {
-            Some(text) => Some(Cow::Borrowed(text)),
+        match self.replacement(node) {
+            Some(replacement) => replacement.text.as_deref().map(Cow::Borrowed),
             None => self.tape.text(&self.bytes, node),
         }
     }
 
-    /// The value as policies see it, text edits included.
+    /// The value as policies see it, edits included.
     #[must_use]
     pub fn value(&self, node: NodeId) -> Value {
-        self.tape.value_with(&self.bytes, node, &|node| self.replaced_text(node))
+        self.tape.value_with(&self.bytes, node, &|node| {
+            let replacement = self.replacement(node)?;
+            match &replacement.text {
+                Some(text) => Some(Value::Text(Arc::from(&**text))),
+                None => scan(&replacement.written, &Limits::default())
+                    .ok()
+                    .map(|tape| tape.value(&replacement.written, tape.root())),
+            }
+        })
     }
 
-    /// The canonical form of a value (see [`crate::json::canonical`]), text edits included.
+    /// The canonical form of a value (see [`crate::json::canonical`]), edits included.
     #[must_use]
     pub fn canonical(&self, node: NodeId) -> Vec<u8> {
-        canonical_with(&self.bytes, &self.tape, node, &|node| self.replaced_text(node))
+        canonical_with(&self.bytes, &self.tape, node, &|node| {
+            let written = &self.replacement(node)?.written;
+            scan(written, &Limits::default()).ok().map(|tape| canonical(written, &tape, tape.root()))
+        })
     }
 
     /// The JSON pointer of a node in the original body.
@@ -152,7 +182,7 @@ impl EditableBody {
         if self.replacements.is_empty() {
             return self.bytes.clone();
         }
-        // Strings never overlap; were it not so, an empty body is safer than one without an edit.
+        // Replacements never overlap; were it not so, an empty body is safer than one without an edit.
         self.current.get_or_init(|| self.with(Vec::new()).map_or_else(|_| Bytes::new(), Bytes::from)).clone()
     }
 

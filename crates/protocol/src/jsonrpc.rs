@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 pub use write::{error_response, notification, request, result_response};
 
-use crate::json::{Edit, JsonError, Kind, Limits, NodeId, Tape, scan, splice};
+use crate::json::{Edit, JsonError, Kind, Limits, NodeId, SpliceError, Tape, scan, splice};
 
 /// The request is no JSON.
 pub const PARSE_ERROR: i64 = -32700;
@@ -326,10 +326,24 @@ impl Message {
         splice(&self.bytes, edits).unwrap_or_default()
     }
 
+    /// The edit that puts JSON text in the place of a value of this message.
+    #[must_use]
+    pub fn edit(&self, node: NodeId, written: &[u8]) -> Edit {
+        Edit { span: self.tape.span(node), replacement: written.to_vec() }
+    }
+
+    /// The message with some values replaced; every other byte as it was.
+    ///
+    /// # Errors
+    /// When edits overlap or are those of another message.
+    pub fn with(&self, edits: Vec<Edit>) -> Result<Vec<u8>, SpliceError> {
+        splice(&self.bytes, edits)
+    }
+
     /// The edit that puts another id, given as JSON text, in the place of this one.
     #[must_use]
     pub fn id_edit(&self, id: &[u8]) -> Option<Edit> {
-        self.id_node().map(|node| Edit { span: self.tape.span(node), replacement: id.to_vec() })
+        self.id_node().map(|node| self.edit(node, id))
     }
 }
 

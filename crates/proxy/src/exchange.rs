@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::shim::Snapshot;
 use http::HeaderMap;
-use tidegate_config::{Snapshot, identity::KeyEntry};
 use tidegate_core::{
     clock::{self, UnixMillis},
     event::{Stage, StageEvent, StageVerdict},
@@ -32,7 +32,6 @@ use crate::{finish, gate::Gate, live::Entered, surface::Surface};
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
-    pub(crate) key: Arc<KeyEntry>,
     /// The guardrails of the key, compiled.
     pub(crate) chain: Arc<Chain>,
     /// Whose budgets and limits count.
@@ -88,6 +87,10 @@ pub(crate) struct Exchange {
     /// Cancelled when the call is to be cut from outside.
     pub(crate) cut: CancellationToken,
     pub(crate) entered: Option<Entered>,
+    /// The id of the JSON-RPC request, as it was written.
+    pub(crate) rpc_id: Option<bytes::Bytes>,
+    /// Whether the protocol session that was named does not exist.
+    pub(crate) session_is_missing: bool,
     ended: bool,
 }
 
@@ -122,6 +125,8 @@ impl Exchange {
             target: None,
             cut: CancellationToken::new(),
             entered: None,
+            rpc_id: None,
+            session_is_missing: false,
             ended: false,
         }
     }
@@ -129,6 +134,11 @@ impl Exchange {
     /// The revision that decides this call.
     pub(crate) fn revision(&self) -> RevisionId {
         self.snapshot.revision
+    }
+
+    /// The policies that decide this call.
+    pub(crate) fn policies(&self) -> Arc<tidegate_policy::Policies> {
+        Arc::clone(&self.snapshot.policies)
     }
 
     /// A header of the request as text.

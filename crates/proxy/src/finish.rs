@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tidegate_audit::{Caller as AuditCaller, CallKind, Completeness, IntentRecord, OutcomeRecord, RefusalRecord};
+use tidegate_audit::record::{CallKind, Caller as AuditCaller, Completeness, IntentRecord, OutcomeRecord, RefusalRecord};
 use tidegate_core::{
     calls::CallSummary,
     clock,
@@ -92,8 +92,13 @@ pub(crate) fn kind(exchange: &Exchange) -> CallKind {
 pub(crate) fn intent_record(exchange: &Exchange) -> Option<IntentRecord> {
     let caller = exchange.caller.as_ref()?;
     let action = exchange.story.action?;
-    let mut record =
-        IntentRecord::new(exchange.id, AuditCaller::from(&caller.principal), kind(exchange), action, exchange.revision());
+    let mut record = IntentRecord::new(
+        exchange.id,
+        AuditCaller::from(&caller.principal),
+        kind(exchange),
+        action,
+        exchange.revision(),
+    );
     record.surface = Arc::from(exchange.surface.as_str());
     record.resource = Arc::clone(&exchange.story.resource);
     record.model = exchange.story.model.clone();

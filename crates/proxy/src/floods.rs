@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidegate_audit::SummaryRecord;
+use tidegate_audit::record::SummaryRecord;
 use tidegate_core::clock::{self, UnixMillis};
 
 use crate::{exchange::Ending, gate::Gate};

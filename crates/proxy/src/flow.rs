@@ -152,8 +152,10 @@ impl Flow {
                 match rewrite_pieces(self.dialect, &release.frame.frame, &texts) {
                     Ok(frame) => frame.raw,
                     Err(error) => {
-                        let fault =
-                            Fault::new(FaultCode::Internal, "What a guardrail found could not be taken out of the stream.");
+                        let fault = Fault::new(
+                            FaultCode::Internal,
+                            "What a guardrail found could not be taken out of the stream.",
+                        );
                         self.fail(&fault.with_source(error));
                         return false;
                     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tidegate_audit::Audit;
-use tidegate_config::{Live, identity::KeyTable};
+use tidegate_config::identity::KeyTable;
 use tidegate_core::calls::CallIndex;
 use tidegate_ledger::Ledger;
 use tidegate_upstream::Upstream;
 
+use crate::shim::Live;
 use crate::{floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
 
 /// The parts of the data plane.

@@ -1,1 +1,25 @@
-//! proxy
+//! The data plane: listener, surfaces, pipeline and stages. Start reading at [`pipeline`](crate) — `pipeline.rs`.
+//!
+//! Owns the way of a call from its first byte to its outcome. Never opens a connection to an upstream by itself (that is
+//! `upstream`), never writes to a store, and serves no admin route.
+
+mod exchange;
+mod finish;
+mod floods;
+mod flow;
+mod gate;
+mod here;
+mod live;
+mod metrics;
+mod pipeline;
+mod respond;
+mod server;
+mod session;
+mod shim;
+mod stage;
+mod surface;
+mod tool_flow;
+
+pub use crate::{
+    floods::Floods, gate::Gate, live::Registry, metrics::Metrics, respond::Body, server::serve, session::Sessions,
+};

@@ -8,12 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::Histogram,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use tidegate_core::{
@@ -23,13 +18,24 @@ use tidegate_core::{
 };
 
 /// Upper bounds of durations in seconds, as the GenAI conventions give them.
-const DURATION: [f64; 14] =
-    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+const DURATION: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
 /// Upper bounds of tokens, as the GenAI conventions give them.
 const TOKENS: [f64; 14] = [
-    1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0,
-    16_777_216.0, 67_108_864.0,
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
 ];
 
 /// Upper bounds of a stage's duration in seconds: the gateway's own work is micros.
@@ -215,11 +221,8 @@ impl Metrics {
             tidegate_core::facts::GuardAction::Redact => "redact",
             tidegate_core::facts::GuardAction::Block => "block",
         };
-        let labels = FindingLabels {
-            guardrail: verdict.guardrail.to_string(),
-            category: verdict.category.to_string(),
-            action,
-        };
+        let labels =
+            FindingLabels { guardrail: verdict.guardrail.to_string(), category: verdict.category.to_string(), action };
         self.findings.get_or_create(&labels).inc_by(u64::from(verdict.count));
     }
 

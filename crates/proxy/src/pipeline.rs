@@ -36,14 +36,14 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
     let entrance = match surface::classify(&head.method, head.uri.path(), &head.headers) {
         Ok(entrance) => entrance,
         Err((surface, fault)) => {
-            return respond::refusal(Exchange::begin(gate, surface, head.headers, address), fault);
+            return respond::refusal(&mut Exchange::begin(gate, surface, head.headers, address), fault);
         }
     };
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
     match Box::pin(through(&mut exchange, &head.method, entrance.endpoint, body)).await {
         Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
         Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
-        Err(fault) => respond::refusal(exchange, fault),
+        Err(fault) => respond::refusal(&mut exchange, fault),
     }
 }
 

@@ -30,25 +30,26 @@ pub(crate) fn whole(bytes: Bytes) -> Body {
 }
 
 /// A refusal in the surface's own shape. Ends the exchange.
-pub(crate) fn refusal(mut exchange: Exchange, mut fault: Fault) -> Response<Body> {
+pub(crate) fn refusal(exchange: &mut Exchange, mut fault: Fault) -> Response<Body> {
     if exchange.story.attempts.is_empty() {
         exchange.story.attempts = std::mem::take(&mut fault.attempts);
     } else {
         fault.attempts = Vec::new();
     }
-    let bytes = fault_body(&exchange, &fault);
+    let bytes = fault_body(exchange, &fault);
     exchange.end(&Ending { status: fault.status, fault: Some(&fault), complete: true });
     let mut response = Response::new(whole(bytes));
-    *response.status_mut() = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = if exchange.surface == Surface::Mcp { mcp::status(exchange, &fault) } else { fault.status };
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put_common(headers, &exchange);
-    put_fault(headers, &exchange, &fault);
+    put_common(headers, exchange);
+    put_fault(headers, exchange, &fault);
     response
 }
 
 /// A whole answer of the upstream, or of the gateway itself. Ends the exchange before it leaves.
-pub(crate) fn answer(mut exchange: Exchange, status: u16, vendor: HeaderMap, bytes: Bytes) -> Response<Body> {
+pub(crate) fn answer(exchange: &mut Exchange, status: u16, vendor: HeaderMap, bytes: Bytes) -> Response<Body> {
     exchange.end(&Ending { status, fault: None, complete: true });
     let length = bytes.len();
     let mut response = Response::new(whole(bytes));
@@ -58,7 +59,7 @@ pub(crate) fn answer(mut exchange: Exchange, status: u16, vendor: HeaderMap, byt
     if !headers.contains_key(header::CONTENT_TYPE) && length > 0 {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    put_common(headers, &exchange);
+    put_common(headers, exchange);
     if let Some(cost) = exchange.story.cost.filter(|_| length <= LARGEST_COSTED && !exchange.story.is_tool) {
         put(headers, "x-tidegate-cost-usd", &cost.to_usd());
     }
@@ -110,7 +111,8 @@ fn with_view<T>(exchange: &Exchange, fault: &Fault, write: impl FnOnce(&ErrorVie
 /// The sentence of a fault with what was tried, the place, and the call id.
 pub(crate) fn message(exchange: &Exchange, fault: &Fault) -> String {
     use std::fmt::Write as _;
-    let mut text = fault.upstream.as_ref().map_or_else(|| fault.public_message.clone(), |answer| answer.message.clone());
+    let mut text =
+        fault.upstream.as_ref().map_or_else(|| fault.public_message.clone(), |answer| answer.message.clone());
     if let Some(pointer) = fault.pointer.as_ref().filter(|pointer| !pointer.is_empty()) {
         let _ = write!(text, " (at {pointer})");
     }

@@ -1,1 +1,17 @@
-//! store
+//! Where state is kept: one engine a folder, each implementing the ports that other crates declare.
+//!
+//! Owns the engines [`Memory`] (nothing outlives the process) and [`Sqlite`] (one file), for finished calls' money
+//! ([`tidegate_ledger::LedgerStore`]), keys ([`tidegate_config::identity::KeyStore`]) and the index of calls
+//! ([`tidegate_core::calls::CallIndex`]). Never decides anything, never sees a key itself, never opens a socket. The
+//! binary makes an engine and hands it to the ledger, the table of keys and the admin API. Every engine passes the
+//! same suite.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod sqlite;
+
+pub use crate::{
+    memory::Memory,
+    sqlite::{Limits, OpenError, Sqlite, Standing, sqlite_version},
+};

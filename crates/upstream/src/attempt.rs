@@ -55,7 +55,11 @@ pub(crate) trait Traffic {
     fn candidate(&self, index: usize) -> Option<Candidate<'_>>;
 
     /// Sends the call to place number `index`, once.
-    fn attempt(&self, index: usize, limits: &Limits) -> impl Future<Output = Result<Begun<Self::Answer>, Failure>> + Send;
+    fn attempt(
+        &self,
+        index: usize,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<Begun<Self::Answer>, Failure>> + Send;
 }
 
 /// An attempt that succeeded as far as the engine is concerned.
@@ -390,9 +394,10 @@ fn left_alone(admission: Admission) -> Failure {
         Admission::Cooling(pause) => {
             Failure::left_alone("not asked: it answered 429 and named a pause that is not over".to_owned(), pause)
         }
-        Admission::Open(pause) => {
-            Failure::left_alone("not asked: it failed too often of late and is left alone for a while".to_owned(), pause)
-        }
+        Admission::Open(pause) => Failure::left_alone(
+            "not asked: it failed too often of late and is left alone for a while".to_owned(),
+            pause,
+        ),
         Admission::Closed | Admission::Probe => Failure::left_alone("not asked".to_owned(), Duration::ZERO),
     }
 }

@@ -61,9 +61,15 @@ impl Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Instant, pause: Duration },
+    Open {
+        until: Instant,
+        pause: Duration,
+    },
     /// A probe is out since the given moment.
-    Probing { since: Instant, pause: Duration },
+    Probing {
+        since: Instant,
+        pause: Duration,
+    },
 }
 
 #[derive(Debug)]

@@ -24,7 +24,9 @@ pub enum Auth {
 
 /// The credential has a character that no header can carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the credential holds a character that no HTTP header can carry: check the reference it comes from for line ends")]
+#[error(
+    "the credential holds a character that no HTTP header can carry: check the reference it comes from for line ends"
+)]
 pub struct InvalidCredential;
 
 impl Auth {
@@ -35,7 +37,9 @@ impl Auth {
     pub fn apply(&self, headers: &mut HeaderMap) -> Result<(), InvalidCredential> {
         let (name, value) = match self {
             Self::None => return Ok(()),
-            Self::Bearer(secret) => (header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", secret.expose()))),
+            Self::Bearer(secret) => {
+                (header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", secret.expose())))
+            }
             Self::Header { name, secret } => (name.clone(), HeaderValue::from_str(secret.expose())),
         };
         let mut value = value.map_err(|_| InvalidCredential)?;

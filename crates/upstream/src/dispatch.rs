@@ -108,7 +108,11 @@ impl Upstream {
     pub async fn dispatch(&self, dispatch: Dispatch<'_>) -> Result<Answered, Box<Failed>> {
         let Dispatch { id, permit, reservation, intent, call, to, forward, deadline } = dispatch;
         if let Err(fault) = proven(id, permit, &reservation, call) {
-            return Err(Box::new(Failed { fault, running: Some(Running { reservation, intent }), attempts: Vec::new() }));
+            return Err(Box::new(Failed {
+                fault: *fault,
+                running: Some(Running { reservation, intent }),
+                attempts: Vec::new(),
+            }));
         }
         let running = Running { reservation, intent };
         match (call, to) {
@@ -127,7 +131,8 @@ impl Upstream {
                 Box::pin(self.dispatch_tool(tool, leg, sending)).await
             }
             _ => {
-                let fault = Fault::new(FaultCode::Internal, "the call does not fit its destination, so it was not sent");
+                let fault =
+                    Fault::new(FaultCode::Internal, "the call does not fit its destination, so it was not sent");
                 Err(Box::new(Failed { fault, running: Some(running), attempts: Vec::new() }))
             }
         }
@@ -222,8 +227,8 @@ struct Sending<'a> {
 }
 
 /// Compares the proofs with the call.
-fn proven(id: CallId, permit: &Permit, reservation: &Reservation, call: &Call) -> Result<(), Fault> {
-    let refuse = |why: String| Fault::new(FaultCode::Internal, format!("the call was not sent: {why}"));
+fn proven(id: CallId, permit: &Permit, reservation: &Reservation, call: &Call) -> Result<(), Box<Fault>> {
+    let refuse = |why: String| Box::new(Fault::new(FaultCode::Internal, format!("the call was not sent: {why}")));
     permit.check(id, call.version(), call.digest()).map_err(|stale| refuse(stale.to_string()))?;
     if reservation.call() != id {
         return Err(refuse("the reservation is for another call".to_owned()));

@@ -14,9 +14,7 @@ use tidegate_core::{
     usage::{Usage, UsageSource},
 };
 use tidegate_protocol::{
-    llm::{
-        Dialect, FrameFacts, Piece, StreamError, StreamReader, StreamTranslator, ToolStart, UpstreamStreamError,
-    },
+    llm::{Dialect, FrameFacts, Piece, StreamError, StreamReader, StreamTranslator, ToolStart, UpstreamStreamError},
     sse::{DEFAULT_MAX_EVENT, Frame, SseParser},
 };
 
@@ -92,7 +90,10 @@ pub(crate) struct Parts {
 
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EventStream").field("target", &self.target.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("EventStream")
+            .field("target", &self.target.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -189,14 +190,14 @@ impl EventStream {
         };
         match self.take(frame) {
             Ok(committed) => Ok(committed),
-            Err(fault) => Err(self.fail(fault)),
+            Err(fault) => Err(self.fail(*fault)),
         }
     }
 
-    fn take(&mut self, frame: Frame) -> Result<bool, Fault> {
-        let facts = self.reader.read(&frame).map_err(|error| malformed(&error))?;
+    fn take(&mut self, frame: Frame) -> Result<bool, Box<Fault>> {
+        let facts = self.reader.read(&frame).map_err(|error| Box::new(malformed(&error)))?;
         if let Some(error) = &facts.error {
-            return Err(reported(error, &self.target));
+            return Err(Box::new(reported(error, &self.target)));
         }
         let bytes: usize = facts.pieces.iter().map(|piece| piece.text.len()).sum();
         self.generated_bytes = self.generated_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -204,8 +205,8 @@ impl EventStream {
         let terminator = facts.terminator;
         if let Some(translation) = &mut self.translation {
             drop(facts);
-            for frame in translation.translator.push(&frame).map_err(|error| malformed(&error))? {
-                let facts = owned(translation.surface.read(&frame).map_err(|error| malformed(&error))?);
+            for frame in translation.translator.push(&frame).map_err(|error| Box::new(malformed(&error)))? {
+                let facts = owned(translation.surface.read(&frame).map_err(|error| Box::new(malformed(&error)))?);
                 self.ready.push_back(Event { frame, facts });
             }
         } else if !(self.hide_usage && facts.usage_only) {
@@ -279,8 +280,7 @@ fn reported(error: &UpstreamStreamError, target: &Target) -> Fault {
     let message = scrub(&error.message, &secrets).into_owned();
     let mut fault = Fault::new(FaultCode::UpstreamError, message.clone()).with_retry(Retry::No);
     fault.status = error.kind.status();
-    fault.upstream =
-        Some(Box::new(UpstreamAnswer { target: target.id.clone(), message, kind: None, body: None }));
+    fault.upstream = Some(Box::new(UpstreamAnswer { target: target.id.clone(), message, kind: None, body: None }));
     fault
 }
 

@@ -71,7 +71,8 @@ impl Failure {
         let Unanswered { error, may_have_left } = unanswered;
         let (phase, fault, then) = match &error {
             SendError::Connect(cause) => {
-                let fault = Fault::new(FaultCode::UpstreamUnavailable, format!("no connection to the upstream: {cause}"));
+                let fault =
+                    Fault::new(FaultCode::UpstreamUnavailable, format!("no connection to the upstream: {cause}"));
                 let then = if matches!(cause, crate::connect::ConnectError::Address(_)) {
                     Then::NextTarget
                 } else {

@@ -14,7 +14,8 @@ const REQUEST_COMMON: [&str; 4] = ["user-agent", "idempotency-key", "traceparent
 const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
 
 /// Headers that callers may send on to an Anthropic-compatible upstream.
-const REQUEST_ANTHROPIC: [&str; 3] = ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
+const REQUEST_ANTHROPIC: [&str; 3] =
+    ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
 
 /// Headers of an answer that pass to callers whatever the dialect.
 const RESPONSE_COMMON: [&str; 2] = ["retry-after", "retry-after-ms"];
@@ -31,7 +32,13 @@ const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// The headers of a request to a model, without the credential. `same` says whether caller and upstream speak the same
 /// dialect: a vendor's headers mean nothing to another vendor.
-pub(crate) fn to_model(forward: &HeaderMap, configured: &HeaderMap, dialect: Dialect, same: bool, stream: bool) -> HeaderMap {
+pub(crate) fn to_model(
+    forward: &HeaderMap,
+    configured: &HeaderMap,
+    dialect: Dialect,
+    same: bool,
+    stream: bool,
+) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(12);
     copy(forward, &REQUEST_COMMON, &mut out);
     if same {
@@ -95,7 +102,8 @@ fn copy(from: &HeaderMap, names: &[&'static str], to: &mut HeaderMap) {
 
 /// Whether an answer's body is of media type `expected`, parameters apart, and not compressed.
 pub(crate) fn is_media_type(headers: &HeaderMap, expected: &str) -> bool {
-    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let plain =
+        headers.get(header::CONTENT_ENCODING).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
     plain && essence.is_some_and(|essence| essence.eq_ignore_ascii_case(expected))

@@ -75,11 +75,8 @@ impl Traffic for ModelTraffic<'_> {
         let outgoing = self.prepare(target, scope)?;
         let request = self.request(target, &outgoing, same)?;
         let clocks = (target.timeouts.connect, target.timeouts.first_event);
-        let response = self
-            .pool
-            .send(&target.provider.base, request, clocks, limits)
-            .await
-            .map_err(Failure::unanswered)?;
+        let response =
+            self.pool.send(&target.provider.base, request, clocks, limits).await.map_err(Failure::unanswered)?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
             return Err(refusal(target, same, response, limits).await);

@@ -70,8 +70,7 @@ impl RetryPolicy {
     /// half. `chance` is a random number.
     #[must_use]
     pub fn pause(&self, repeated: u32, chance: u64) -> Duration {
-        let whole =
-            self.first_pause.saturating_mul(2_u32.saturating_pow(repeated.min(16))).min(self.longest_pause);
+        let whole = self.first_pause.saturating_mul(2_u32.saturating_pow(repeated.min(16))).min(self.longest_pause);
         let micros = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX);
         let half = micros / 2;
         Duration::from_micros(half.saturating_add(chance.checked_rem(half.saturating_add(1)).unwrap_or(0)))
@@ -159,7 +158,9 @@ impl RetryBudget {
         let sums = seconds
             .iter()
             .filter(|second| number.saturating_sub(second.number) < WINDOW)
-            .fold((0_u64, 0_u64), |sum, second| (sum.0.saturating_add(second.first), sum.1.saturating_add(second.retries)));
+            .fold((0_u64, 0_u64), |sum, second| {
+                (sum.0.saturating_add(second.first), sum.1.saturating_add(second.retries))
+            });
         let slot = usize::try_from(number % WINDOW).unwrap_or(0);
         let mut unused = Second::default();
         let current = seconds.get_mut(slot).unwrap_or(&mut unused);

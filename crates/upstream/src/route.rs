@@ -43,11 +43,7 @@ impl Route {
     /// `pick(n)` gives a random number below `n` (`n` is never 0); `permitted` says whether the call's permit covers a
     /// target. A branch without any permitted target takes no part in a weighted choice, so that its weight falls to
     /// the others in proportion.
-    pub fn order(
-        &self,
-        pick: &mut dyn FnMut(u64) -> u64,
-        permitted: &dyn Fn(&TargetId) -> bool,
-    ) -> Vec<Arc<Target>> {
+    pub fn order(&self, pick: &mut dyn FnMut(u64) -> u64, permitted: &dyn Fn(&TargetId) -> bool) -> Vec<Arc<Target>> {
         let mut out = Vec::new();
         self.order_into(pick, permitted, &mut out);
         out

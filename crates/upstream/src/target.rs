@@ -140,7 +140,11 @@ mod tests {
             ("https://api.example.com/v1", "/chat/completions", "https://api.example.com/v1/chat/completions"),
             ("https://api.example.com/v1/", "/chat/completions", "https://api.example.com/v1/chat/completions"),
             ("https://x.example/o?api-version=1", "/chat", "https://x.example/o/chat?api-version=1"),
-            ("https://x.example/o?api-version=1", "/chat?beta=true", "https://x.example/o/chat?beta=true&api-version=1"),
+            (
+                "https://x.example/o?api-version=1",
+                "/chat?beta=true",
+                "https://x.example/o/chat?beta=true&api-version=1",
+            ),
             ("https://x.example/mcp/", "", "https://x.example/mcp/"),
         ] {
             let destination = Destination::http(base, false).unwrap();

@@ -1,1 +1,5 @@
-//! tests
+//! Calls through the whole crate, against scripted upstreams.
+
+mod attempts;
+mod destinations;
+mod streams;

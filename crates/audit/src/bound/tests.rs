@@ -77,8 +77,11 @@ fn all_fit(text: &str, count: usize) {
     let caller = intent().caller;
     let entry = encoded(big_intent(text, count));
     let Record::Intent(found) = entry.record else { panic!() };
-    if text.len() > 600 {
+    if text.len() >= 10_000 {
         assert!(found.omitted["text"] > 0);
+    }
+    if count > 1000 && !text.is_empty() {
+        assert!(found.omitted["targets"] > 0);
     }
     encoded(AttemptEntry {
         call: CallId::new(),
@@ -137,7 +140,7 @@ fn counts_that_a_vendor_made_up_stay_readable_for_every_json_reader() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn any_record_fits(text in "\\PC{0,400}|[\\x01-\\x1f]{0,300}", count in 0_usize..60) {

@@ -287,3 +287,34 @@ async fn a_buffered_intent_and_an_outcome_cost_at_most_ten_microseconds_each() {
     assert!(intents / rounds <= Duration::from_micros(10));
     assert!(ends / rounds <= Duration::from_micros(10));
 }
+
+/// Run as root: `mount -t tmpfs -o size=4m tmpfs /mnt/small`, then with `TIDEGATE_SMALL_DISK=/mnt/small` and `--ignored`.
+#[tokio::test]
+#[ignore = "needs a small file system of its own"]
+async fn p15_a_real_full_file_system_refuses_intents_lets_calls_finish_and_recovers_alone() {
+    let root = std::path::PathBuf::from(std::env::var("TIDEGATE_SMALL_DISK").unwrap());
+    let dir = root.join("audit");
+    let ballast = root.join("ballast");
+    let (audit, _) = Audit::open(OpenOptions::new(&dir, root.join("keys"))).unwrap();
+    let mut open = vec![audit.intent(Class::Durable, intent()).await.unwrap()];
+    let mut fill = File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut fill, &[1; 4096]).is_ok() {}
+    while let Ok(slot) = audit.intent(Class::Durable, intent()).await {
+        open.push(slot);
+    }
+    assert!(!audit.writable());
+    let count = open.len() as u64;
+    for slot in open {
+        slot.attempt(attempt(1));
+        assert!(slot.outcome(outcome()).is_some());
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    drop(fill);
+    std::fs::remove_file(&ballast).unwrap();
+    until("recovery", || audit.writable());
+    drop(audit.intent(Class::Durable, intent()).await.unwrap());
+    audit.close();
+    let report = crate::verify::verify(&dir, None).unwrap();
+    assert_eq!((report.counts.outcomes, report.counts.open, report.pending), (count + 1, 0, 0));
+    assert_eq!(second::verify(&dir, &report.key), Ok(report.size));
+}

@@ -1,6 +1,6 @@
 //! Killed at any moment, the log comes back with everything that was acknowledged, and says what it does not know.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, sync::atomic::Ordering};
 
 use super::*;
 use crate::{
@@ -58,6 +58,52 @@ async fn p14_killed_at_any_moment_every_acknowledged_intent_is_there_and_open_on
         }
     }
     drop(open);
+}
+
+#[tokio::test]
+async fn p14_stopped_before_any_write_sync_or_rename_the_log_comes_back_whole() {
+    let mut still_at = 1;
+    let mut ran_through = false;
+    while !ran_through {
+        let place = Place::new();
+        place.disk.still_at.store(still_at, Ordering::SeqCst);
+        let mut options = place.options();
+        options.interval = std::time::Duration::from_millis(1);
+        let mut acknowledged = Vec::new();
+        let mut ended = 0;
+        if let Ok((audit, _)) = Audit::open(options) {
+            for round in 0..30 {
+                let class = if round % 5 == 0 { Class::Durable } else { Class::Buffered };
+                let record = intent();
+                let call = record.call;
+                let Ok(slot) = audit.intent(class, record).await else { continue };
+                acknowledged.push((slot.leaf().unwrap(), call));
+                ended += u64::from(slot.outcome(outcome()).is_some());
+                if round % 10 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(3));
+                }
+            }
+            for _ in 0..250 {
+                let _ = audit.summary(summary());
+            }
+        }
+        ran_through = place.disk.operations.load(Ordering::SeqCst) < still_at;
+        if place.dir().join("log.pub").exists() {
+            let before = place.verify().unwrap_or_else(|error| panic!("stopped at {still_at}: {error}"));
+            assert!(before.counts.intents >= acknowledged.len() as u64, "stopped at {still_at}");
+            assert!(before.counts.outcomes >= ended, "stopped at {still_at}");
+        }
+        place.disk.still_at.store(0, Ordering::SeqCst);
+        let (audit, _) = Audit::open(place.options()).unwrap_or_else(|error| panic!("stopped at {still_at}: {error}"));
+        for (leaf, call) in acknowledged {
+            assert_eq!(audit.entry(leaf).unwrap().unwrap().record.call(), Some(call), "stopped at {still_at}");
+        }
+        audit.close();
+        let report = place.verify().unwrap_or_else(|error| panic!("stopped at {still_at}: {error}"));
+        assert_eq!((report.counts.open, report.pending), (0, 0));
+        still_at += 1 + still_at / 12;
+    }
+    assert!(still_at > 100);
 }
 
 #[tokio::test]

@@ -44,8 +44,11 @@ impl Inventory {
         let needed: BTreeSet<Tile> = partials(size).into_iter().collect();
         let mut open = vec!["tile".to_owned()];
         while let Some(folder) = open.pop() {
-            // A running log takes folders of replaced tiles away.
-            let Ok(names) = list(dir, &folder) else { continue };
+            let names = match list(dir, &folder) {
+                // A running log takes folders of replaced tiles away.
+                Err(_) if !dir.join(&folder).exists() => continue,
+                names => names?,
+            };
             for (name, is_dir) in names {
                 let path = format!("{folder}/{name}");
                 if is_dir {

@@ -75,6 +75,20 @@ object! {
     }
 }
 
+impl ToolSettings {
+    /// Settings that say nothing.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            results: None,
+            labels: Vec::new(),
+            effects: Vec::new(),
+            args: BTreeMap::new(),
+            undo: None,
+            idempotent: false,
+        }
+    }
+}
+
 choice! {
     /// Whether a text may be believed.
     #[derive(Default)]

@@ -81,6 +81,3 @@ impl Detector for Secrets {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

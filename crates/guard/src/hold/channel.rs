@@ -154,27 +154,22 @@ impl Channel {
             }
         }
         let first = raw.opens.into_iter().min_by_key(|open| (open.anchor, open.certain.is_none()));
-        let sure = first.filter(|open| open.anchor == point && open.certain.is_some());
-        let blocks = sure.as_ref().filter(|open| open.finding.action == GuardAction::Block);
-        let mut blocked = blocks.map(|open| open.finding.clone());
-        let hits = resolve(raw.hits.into_iter().map(|hit| hit.finding).collect());
-        if let Some(block) = hits.iter().find(|finding| finding.action == GuardAction::Block) {
-            point = point.min(block.range.start);
-            blocked = Some(block.clone());
+        // Only what would change the text may pass: a label must not let out what another rule still holds.
+        let sure =
+            first.filter(|open| open.certain.is_some() && (open.finding.is_enforced() || !chain.enforces(origin)));
+        let found_whole: Vec<_> = raw.hits.into_iter().map(|hit| hit.finding).collect();
+        if let Some(block) = self.blocked(&found_whole, sure.as_ref(), point, found) {
+            return Some(block);
         }
-        for finding in hits.into_iter().filter(|finding| finding.range.end <= point) {
-            self.settle(&finding, found);
-        }
-        if let Some(mut finding) = blocked {
-            found(&finding);
-            self.settled = self.settled.max(self.base + point);
-            finding.range = self.base + finding.range.start..self.base + finding.range.end;
-            return Some(finding);
-        }
-        self.settled = self.settled.max(self.base + point);
         match sure {
-            Some(open) if self.goes_on(&open) || self.end() - self.settled > PASSING => self.pass(&open, found),
+            Some(open) if self.goes_on(&open) || self.end() - self.settled > PASSING => {
+                self.pass(open, found_whole, found);
+            }
             _ => {
+                for finding in resolve(found_whole).iter().filter(|finding| finding.range.end <= point) {
+                    self.settle(finding, found);
+                }
+                self.settled = self.settled.max(self.base + point);
                 if self.passing.is_some_and(|passing| point > passing.start) {
                     self.passing = None;
                 }
@@ -182,6 +177,30 @@ impl Channel {
             }
         }
         None
+    }
+
+    /// What blocks, if anything does; then only what stands before it is decided.
+    fn blocked(
+        &mut self,
+        hits: &[Finding],
+        sure: Option<&RawOpen>,
+        point: usize,
+        found: &mut dyn FnMut(&Finding),
+    ) -> Option<Finding> {
+        let all = hits.iter().chain(sure.map(|open| &open.finding));
+        if !all.clone().any(|finding| finding.action == GuardAction::Block) {
+            return None;
+        }
+        let all = resolve(all.cloned().collect());
+        let mut block = all.iter().find(|finding| finding.action == GuardAction::Block)?.clone();
+        let point = point.min(block.range.start);
+        for finding in all.iter().filter(|finding| finding.range.end <= point) {
+            self.settle(finding, found);
+        }
+        found(&block);
+        self.settled = self.settled.max(self.base + point);
+        block.range = self.base + block.range.start..self.base + block.range.end;
+        Some(block)
     }
 
     fn scan(&self, chain: &Chain, origin: Origin, complete: bool) -> Raw {
@@ -206,23 +225,20 @@ impl Channel {
         self.passing.is_some_and(|passing| passing.start == open.anchor)
     }
 
-    /// Lets something pass that is sure to be a finding: all of it so far is replaced, and only its head and its last
-    /// bytes are kept, so that its end is found as in the whole text.
-    fn pass(&mut self, open: &RawOpen, found: &mut dyn FnMut(&Finding)) {
+    /// Lets something pass that is sure to be a finding: all of it so far is replaced, together with what overlaps it,
+    /// and only its head and its last bytes are kept, so that its end is found as in the whole text.
+    fn pass(&mut self, open: RawOpen, hits: Vec<Finding>, found: &mut dyn FnMut(&Finding)) {
         let end = self.end();
-        let first = !self.goes_on(open);
-        if first {
-            found(&open.finding);
-        }
-        if open.finding.is_enforced() {
-            let start = self.settled.max(self.base + open.anchor);
-            self.edit(start, end, first.then(|| open.finding.mark()));
-        }
-        self.settled = end;
         let head = match self.passing {
-            Some(passing) if !first => passing.head,
+            Some(passing) if self.goes_on(&open) => passing.head,
             _ => open.certain.unwrap_or(open.anchor),
         };
+        let mut all = hits;
+        all.push(open.finding);
+        for finding in resolve(all) {
+            self.settle(&finding, found);
+        }
+        self.settled = end;
         let context = floor(&self.window, open.anchor.saturating_sub(LOOKBACK));
         let tail = floor(&self.window, self.window.len().saturating_sub(LOOKBACK)).max(head);
         let kept = [self.window.get(context..head), self.window.get(tail..)].map(Option::unwrap_or_default).concat();
@@ -231,32 +247,37 @@ impl Channel {
         self.window = kept;
     }
 
-    /// Takes what is undecided for a finding, together with the rest of its token.
+    /// Takes all that is undecided for one finding, together with the rest of its token.
     pub(super) fn force(&mut self, chain: &Chain, origin: Origin, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
         let raw = self.scan(chain, origin, false);
+        let hits: Vec<_> = raw.hits.into_iter().map(|hit| hit.finding).collect();
         // Of equals the first: formats with longer prefixes are reported before others.
         let weight = |open: &RawOpen| {
             (open.finding.action, open.certain.is_some(), open.finding.category.starts_with("secret."))
         };
-        let Some(open) = raw.opens.into_iter().rev().max_by_key(weight) else {
+        let open = raw.opens.into_iter().rev().max_by_key(weight);
+        let Some(mut open) = open.filter(|open| open.finding.is_enforced()) else {
+            for finding in resolve(hits) {
+                self.settle(&finding, found);
+            }
             self.settled = self.end();
+            self.passing = None;
+            self.trim();
             return None;
         };
         if open.finding.action == GuardAction::Block {
-            found(&open.finding);
-            return Some(open.finding);
+            return self.blocked(&hits, Some(&open), open.anchor, found);
         }
-        if open.certain.is_some() && self.passing.is_none() {
-            self.pass(&open, found);
+        if !self.goes_on(&open) {
+            open.finding.range.start = self.settled - self.base;
+        }
+        if open.certain.is_some() {
+            self.pass(open, hits, found);
             return None;
         }
-        found(&open.finding);
-        let (start, end) = (self.settled, self.end());
-        if open.finding.is_enforced() {
-            self.edit(start, end, Some(open.finding.mark()));
-            self.cutting = true;
-        }
-        self.settled = end;
+        self.settle(&open.finding, found);
+        self.cutting = true;
+        self.settled = self.end();
         self.passing = None;
         self.trim();
         None

@@ -69,7 +69,7 @@ fn a_number_is_listed_as_unmapped_and_its_reader_denies() {
     let q = ("query", text("q"));
     let ratio = ("ratio", Value::Number("0.5".into()));
     assert_eq!(search(&listed, &[q.clone(), ratio.clone()]).effect, denied(DenyReason::Forbidden));
-    assert!(search(&listed, &[q.clone()]).is_allowed());
+    assert!(search(&listed, std::slice::from_ref(&q)).is_allowed());
     let where_score = Value::Record(vec![("path".into(), text("/a")), ("score".into(), Value::Number("1.5".into()))]);
     let nested = compiled(&forbid(r#"context.unmapped.contains("where.score")"#));
     assert_eq!(search(&nested, &[q.clone(), ("where", where_score.clone())]).effect, denied(DenyReason::Forbidden));

@@ -30,7 +30,7 @@ fn every_problem_of_every_file_is_reported_at_once() {
 #[test]
 fn an_unknown_tool_or_argument_is_refused_with_a_hint() {
     let action = only("\npermit (principal, action == Tidegate::Action::\"call_tool:notes/serch\", resource);");
-    assert_eq!((action.line, action.column), (2, 28));
+    assert_eq!((action.line, action.column), (2, 30));
     assert!(action.hint.as_deref().is_some_and(|hint| hint.contains("notes/search")), "{action:?}");
     let argument = only(
         r#"@id("p") permit (principal, action == Tidegate::Action::"call_tool:notes/search", resource) when { context.args.qery == "x" };"#,
@@ -150,7 +150,9 @@ fn generated_policies_pass_strict_validation_and_print_as_cedar() {
 #[test]
 fn the_schema_names_each_pinned_tools_arguments() {
     let text = schema_text(&input("")).unwrap();
-    for part in ["action \"call_tool:notes/search\" in [\"call_tool\"]", "limit", "tags", "where", "lang"] {
+    for part in
+        ["action \"call_tool:notes/search\" in [Tidegate::Action::\"call_tool\"]", "limit", "tags", "where", "lang"]
+    {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("ratio"));

@@ -83,7 +83,7 @@ fn a_hostile_name_in_a_policy_file_is_only_a_text() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_name_is_only_a_name(name in "\\PC{1,12}|[\"\\\\\\n(){};/*]{1,8}", model_name in ".{1,12}", tool_name in ".{1,12}") {

@@ -94,7 +94,7 @@ fn agrees(decision: &Decision, (allowed, errors): (bool, usize)) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn slices_decide_as_the_whole(texts in policies(), stream: bool, tokens in 0_u64..20) {

@@ -61,6 +61,26 @@ fn only_strings_can_be_replaced() {
 }
 
 #[test]
+fn a_replaced_container_takes_what_stood_in_it_along() {
+    let mut body = body(r#"{"a":"x","b":{"c":["y",{"d":"z"}]},"e":"w"}"#);
+    let [a, b, c0, d, e] = ["/a", "/b", "/b/c/0", "/b/c/1/d", "/e"].map(|pointer| at(&body, pointer));
+    assert!(body.replace_text(c0, "Y") && body.replace_text(e, "W") && body.replace_text(a, "X"));
+    assert!(body.replace_raw(b, b"{ \"n\":1.0 }".to_vec()));
+    assert!(!body.replace_text(d, "gone") && !body.replace_text(c0, "gone"));
+    assert_eq!(body.version(), 4);
+    assert_eq!(body.current(), r#"{"a":"X","b":{ "n":1.0 },"e":"W"}"#);
+    let again = EditableBody::read(body.current(), &Limits::default()).unwrap();
+    let root = body.tape().root();
+    assert_eq!(body.value(root), again.value(root));
+    assert_eq!(body.canonical(root), again.canonical(root));
+    assert!(body.replace_raw(b, b"null".to_vec()));
+    assert!(!body.replace_raw(b, b"null,1".to_vec()) && !body.replace_raw(b, Vec::new()));
+    assert_eq!(body.current(), r#"{"a":"X","b":null,"e":"W"}"#);
+    assert!(body.replace_raw(a, b" \"t\" ".to_vec()));
+    assert_eq!(body.text(a).unwrap(), "t");
+}
+
+#[test]
 fn further_edits_hold_for_one_sending_only() {
     let mut body = body(r#"{"id":1,"a":"x"}"#);
     let (id, a) = (at(&body, "/id"), at(&body, "/a"));

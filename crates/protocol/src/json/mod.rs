@@ -8,6 +8,7 @@ mod fold;
 mod scan;
 mod splice;
 mod tape;
+mod text;
 mod write;
 
 #[cfg(test)]

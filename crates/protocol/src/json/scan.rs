@@ -8,7 +8,8 @@ use std::{borrow::Cow, collections::HashSet};
 use super::{
     JsonError, JsonErrorKind, Limits, SCHEMA_ZONES,
     fold::{fingerprint, fold},
-    tape::{Node, NodeId, Tag, Tape, push_token},
+    tape::{Node, NodeId, Tag, Tape},
+    text::{push_token, text},
 };
 
 /// Objects with more members than this are checked for duplicates with a hash set.
@@ -256,7 +257,7 @@ impl<'body> Scanner<'body> {
     }
 
     fn text_of(&self, key: u32) -> Cow<'body, str> {
-        super::tape::text(self.nodes.get(key as usize), self.bytes).unwrap_or_default()
+        text(self.nodes.get(key as usize), self.bytes).unwrap_or_default()
     }
 
     fn string(&mut self) -> Result<u32, JsonErrorKind> {

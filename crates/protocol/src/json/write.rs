@@ -41,27 +41,21 @@ pub fn canonical(bytes: &[u8], tape: &Tape, node: NodeId) -> Vec<u8> {
     canonical_with(bytes, tape, node, &|_| None)
 }
 
-/// The canonical form with other text in the place of some strings.
-pub(crate) fn canonical_with<'a>(
+/// The canonical form with others, canonical themselves, in the place of some values.
+pub(crate) fn canonical_with(
     bytes: &[u8],
     tape: &Tape,
     node: NodeId,
-    replaced: &dyn Fn(NodeId) -> Option<&'a str>,
+    replaced: &dyn Fn(NodeId) -> Option<Vec<u8>>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(tape.span(node).len());
     append(&mut out, bytes, tape, node, replaced);
     out
 }
 
-fn append<'a>(
-    out: &mut Vec<u8>,
-    bytes: &[u8],
-    tape: &Tape,
-    node: NodeId,
-    replaced: &dyn Fn(NodeId) -> Option<&'a str>,
-) {
-    if let Some(text) = replaced(node) {
-        write_text(out, text);
+fn append(out: &mut Vec<u8>, bytes: &[u8], tape: &Tape, node: NodeId, replaced: &dyn Fn(NodeId) -> Option<Vec<u8>>) {
+    if let Some(written) = replaced(node) {
+        out.extend_from_slice(&written);
         return;
     }
     match tape.kind(node) {

@@ -14,7 +14,7 @@ use tidegate_core::{
 
 use crate::{
     body::EditableBody,
-    json::{Limits, NodeId},
+    json::{Edit, Limits, NodeId},
     llm::{
         dialect::Dialect,
         error::AnswerError,
@@ -42,6 +42,7 @@ pub struct Answer {
     dialect: Dialect,
     body: EditableBody,
     texts: Arc<[NodeId]>,
+    echoes: Arc<[NodeId]>,
     usage: Option<Usage>,
     stop: Option<StopReason>,
     id: Option<String>,
@@ -61,7 +62,7 @@ impl Answer {
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         let counted = root.get("input_tokens").and_then(Node::as_u64);
         let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
-        let mut texts = Vec::new();
+        let (mut texts, mut echoes) = (Vec::new(), Vec::new());
         let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
         if counted.is_none() {
             let codec = dialect.codec();
@@ -75,10 +76,12 @@ impl Answer {
                 }
             });
             texts.sort_unstable();
+            codec.echoes(root, &mut |node| echoes.push(node));
         }
         Ok(Self {
             dialect,
             texts: texts.into(),
+            echoes: echoes.into(),
             usage,
             stop,
             id: text("id"),
@@ -144,7 +147,8 @@ impl Answer {
             .collect()
     }
 
-    /// Puts another text in the place of a segment. A path that no segment of this answer has changes nothing.
+    /// Puts another text in the place of a segment; what repeats the texts of the answer token by token (`logprobs`)
+    /// becomes null with it. A path that no segment of this answer has changes nothing.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) {
         let node = NodeId::from_index(path.0);
         if self.texts.binary_search(&node).is_ok() {
@@ -167,7 +171,12 @@ impl Answer {
     /// The body as it stands: the original bytes where nothing was replaced.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        self.body.current()
+        if self.body.is_original() || self.echoes.is_empty() {
+            return self.body.current();
+        }
+        let silence = |echo: &NodeId| Edit { span: self.body.tape().span(*echo), replacement: b"null".to_vec() };
+        // A text never stands inside what repeats it, so the edits cannot overlap.
+        self.body.with(self.echoes.iter().map(silence).collect()).map_or_else(|_| Bytes::new(), Bytes::from)
     }
 }
 
@@ -189,7 +198,7 @@ pub fn translate_answer(
     to: Dialect,
     context: &TranslateContext<'_>,
 ) -> Result<(Bytes, Vec<Loss>), AnswerError> {
-    let current = answer.body.current();
+    let current = answer.body();
     if answer.dialect == to {
         return Ok((current, Vec::new()));
     }

@@ -31,7 +31,10 @@ pub(crate) fn conversation(request: &mut Request) -> Result<(), PrepareError> {
         for part in &message.parts {
             match part {
                 Part::ToolCall { id, .. } if !open.insert(id) => {
-                    return Err(invalid(&message.pointer, format!("two tool calls have the id `{id}`; ids are unique")));
+                    return Err(invalid(
+                        &message.pointer,
+                        format!("two tool calls have the id `{id}`; ids are unique"),
+                    ));
                 }
                 Part::ToolResult { id, .. } if !open.remove(&**id) => {
                     return Err(invalid(

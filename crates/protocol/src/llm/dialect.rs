@@ -118,6 +118,9 @@ pub(crate) trait Codec: Sync {
     /// Shows every text of an answer.
     fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found));
 
+    /// Values of an answer or a frame that say its texts once more, in pieces: they go when a text is rewritten.
+    fn echoes(&self, _: Node<'_, '_>, _: &mut dyn FnMut(NodeId)) {}
+
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
 
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;

@@ -60,17 +60,53 @@ pub(crate) struct Message {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Part {
-    Text { text: String, cache: CacheHint },
-    Image { source: Media, detail: Option<String>, cache: CacheHint },
-    Document { source: Media, title: Option<String>, cache: CacheHint },
-    Audio { data: String, format: String },
-    ToolCall { id: String, name: String, arguments: Arguments, cache: CacheHint },
-    ToolResult { id: String, content: Vec<Part>, is_error: bool, cache: CacheHint },
-    Reasoning { text: String, signature: Option<String>, scope: Option<String> },
-    RedactedReasoning { data: String, scope: Option<String> },
-    Refusal { text: String },
+    Text {
+        text: String,
+        cache: CacheHint,
+    },
+    Image {
+        source: Media,
+        detail: Option<String>,
+        cache: CacheHint,
+    },
+    Document {
+        source: Media,
+        title: Option<String>,
+        cache: CacheHint,
+    },
+    Audio {
+        data: String,
+        format: String,
+    },
+    ToolCall {
+        id: String,
+        name: String,
+        arguments: Arguments,
+        cache: CacheHint,
+    },
+    ToolResult {
+        id: String,
+        content: Vec<Part>,
+        is_error: bool,
+        cache: CacheHint,
+    },
+    Reasoning {
+        text: String,
+        signature: Option<String>,
+        scope: Option<String>,
+    },
+    RedactedReasoning {
+        data: String,
+        scope: Option<String>,
+    },
+    Refusal {
+        text: String,
+    },
     /// A part that only its own dialect knows: `kind` for the loss, `raw` for nothing else.
-    Foreign { kind: String, pointer: String },
+    Foreign {
+        kind: String,
+        pointer: String,
+    },
 }
 
 /// Arguments of a tool call. Chat carries them as text, which a model may have cut short; Anthropic as an object.
@@ -79,7 +115,10 @@ pub(crate) struct Arguments(pub(crate) String);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Media {
-    Base64 { media_type: String, data: String },
+    Base64 {
+        media_type: String,
+        data: String,
+    },
     Url(String),
     Text(String),
     /// A file that a provider keeps; its id means nothing to another.
@@ -116,7 +155,11 @@ pub(crate) enum Thinking {
 pub(crate) enum OutputFormat {
     /// Any JSON object (only Chat has it).
     JsonObject,
-    Schema { name: Option<String>, schema: RawJson, strict: Option<bool> },
+    Schema {
+        name: Option<String>,
+        schema: RawJson,
+        strict: Option<bool>,
+    },
 }
 
 /// A member of the source body that has no place in the representation.
@@ -161,21 +204,55 @@ pub(crate) struct Answer {
 /// it lasts; blocks of different slots may interleave.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StreamEvent {
-    Start { id: String, created: Option<u64>, usage: Option<Usage> },
-    Text { slot: u32, text: String },
-    Refusal { slot: u32, text: String },
-    Reasoning { slot: u32, text: String },
-    Signature { slot: u32, signature: String },
-    Redacted { slot: u32, data: String },
-    ToolStart { slot: u32, id: String, name: String },
-    ToolArguments { slot: u32, fragment: String },
+    Start {
+        id: String,
+        created: Option<u64>,
+        usage: Option<Usage>,
+    },
+    Text {
+        slot: u32,
+        text: String,
+    },
+    Refusal {
+        slot: u32,
+        text: String,
+    },
+    Reasoning {
+        slot: u32,
+        text: String,
+    },
+    Signature {
+        slot: u32,
+        signature: String,
+    },
+    Redacted {
+        slot: u32,
+        data: String,
+    },
+    ToolStart {
+        slot: u32,
+        id: String,
+        name: String,
+    },
+    ToolArguments {
+        slot: u32,
+        fragment: String,
+    },
     /// The slot will say no more.
-    BlockEnd { slot: u32 },
-    Stop { reason: StopReason, sequence: Option<String> },
+    BlockEnd {
+        slot: u32,
+    },
+    Stop {
+        reason: StopReason,
+        sequence: Option<String>,
+    },
     /// Everything used so far; replaces what was known.
     Usage(Usage),
     /// The successful end.
     End,
-    Error { kind: ErrorKind, message: String },
+    Error {
+        kind: ErrorKind,
+        message: String,
+    },
     Ping,
 }

@@ -259,8 +259,7 @@ impl ModelCall {
             return self.prepare_from(root, self.body.original(), to, path);
         }
         let current = self.body.current();
-        let document = Document::parse(&current)
-            .map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
+        let document = Document::parse(&current).map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
         self.prepare_from(document.root(), &current, to, path)
     }
 
@@ -296,12 +295,7 @@ impl ModelCall {
         Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage })
     }
 
-    fn translate(
-        &self,
-        root: Node<'_, '_>,
-        to: &TargetWire<'_>,
-        path: &'static str,
-    ) -> Result<Outgoing, PrepareError> {
+    fn translate(&self, root: Node<'_, '_>, to: &TargetWire<'_>, path: &'static str) -> Result<Outgoing, PrepareError> {
         let mut request = self.dialect.codec().decode_request(root)?;
         check::conversation(&mut request)?;
         let mut losses = Vec::new();

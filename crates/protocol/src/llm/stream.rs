@@ -159,7 +159,8 @@ pub fn rewrite_piece(dialect: Dialect, frame: &Frame, piece: usize, text: &str) 
     rewrite_pieces(dialect, frame, &[(piece, text)])
 }
 
-/// The frame with other texts in the place of some pieces. Every other byte stays; only where the data was spread over
+/// The frame with other texts in the place of some pieces. What repeats the
+/// texts token by token (`logprobs`) becomes null. Every other byte stays; only where the data was spread over
 /// several lines, they are written anew. A text may be empty: the frame then still stands in its place.
 ///
 /// # Errors
@@ -167,8 +168,9 @@ pub fn rewrite_piece(dialect: Dialect, frame: &Frame, piece: usize, text: &str) 
 pub fn rewrite_pieces(dialect: Dialect, frame: &Frame, texts: &[(usize, &str)]) -> Result<Frame, StreamError> {
     let data = frame.data.clone().unwrap_or_default();
     let tape = scan(&data, &Limits::default()).map_err(|error| malformed(&error))?;
+    let root = Node::new(&tape, &data, tape.root());
     let mut places = FramePieces::new();
-    dialect.codec().frame_pieces(Node::new(&tape, &data, tape.root()), &mut places);
+    dialect.codec().frame_pieces(root, &mut places);
     let mut edits = Vec::with_capacity(texts.len());
     for (piece, text) in texts {
         let (_, place): &(Channel, NodeId) = places.get(*piece).ok_or(StreamError::NoSuchPiece(*piece))?;
@@ -176,6 +178,7 @@ pub fn rewrite_pieces(dialect: Dialect, frame: &Frame, texts: &[(usize, &str)]) 
         write_text(&mut replacement, text);
         edits.push(Edit { span: tape.span(*place), replacement });
     }
+    dialect.codec().echoes(root, &mut |node| edits.push(Edit { span: tape.span(node), replacement: b"null".to_vec() }));
     let changed = splice(&data, edits).map_err(|error| StreamError::Malformed(error.to_string().into()))?;
     Ok(with_data(frame, &data, changed))
 }

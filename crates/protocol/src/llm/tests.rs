@@ -1,1 +1,23 @@
-//! x
+//! The generated matrix over the golden corpus, and what holds for every dialect.
+
+pub(crate) mod corpus;
+pub(crate) mod fold;
+mod lanes;
+mod matrix;
+mod requests;
+
+use super::{Dialect, Quirks, TargetWire, TranslateContext};
+
+pub(crate) const CONTEXT: TranslateContext<'static> =
+    TranslateContext { model: "fast", client_wants_usage: true, call_id: "call_0", created: 7, reasoning_scope: None };
+
+pub(crate) const NO_QUIRKS: Quirks = Quirks {
+    no_stream_usage: false,
+    max_completion_tokens_as_max_tokens: false,
+    no_reasoning_effort: false,
+    thinking_budget_only: false,
+};
+
+pub(crate) fn wire(dialect: Dialect, model: &str) -> TargetWire<'_> {
+    TargetWire { dialect, model, default_max_output: None, quirks: &NO_QUIRKS, reasoning_scope: None }
+}

@@ -4,6 +4,7 @@
 //! surface, the tool stages of the pipeline and the MCP upstream.
 
 mod answer;
+mod correlate;
 mod list;
 mod method;
 mod revision;
@@ -15,6 +16,7 @@ mod tool_call;
 mod tests;
 
 pub use answer::Answer;
+pub use correlate::{cancelled_request, progress_token, protocol_version};
 pub use list::{ListKind, ToolPin};
 pub use method::{Direction, Method};
 pub use revision::Revision;

@@ -23,11 +23,7 @@ struct Walk<'a> {
 pub(crate) fn of_request(bytes: &[u8], tape: &Tape, method: Method, params: NodeId) -> Vec<Place> {
     let mut walk = Walk { bytes, tape, places: Vec::new() };
     match method {
-        Method::ToolsCall | Method::PromptsGet => walk.all_in(params, "arguments", Origin::ToolArgument),
-        Method::CompletionComplete => {
-            walk.all_in(params, "argument", Origin::ToolArgument);
-            walk.all_in(params, "context", Origin::ToolArgument);
-        }
+        Method::ToolsCall | Method::PromptsGet | Method::CompletionComplete => walk.sent(params),
         Method::SamplingCreateMessage => {
             walk.text_in(params, "systemPrompt", Origin::ToolResult);
             walk.messages(params, Origin::ToolResult);
@@ -98,6 +94,22 @@ impl Walk<'_> {
     fn all_in(&mut self, object: NodeId, name: &str, origin: Origin) {
         if let Some(node) = self.member(object, name) {
             self.all(node, origin);
+        }
+    }
+
+    /// Everything a caller sends along, known to the protocol or not, but what policies decide on and what answers are
+    /// matched by.
+    fn sent(&mut self, params: NodeId) {
+        let (tape, bytes) = (self.tape, self.bytes);
+        for member in tape.members(bytes, params) {
+            match &*member.name {
+                "name" | "uri" | "ref" => {}
+                "_meta" => tape
+                    .members(bytes, member.value)
+                    .filter(|meta| meta.name != "progressToken")
+                    .for_each(|meta| self.all(meta.value, Origin::ToolArgument)),
+                _ => self.all(member.value, Origin::ToolArgument),
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use tidegate_core::{
 use super::*;
 use crate::{
     json::Limits,
-    jsonrpc::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Message, read_one},
+    jsonrpc::{INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message, read_one},
 };
 
 fn server() -> ServerName {
@@ -161,6 +161,42 @@ fn every_string_of_the_arguments_is_a_segment() {
     assert_eq!(pointers, ["/params/arguments/to/0", "/params/arguments/to/1", "/params/arguments/deep/body"]);
     let arguments = call.facts().arguments.unwrap();
     assert_eq!(arguments.get("n"), Some(&Value::Integer(5)));
+}
+
+#[test]
+fn what_stands_beside_the_arguments_is_seen_as_well() {
+    let params = r#"{"name":"t","_meta":{"progressToken":"t","x":{"y":"m"}},"extra":["e"],"arguments":{"a":"b"}}"#;
+    let call = call("tools/call", params).unwrap();
+    assert_eq!(texts(call.segments()), ["m", "e", "b"].map(|text| (Origin::ToolArgument, text.to_owned())));
+    let typed = r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"n","value":"v"},"context":{"arguments":{"k":"c"}}}"#;
+    let call = self::call("completion/complete", typed).unwrap();
+    assert_eq!(texts(call.segments()), ["n", "v", "c"].map(|text| (Origin::ToolArgument, text.to_owned())));
+}
+
+#[test]
+fn references_between_messages_are_found_and_replaced() {
+    let call = call("tools/call", r#"{"name":"t","_meta":{"progressToken":7,"k":1.0},"arguments":{"a":"b"}}"#).unwrap();
+    let (token, node) = progress_token(call.message()).unwrap();
+    assert_eq!(token, Id::Number(7));
+    let sent = call.outgoing_with(b"3", vec![call.message().edit(node, b"\"leg\"")]).unwrap();
+    let expected = r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"t","_meta":{"progressToken":"leg","k":1.0},"arguments":{"a":"b"}}}"#;
+    assert_eq!(String::from_utf8(sent).unwrap(), expected);
+    let note =
+        |method: &str, params: &str| message(&format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#));
+    let progress = note("notifications/progress", r#"{"progressToken":"leg","progress":1}"#);
+    assert_eq!(progress_token(&progress).unwrap().0, Id::Text("leg".into()));
+    let cancelled = note("notifications/cancelled", r#"{"requestId":"r","reason":"x"}"#);
+    let (id, node) = cancelled_request(&cancelled).unwrap();
+    assert_eq!(id, Id::Text("r".into()));
+    let sent = cancelled.with(vec![cancelled.edit(node, b"9")]).unwrap();
+    assert_eq!(cancelled_request(&message(std::str::from_utf8(&sent).unwrap())).unwrap().0, Id::Number(9));
+    assert_eq!(progress_token(&cancelled), None);
+    assert_eq!(cancelled_request(&progress), None);
+    assert_eq!(cancelled_request(&note("notifications/cancelled", r#"{"requestId":1.5}"#)), None);
+    let hello = message(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#);
+    assert_eq!(protocol_version(&hello).as_deref(), Some("2025-06-18"));
+    let hello = message(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}"#);
+    assert_eq!(protocol_version(&hello).as_deref(), Some("2025-11-25"));
 }
 
 #[test]

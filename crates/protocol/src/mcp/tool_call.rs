@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     body::EditableBody,
-    json::{Limits, NodeId},
+    json::{Edit, Limits, NodeId, SpliceError},
     jsonrpc::{Message, RpcError, read_one},
 };
 
@@ -198,5 +198,15 @@ impl ToolCall {
         let edits = self.message.id_edit(id).into_iter().collect();
         // The id is no segment, so the edits never overlap; were it not so, nothing is safer than the wrong body.
         self.body.with(edits).unwrap_or_default()
+    }
+
+    /// As [`ToolCall::outgoing`], with further values that differ on this leg: a progress token, the id of a cancelled
+    /// request (see [`Message::edit`]).
+    ///
+    /// # Errors
+    /// When a further edit overlaps another one.
+    pub fn outgoing_with(&self, id: &[u8], mut further: Vec<Edit>) -> Result<Vec<u8>, SpliceError> {
+        further.extend(self.message.id_edit(id));
+        self.body.with(further)
     }
 }

@@ -157,8 +157,11 @@ fn built_frames_say_what_they_were_given() {
     assert_eq!(&*Frame::comment("ping\nevent: x").raw, b": ping\n\n");
 }
 
+/// Name and data.
+type Event = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// The definition, line by line over the whole stream: slow and plain.
-fn oracle(stream: &[u8]) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn oracle(stream: &[u8]) -> Vec<Event> {
     let text = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
     let (mut events, mut event, mut data, mut at) = (Vec::new(), None, None::<Vec<u8>>, 0);
     while let Some(end) = text[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|end| at + end) {

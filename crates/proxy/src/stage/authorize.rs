@@ -10,7 +10,7 @@ use tidegate_core::{
     ids::{ModelName, TargetId},
 };
 use tidegate_policy::{Decision, Denial, DenyReason, Permit};
-use tidegate_protocol::Call;
+use tidegate_protocol::call::Call;
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -158,7 +158,11 @@ pub(crate) fn visible_models(
         Ok(permit) => {
             tell(exchange, permit.decisions());
             permit.listing().map(|listing| {
-                names.iter().filter(|(name, targets)| listing.visible_model(name, targets)).map(|(name, _)| name.clone()).collect()
+                names
+                    .iter()
+                    .filter(|(name, targets)| listing.visible_model(name, targets))
+                    .map(|(name, _)| name.clone())
+                    .collect()
             })
         }
         Err(_) => None,

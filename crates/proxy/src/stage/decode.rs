@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use http::Method;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tidegate_core::{
     clock,

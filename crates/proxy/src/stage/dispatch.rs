@@ -12,7 +12,7 @@ use tidegate_core::{
 };
 use tidegate_ledger::Reservation;
 use tidegate_policy::Permit;
-use tidegate_protocol::{Call, mcp::ToolCall};
+use tidegate_protocol::{call::Call, mcp::ToolCall};
 use tidegate_upstream::{AnswerBody, AnswerHead, Answered, Destinations, Dispatch, ServedBy};
 
 use crate::{
@@ -74,14 +74,13 @@ pub(crate) async fn dispatch(
     };
     let Answered { mut head, body, mut running } = answered;
     exchange.story.attempts = std::mem::take(&mut head.attempts);
-    exchange.story.losses = head.losses.iter().map(|loss| Arc::from(loss.to_string())).collect();
+    exchange.story.losses = head.losses.iter().map(|loss| Arc::from(format!("{} {}", loss.what, loss.pointer))).collect();
     exchange.story.served_by = Some(Arc::from(head.served_by.to_string()));
     exchange.story.upstream = Duration::from_millis(head.upstream_millis).max(exchange.story.upstream);
     if let ServedBy::Model(target) = &head.served_by {
-        if let Some(attribution) = running.reservation.attribution_mut() {
-            attribution.provider = Some(target.id.provider.clone());
-            attribution.target = Some(Arc::from(target.id.to_string()));
-        }
+        let attribution = running.reservation.attribution_mut();
+        attribution.provider = Some(target.id.provider.clone());
+        attribution.target = Some(Arc::from(target.id.to_string()));
         exchange.target = Some(Arc::clone(target));
     }
     exchange.running = Some(running);

@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 use tidegate_guard::{Finding, redact, verdicts};
 use tidegate_policy::Permit;
-use tidegate_protocol::Call;
+use tidegate_protocol::call::Call;
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -48,9 +48,6 @@ type Looked = (Vec<GuardVerdict>, bool);
 
 fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVerdict>)> {
     let chain = &caller.chain;
-    if chain.is_empty() {
-        return Ok((Vec::new(), false));
-    }
     let mut found: Vec<GuardVerdict> = Vec::new();
     let mut rewrites: Vec<(SegmentPath, String)> = Vec::new();
     let mut blocked: Option<(Finding, SegmentPath)> = None;
@@ -78,7 +75,8 @@ fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVer
     let mut segments = call.segments_mut();
     for (path, text) in rewrites {
         if !segments.replace(path, &text) {
-            let fault = Fault::new(FaultCode::Internal, "What a guardrail found could not be taken out of the request.");
+            let fault =
+                Fault::new(FaultCode::Internal, "What a guardrail found could not be taken out of the request.");
             return Err((fault, found));
         }
     }

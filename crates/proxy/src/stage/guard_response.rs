@@ -21,7 +21,7 @@ use crate::{
         dispatch::Answer,
         guard_request::{add, blocked_fault},
     },
-    tool_flow,
+    tool_flow::{self, Asked},
 };
 
 /// Guards the answer and makes the response of it.
@@ -34,17 +34,35 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                 Ok(()) => {
                     let bytes = answer.body();
                     exchange.story.response_digest = Some(Digest::of(&bytes));
-                    respond::answer(exchange, head.status, head.headers, bytes)
+                    respond::answer(&mut exchange, head.status, head.headers, bytes)
                 }
-                Err(fault) => respond::refusal(exchange, fault),
+                Err(fault) => respond::refusal(&mut exchange, fault),
             }
         }
         AnswerBody::Events(events) => match exchange.surface.dialect() {
             Some(dialect) => flow::respond(exchange, dialect, head.status, head.headers, events),
-            None => respond::refusal(exchange, Fault::new(FaultCode::Internal, "A model's events have no place here.")),
+            None => {
+                respond::refusal(&mut exchange, Fault::new(FaultCode::Internal, "A model's events have no place here."))
+            }
         },
-        AnswerBody::Messages(messages) => tool_flow::respond(exchange, request, messages).await,
-        AnswerBody::Accepted => respond::answer(exchange, 202, http::HeaderMap::new(), bytes::Bytes::new()),
+        AnswerBody::Messages(messages) => match request {
+            Some(request) => {
+                let (call, permit) = *request;
+                let asked = Asked {
+                    method: call.method(),
+                    id: bytes::Bytes::copy_from_slice(call.raw_id()),
+                    server: call.server().clone(),
+                    permit: Some(permit),
+                    opened: None,
+                };
+                tool_flow::respond(exchange, asked, messages).await
+            }
+            None => respond::refusal(
+                &mut exchange,
+                Fault::new(FaultCode::Internal, "A server's messages have no place here."),
+            ),
+        },
+        AnswerBody::Accepted => respond::answer(&mut exchange, 202, http::HeaderMap::new(), bytes::Bytes::new()),
     }
 }
 

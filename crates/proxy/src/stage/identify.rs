@@ -33,27 +33,27 @@ pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
     exchange.entered = Some(entered);
     exchange.caller = Some(caller.clone());
     // A key that was revoked between the look-up and the entry above would otherwise be cut by nobody.
-    if exchange.gate.keys.is_revoked(&caller.principal.key) {
+    if let Err(fault) = identified(exchange) {
         exchange.caller = None;
-        return Err(unauthenticated());
+        return Err(fault);
     }
     Ok(caller)
 }
 
 fn identified(exchange: &Exchange) -> Result<(Caller, StageVerdict), Fault> {
     let presented = presented(&exchange.headers)?;
-    let key = exchange.gate.keys.look_up(presented, exchange.at).ok_or_else(unauthenticated)?;
+    let key = exchange.gate.keys.authenticate(presented, exchange.at).map_err(|_| unauthenticated())?;
+    let rules = exchange.snapshot.key(&key.name).ok_or_else(unauthenticated)?;
     let principal = Principal {
-        org: key.record.org.clone(),
-        key: key.record.id,
-        key_name: key.record.name.clone(),
-        team: key.record.team.clone(),
+        org: key.org.clone(),
+        key: key.id,
+        key_name: key.name.clone(),
+        team: key.team.clone(),
         chain: Vec::new(),
         address: exchange.address,
     };
-    let chain = Arc::clone(exchange.snapshot.chain_for(&key.record));
-    let scopes = key.scopes.clone();
-    Ok((Caller { principal, key, chain, scopes }, StageVerdict::Pass))
+    let caller = Caller { principal, chain: Arc::clone(&rules.chain), scopes: Arc::clone(&rules.scopes) };
+    Ok((caller, StageVerdict::Pass))
 }
 
 fn unauthenticated() -> Fault {
@@ -71,7 +71,8 @@ fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
         let scheme = text.get(..7).unwrap_or_default();
         if scheme.eq_ignore_ascii_case("bearer ") { text.get(7..).unwrap_or_default().trim() } else { "" }
     });
-    let others = HEADERS.iter().flat_map(|name| headers.get_all(*name)).map(|value| value.to_str().unwrap_or_default().trim());
+    let others =
+        HEADERS.iter().flat_map(|name| headers.get_all(*name)).map(|value| value.to_str().unwrap_or_default().trim());
     // A client that is set up for several vendors may send several keys; only one of them can be ours.
     let mut ours = others.chain(bearer).filter(|text| !text.is_empty());
     let Some(first) = ours.next() else {

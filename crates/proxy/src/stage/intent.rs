@@ -1,7 +1,6 @@
 //! Stage 10: the intent is on record before a byte leaves.
 
-
-use tidegate_audit::{Intent, ReservationRecord};
+use tidegate_audit::{Intent, record::ReservationRecord};
 use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
@@ -10,7 +9,7 @@ use tidegate_core::{
 };
 use tidegate_ledger::Reservation;
 use tidegate_policy::Permit;
-use tidegate_protocol::Call;
+use tidegate_protocol::call::Call;
 
 use crate::{exchange::Exchange, finish, stage::route::Routed};
 
@@ -67,4 +66,3 @@ async fn recorded(
         .with_source(error)
     })
 }
-

@@ -26,12 +26,7 @@ pub(crate) fn reserve(
     exchange.stage(Stage::Reserve, started, result.map_err(fault))
 }
 
-fn reserved(
-    exchange: &Exchange,
-    caller: &Caller,
-    routed: &Routed,
-    permit: &Permit,
-) -> Result<Reservation, Refused> {
+fn reserved(exchange: &Exchange, caller: &Caller, routed: &Routed, permit: &Permit) -> Result<Reservation, Refused> {
     let principal = &caller.principal;
     exchange.gate.ledger.reserve(Ask {
         call: exchange.id,

@@ -10,7 +10,7 @@ use tidegate_core::{
     money::NanoUsd,
 };
 use tidegate_ledger::upper_bound;
-use tidegate_protocol::{Call, Estimate};
+use tidegate_protocol::call::{Call, Estimate};
 use tidegate_upstream::{Route, Target, mcp::Leg};
 
 use crate::exchange::{Caller, Exchange};
@@ -47,8 +47,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.resource = Arc::from(call.model().as_str());
             let route = exchange.snapshot.resolve(call.model()).ok_or_else(|| no_such_model(call.model().as_str()))?;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
-            let estimate =
-                Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() };
+            let estimate = Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() };
             Ok(Routed { candidates, way: Way::Models(route), estimate })
         }
         Call::Tool(tool) => {

@@ -107,7 +107,9 @@ fn no_such_path(path: &str) -> Fault {
 }
 
 fn is_plain_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    !name.is_empty()
+        && name.len() <= 128
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Decodes `%41` and the like (RFC 3986); what is no such escape stays as it is.
@@ -145,19 +147,20 @@ pub(crate) fn error_kind(fault: &Fault) -> ErrorKind {
         FaultCode::TooLarge | FaultCode::HeadersTooLarge => ErrorKind::TooLarge,
         FaultCode::RateLimited => ErrorKind::RateLimit,
         FaultCode::Overloaded => ErrorKind::Overloaded,
-        FaultCode::UpstreamError | FaultCode::UpstreamUnavailable | FaultCode::AuditUnavailable | FaultCode::Internal => {
-            match fault.status {
-                400 | 422 => ErrorKind::InvalidRequest,
-                401 => ErrorKind::Authentication,
-                402 => ErrorKind::Billing,
-                403 => ErrorKind::Permission,
-                404 => ErrorKind::NotFound,
-                413 => ErrorKind::TooLarge,
-                429 => ErrorKind::RateLimit,
-                529 => ErrorKind::Overloaded,
-                _ => ErrorKind::Api,
-            }
-        }
+        FaultCode::UpstreamError
+        | FaultCode::UpstreamUnavailable
+        | FaultCode::AuditUnavailable
+        | FaultCode::Internal => match fault.status {
+            400 | 422 => ErrorKind::InvalidRequest,
+            401 => ErrorKind::Authentication,
+            402 => ErrorKind::Billing,
+            403 => ErrorKind::Permission,
+            404 => ErrorKind::NotFound,
+            413 => ErrorKind::TooLarge,
+            429 => ErrorKind::RateLimit,
+            529 => ErrorKind::Overloaded,
+            _ => ErrorKind::Api,
+        },
     }
 }
 

@@ -158,10 +158,9 @@ impl Wire<'_> {
             return self.refused(outgoing, response).await;
         }
         let Some((id, client)) = &outgoing.awaits else { return Ok(Posted::Accepted(code)) };
-        let opening = outgoing.opens.then(|| Opening {
-            session: response.headers().get(SESSION_ID).cloned(),
-            message: outgoing.body.clone(),
-        });
+        let opening = outgoing
+            .opens
+            .then(|| Opening { session: response.headers().get(SESSION_ID).cloned(), message: outgoing.body.clone() });
         let mut messages = McpEvents {
             leg: Arc::clone(self.leg),
             pool: Arc::clone(self.pool),
@@ -181,7 +180,7 @@ impl Wire<'_> {
             let bytes = body::whole(response.into_body(), body::MOST_UNARY, between, &self.limits)
                 .await
                 .map_err(|error| Failure::broken_answer(code, error.fault()))?;
-            messages.take(bytes).map_err(|fault| Failure::broken_answer(code, fault))?;
+            messages.take(bytes).map_err(|fault| Failure::broken_answer(code, *fault))?;
             if messages.state == State::Open {
                 return Err(garbage(code, "its body holds no answer to the request"));
             }
@@ -227,12 +226,12 @@ impl Wire<'_> {
 }
 
 fn garbage(status: u16, why: &str) -> Failure {
-    Failure::broken_answer(status, garbled(why))
+    Failure::broken_answer(status, *garbled(why))
 }
 
-fn garbled(why: &str) -> Fault {
-    Fault::new(FaultCode::UpstreamUnavailable, format!("the MCP server's answer is malformed: {why}"))
-        .with_retry(Retry::No)
+fn garbled(why: &str) -> Box<Fault> {
+    let words = format!("the MCP server's answer is malformed: {why}");
+    Box::new(Fault::new(FaultCode::UpstreamUnavailable, words).with_retry(Retry::No))
 }
 
 /// What a server says to one request, or on the stream that it sends of its own accord.
@@ -279,7 +278,10 @@ impl Stream {
 
 impl std::fmt::Debug for McpEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("McpEvents").field("server", &self.leg.server().name).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("McpEvents")
+            .field("server", &self.leg.server().name)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -371,7 +373,7 @@ impl McpEvents {
                 return Ok(message);
             }
         }
-        Err(garbled("it ended without an answer"))
+        Err(*garbled("it ended without an answer"))
     }
 
     /// The id under which the request went out, for cancelling it.
@@ -381,12 +383,12 @@ impl McpEvents {
 
     async fn pull(&mut self) -> Result<(), Fault> {
         let result = match self.next_frame().await {
-            Ok(Some(frame)) => self.take_frame(frame),
+            Ok(Some(frame)) => self.take_frame(frame).map_err(|fault| *fault),
             Ok(None) if self.awaits.is_none() => {
                 self.state = State::Answered;
                 Ok(())
             }
-            Ok(None) => Err(garbled("the stream ended before the answer came")),
+            Ok(None) => Err(*garbled("the stream ended before the answer came")),
             Err(fault) => Err(fault),
         };
         if let Err(fault) = &result {
@@ -414,7 +416,7 @@ impl McpEvents {
                     }
                     return Ok(Some(frame));
                 }
-                Some(Err(error)) => return Err(garbled(&error.to_string())),
+                Some(Err(error)) => return Err(*garbled(&error.to_string())),
                 None => {}
             }
             match body::next(&mut stream.body, (silence, Clock::BetweenEvents(silence)), &self.limits).await {
@@ -443,14 +445,14 @@ impl McpEvents {
         let sent = wire.send(Method::GET, Bytes::new(), true, stream.last_id.as_ref()).await;
         let (response, _) = sent.map_err(|failure| *failure.fault)?;
         if !response.status().is_success() || !headers::is_media_type(response.headers(), "text/event-stream") {
-            return Err(garbled("the stream ended before the answer came, and cannot be taken up again"));
+            return Err(*garbled("the stream ended before the answer came, and cannot be taken up again"));
         }
         stream.body = response.into_body();
         stream.parser = SseParser::new(DEFAULT_MAX_EVENT);
         Ok(())
     }
 
-    fn take_frame(&mut self, frame: Frame) -> Result<(), Fault> {
+    fn take_frame(&mut self, frame: Frame) -> Result<(), Box<Fault>> {
         match frame.data {
             // Pings, and the empty event that only carries an id to resume from.
             None => Ok(()),
@@ -461,7 +463,7 @@ impl McpEvents {
     }
 
     /// Reads what a server says: one message, or a batch of revision 2025-03-26.
-    fn take(&mut self, data: Bytes) -> Result<(), Fault> {
+    fn take(&mut self, data: Bytes) -> Result<(), Box<Fault>> {
         let payload = jsonrpc::read(data, &json::Limits::default()).map_err(|error| garbled(&error.to_string()))?;
         match payload {
             Payload::One(message) => self.take_message(message),
@@ -469,7 +471,7 @@ impl McpEvents {
         }
     }
 
-    fn take_message(&mut self, message: Message) -> Result<(), Fault> {
+    fn take_message(&mut self, message: Message) -> Result<(), Box<Fault>> {
         if self.state != State::Open {
             return Ok(());
         }

@@ -49,8 +49,8 @@ impl Upstream {
         forward: &HeaderMap,
         deadline: Option<Instant>,
     ) -> Result<Relayed, Fault> {
-        own_server(permit, leg)?;
-        let outgoing = outgoing(leg, frame)?;
+        own_server(permit, leg).map_err(|fault| *fault)?;
+        let outgoing = outgoing(leg, frame).map_err(|fault| *fault)?;
         let wire = self.wire(leg, forward, deadline);
         match Box::pin(wire.post(&outgoing)).await.map_err(|failure| *failure.fault)? {
             Posted::Accepted(_) => Ok(Relayed::Accepted),
@@ -69,7 +69,7 @@ impl Upstream {
         leg: &Arc<Leg>,
         last_event: Option<&Bytes>,
     ) -> Result<Option<McpEvents>, Fault> {
-        own_server(permit, leg)?;
+        own_server(permit, leg).map_err(|fault| *fault)?;
         let forward = HeaderMap::new();
         let mut wire = self.wire(leg, &forward, None);
         let sent = wire.send(HttpMethod::GET, Bytes::new(), true, last_event).await;
@@ -153,16 +153,17 @@ impl Upstream {
     }
 }
 
-fn own_server(permit: &SessionPermit, leg: &Leg) -> Result<(), Fault> {
+fn own_server(permit: &SessionPermit, leg: &Leg) -> Result<(), Box<Fault>> {
     if *permit.server() == leg.server().name {
         Ok(())
     } else {
-        Err(Fault::new(FaultCode::Internal, "the frame was not sent: its permit is for another server"))
+        let words = "the frame was not sent: its permit is for another server";
+        Err(Box::new(Fault::new(FaultCode::Internal, words)))
     }
 }
 
 /// The frame as it goes out on the leg.
-fn outgoing(leg: &Leg, frame: &Message) -> Result<Outgoing, Fault> {
+fn outgoing(leg: &Leg, frame: &Message) -> Result<Outgoing, Box<Fault>> {
     match frame.parts() {
         Parts::Request { id, method, .. } => match Method::parse(method) {
             Some(method @ (Method::Initialize | Method::Ping | Method::LoggingSetLevel)) => {
@@ -171,7 +172,10 @@ fn outgoing(leg: &Leg, frame: &Message) -> Result<Outgoing, Fault> {
                 let awaits = Some((ours, Some(id.clone())));
                 Ok(Outgoing { body, awaits, opens: method == Method::Initialize })
             }
-            _ => Err(Fault::new(FaultCode::Internal, "a call came as a frame of its session, so it was not sent")),
+            _ => {
+                let words = "a call came as a frame of its session, so it was not sent";
+                Err(Box::new(Fault::new(FaultCode::Internal, words)))
+            }
         },
         Parts::Notification { method, .. } => {
             let body = match &**method {
@@ -182,25 +186,26 @@ fn outgoing(leg: &Leg, frame: &Message) -> Result<Outgoing, Fault> {
         }
         Parts::Response { id, .. } | Parts::ErrorResponse { id: Some(id), .. } => {
             if !leg.take_asked(id) {
-                return Err(Fault::invalid("/id", "this answers nothing that the server asked on this session"));
+                let words = "this answers nothing that the server asked on this session";
+                return Err(Box::new(Fault::invalid("/id", words)));
             }
             Ok(Outgoing { body: frame.bytes().clone(), awaits: None, opens: false })
         }
         Parts::ErrorResponse { id: None, .. } => {
-            Err(Fault::invalid("/id", "an answer must carry the id of the request it answers"))
+            Err(Box::new(Fault::invalid("/id", "an answer must carry the id of the request it answers")))
         }
     }
 }
 
 /// `notifications/cancelled` with the id under which the request went out.
-fn cancelled(leg: &Leg, frame: &Message) -> Result<Bytes, Fault> {
-    let unknown = || Fault::invalid("/params/requestId", "no request with this id is out on this session");
+fn cancelled(leg: &Leg, frame: &Message) -> Result<Bytes, Box<Fault>> {
+    let unknown = || Box::new(Fault::invalid("/params/requestId", "no request with this id is out on this session"));
     let node = frame.params().and_then(|params| frame.member(params, "requestId")).ok_or_else(unknown)?;
     let id: Id = jsonrpc::read_id(frame.bytes(), frame.tape(), node).map_err(|_| unknown())?;
     let ours = leg.outgoing_id(&id).ok_or_else(unknown)?;
     let edit = Edit { span: frame.tape().span(node), replacement: ours.to_string().into_bytes() };
     let spliced = tidegate_protocol::json::splice(frame.bytes(), vec![edit]);
-    spliced.map(Bytes::from).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))
+    spliced.map(Bytes::from).map_err(|error| Box::new(Fault::new(FaultCode::Internal, error.to_string())))
 }
 
 /// The gateway's own `initialize`: it offers a server nothing.

@@ -30,7 +30,8 @@ fn anything_that_looks_like_a_key_is_masked() {
 
 #[test]
 fn what_is_no_key_stays_and_is_not_copied() {
-    for text in ["", "a task-oriented answer", "risk-adjusted-returns", "sk-short", "prompt is too long: 9 > 8", "pk-é"] {
+    for text in ["", "a task-oriented answer", "risk-adjusted-returns", "sk-short", "prompt is too long: 9 > 8", "pk-é"]
+    {
         assert!(matches!(scrub(text, &[]), Cow::Borrowed(same) if same == text), "{text}");
     }
 }

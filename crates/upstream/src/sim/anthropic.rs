@@ -126,9 +126,7 @@ pub(super) fn stream(question: &Question, answer: &Answer) -> Vec<Piece> {
 pub(super) fn models() -> Vec<u8> {
     let models: Vec<Value> = super::MODELS
         .iter()
-        .map(|model| {
-            json!({"type": "model", "id": model, "display_name": model, "created_at": "2026-01-01T00:00:00Z"})
-        })
+        .map(|model| json!({"type": "model", "id": model, "display_name": model, "created_at": "2026-01-01T00:00:00Z"}))
         .collect();
     json!({"data": models, "has_more": false, "first_id": super::MODELS.first(), "last_id": super::MODELS.last()})
         .to_string()

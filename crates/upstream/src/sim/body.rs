@@ -8,11 +8,7 @@ use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
 
-use super::{
-    Sim,
-    ledger::End,
-    script::Script,
-};
+use super::{Sim, ledger::End, script::Script};
 
 /// The body type of every answer.
 pub(super) type Body = BoxBody<Bytes, io::Error>;

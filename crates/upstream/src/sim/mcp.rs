@@ -139,11 +139,23 @@ fn tools() -> Vec<Value> {
     let text = json!({"type": "string"});
     vec![
         tool("echo", "Answers with what it was given.", &json!({"message": text}), &["message"], true),
-        tool("add", "Adds two whole numbers.", &json!({"a": {"type": "integer"}, "b": {"type": "integer"}}), &["a", "b"], true),
+        tool(
+            "add",
+            "Adds two whole numbers.",
+            &json!({"a": {"type": "integer"}, "b": {"type": "integer"}}),
+            &["a", "b"],
+            true,
+        ),
         tool("get_weather", "The weather of a city, which is always fine.", &json!({"city": text}), &["city"], true),
         tool("search_notes", "Finds notes by a word.", &json!({"query": text}), &["query"], true),
         tool("read_note", "Reads one note.", &json!({"id": {"type": "integer"}}), &["id"], true),
-        tool("send_mail", "Sends a mail to nobody.", &json!({"to": text, "subject": text, "body": text}), &["to", "body"], false),
+        tool(
+            "send_mail",
+            "Sends a mail to nobody.",
+            &json!({"to": text, "subject": text, "body": text}),
+            &["to", "body"],
+            false,
+        ),
         tool("fail", "Fails.", &json!({}), &[], true),
         tool("slow", "Answers after some progress.", &json!({"steps": {"type": "integer"}}), &[], true),
         tool("leak", "Answers with a card number and a key, both of nobody.", &json!({}), &[], true),
@@ -158,7 +170,8 @@ fn resources() -> Vec<Value> {
 
 fn read_resource(params: &Value) -> Result<Value, (i64, &'static str)> {
     let uri = params.get("uri").and_then(Value::as_str).unwrap_or_default();
-    let known = uri.strip_prefix("note://").and_then(|id| id.parse::<u32>().ok()).is_some_and(|id| (1..=4).contains(&id));
+    let known =
+        uri.strip_prefix("note://").and_then(|id| id.parse::<u32>().ok()).is_some_and(|id| (1..=4).contains(&id));
     if !known {
         return Err((-32002, "no such resource"));
     }

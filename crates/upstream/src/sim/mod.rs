@@ -5,8 +5,8 @@
 //! reaches it through memory ([`Sim::connect`](crate::connect::InMemoryService)); `tidegate sim` serves the same on a
 //! port. The script stands in the prompt: see [`script`].
 
-mod anthropic;
 mod answer;
+mod anthropic;
 mod body;
 mod ledger;
 mod mcp;

@@ -30,7 +30,9 @@ pub(super) fn read(body: &[u8]) -> Option<Question> {
         tools: body
             .get("tools")
             .and_then(Value::as_array)
-            .map(|tools| tools.iter().filter_map(|tool| Some(tool.pointer("/function/name")?.as_str()?.to_owned())).collect())
+            .map(|tools| {
+                tools.iter().filter_map(|tool| Some(tool.pointer("/function/name")?.as_str()?.to_owned())).collect()
+            })
             .unwrap_or_default(),
         max_tokens: limit("max_completion_tokens").or_else(|| limit("max_tokens")).unwrap_or(DEFAULT_MAX_TOKENS),
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),

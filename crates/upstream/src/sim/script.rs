@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_ignored() {
-        for text in ["[[sim: fail 99]]", "[[sim: stream x]]", "[[sim:", "[[sim: tool t {]]", "[[sim: fail 503 often]]"] {
+        for text in ["[[sim: fail 99]]", "[[sim: stream x]]", "[[sim:", "[[sim: tool t {]]", "[[sim: fail 503 often]]"]
+        {
             assert_eq!(Script::read(text), Script::default(), "{text}");
         }
     }

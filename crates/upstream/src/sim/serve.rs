@@ -11,8 +11,9 @@ use tidegate_core::clock;
 use tokio::{io::DuplexStream, net::TcpListener};
 
 use super::{
-    Sim, anthropic,
+    Sim,
     answer::{Answer, Question, answer},
+    anthropic,
     body::{Body, Entry, Piece, json, streamed, whole},
     ledger::{End, LedgerEntry},
     mcp, openai,

@@ -8,8 +8,7 @@ use super::*;
 use crate::connect::InMemoryService;
 
 async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> (StatusCode, http::HeaderMap, Result<Bytes, hyper::Error>) {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(sim.connect())).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(sim.connect())).await.unwrap();
     crate::task::spawn("test connection", async move {
         let _ = connection.await;
     });
@@ -87,7 +86,8 @@ async fn max_tokens_cut_the_echo_in_both_dialects() {
 #[tokio::test]
 async fn mcp_lists_in_pages_and_calls_tools_in_a_session() {
     let sim = Sim::new();
-    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}});
+    let initialize =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}});
     let (_, headers, body) = send(&sim, post("/mcp", &initialize)).await;
     let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
     assert_eq!(body.pointer("/result/protocolVersion"), Some(&json!("2025-06-18")));
@@ -104,7 +104,8 @@ async fn mcp_lists_in_pages_and_calls_tools_in_a_session() {
         let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": params});
         let (_, _, body) = send(&sim, call(list)).await;
         let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
-        names.extend(body.pointer("/result/tools").unwrap().as_array().unwrap().iter().map(|tool| tool["name"].clone()));
+        names
+            .extend(body.pointer("/result/tools").unwrap().as_array().unwrap().iter().map(|tool| tool["name"].clone()));
         cursor = body.pointer("/result/nextCursor").cloned().unwrap_or_default();
         if cursor.is_null() {
             break;

@@ -41,17 +41,44 @@ enum Strength {
     Scheme,
 }
 
+/// Which pairs of small letters names end in: for the first letter a set of second ones. It tells nearly every other
+/// name apart before a name is read.
+struct Endings([u32; 26]);
+
+impl Endings {
+    fn of<'n>(names: impl Iterator<Item = &'n String>) -> Self {
+        let mut pairs = [0; 26];
+        for name in names {
+            if let [.., first, last] = name.as_bytes()
+                && let Some(seconds) = pairs.get_mut(usize::from(first.wrapping_sub(b'a')))
+            {
+                *seconds |= 1_u32.checked_shl(u32::from(last.wrapping_sub(b'a'))).unwrap_or(0);
+            }
+        }
+        Self(pairs)
+    }
+
+    fn has(&self, first: u8, last: u8) -> bool {
+        let place = |byte: u8| (byte | 0x20).wrapping_sub(b'a');
+        let bit = 1_u32.checked_shl(u32::from(place(last))).unwrap_or(0);
+        self.0.get(usize::from(place(first))).is_some_and(|seconds| seconds & bit != 0)
+    }
+}
+
 /// The part that looks for named values.
 pub(super) struct Assignment {
     data: Data,
+    endings: Endings,
     generic: Arc<str>,
     azure: Arc<str>,
 }
 
 impl Assignment {
     pub(super) fn load() -> Result<Self, toml::de::Error> {
+        let data: Data = toml::from_str(include_str!("../../../data/assignment.toml"))?;
         Ok(Self {
-            data: toml::from_str(include_str!("../../../data/assignment.toml"))?,
+            endings: Endings::of(data.strong.iter().chain(&data.weak).chain(&data.schemes)),
+            data,
             generic: Arc::from(GENERIC),
             azure: Arc::from("secret.azure_storage_key"),
         })
@@ -84,6 +111,9 @@ impl Assignment {
         };
         end = skip(end, 4, &|byte| byte == b' ' || byte == b'\t');
         end = skip(end, 3, &|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']'));
+        if end < 2 || !self.endings.has(input.byte(end - 2), input.byte(end - 1)) {
+            return None;
+        }
         let start = skip(end, MAX_NAME, &|byte| Class::DOTTED.has(byte));
         let name: smallvec::SmallVec<[u8; 64]> = input
             .slice(start, end)
@@ -91,10 +121,6 @@ impl Assignment {
             .filter(|byte| byte.is_ascii_alphanumeric())
             .map(u8::to_ascii_lowercase)
             .collect();
-        // Nearly every name ends in a letter that none of the list ends in.
-        if !matches!(name.last(), Some(b'd' | b'e' | b't' | b'y' | b'n' | b'l' | b's' | b'h')) {
-            return None;
-        }
         let ends = |names: &[String]| names.iter().any(|known| name.ends_with(known.as_bytes()));
         let strength = if ends(&self.data.schemes) {
             Strength::Scheme
@@ -143,8 +169,9 @@ impl Assignment {
             return false;
         }
         let kinds = Kinds::of(value);
-        let password = quoted && kinds.other && kinds.upper && kinds.lower;
-        if !kinds.letter() || !(kinds.digit || password) {
+        // Base64 may hold no digit, a password none but signs.
+        let mixed = kinds.upper && kinds.lower && (strength == Strength::Scheme || (quoted && kinds.other));
+        if !kinds.letter() || !(kinds.digit || mixed) {
             return false;
         }
         let least = match (strength, value.len()) {

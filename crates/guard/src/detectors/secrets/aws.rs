@@ -57,6 +57,3 @@ fn has_context(before: &[u8]) -> bool {
         words.iter().any(|word| before.get(at..at + word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word)))
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -193,6 +193,3 @@ impl Format {
         true
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -97,6 +97,3 @@ impl Tokens {
 fn is_snowflake(encoded: &[u8]) -> bool {
     LENIENT.decode(encoded).is_ok_and(|id| (17..=20).contains(&id.len()) && id.iter().all(u8::is_ascii_digit))
 }
-
-#[cfg(test)]
-mod tests;

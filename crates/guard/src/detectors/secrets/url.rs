@@ -94,6 +94,3 @@ impl Urls {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -35,8 +35,12 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
                     .collect::<Result<_, _>>()?;
             }
             "tools" => {
-                request.tools =
-                    value.expect_array()?.items().enumerate().map(|(at, node)| tool(node, at)).collect::<Result<_, _>>()?;
+                request.tools = value
+                    .expect_array()?
+                    .items()
+                    .enumerate()
+                    .map(|(at, node)| tool(node, at))
+                    .collect::<Result<_, _>>()?;
             }
             "tool_choice" => tool_choice(value, &mut request)?,
             "thinking" => thinking(value, &mut request)?,
@@ -104,15 +108,10 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
         "text" => Part::Text { text: block.required_text("text")?.into_owned(), cache: cache(block) },
         "thinking" => Part::Reasoning {
             text: block.required_text("thinking")?.into_owned(),
-            signature: block
-                .optional_text("signature")?
-                .filter(|signature| !signature.is_empty())
-                .map(Cow::into_owned),
+            signature: block.optional_text("signature")?.filter(|signature| !signature.is_empty()).map(Cow::into_owned),
             scope: None,
         },
-        "redacted_thinking" => {
-            Part::RedactedReasoning { data: block.required_text("data")?.into_owned(), scope: None }
-        }
+        "redacted_thinking" => Part::RedactedReasoning { data: block.required_text("data")?.into_owned(), scope: None },
         "tool_use" => Part::ToolCall {
             id: block.required_text("id")?.into_owned(),
             name: block.required_text("name")?.into_owned(),
@@ -129,7 +128,12 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
             cache: cache(block),
         },
         "image" => Part::Image { source: source(block)?, detail: None, cache: cache(block) },
-        "document" if block.get("source").and_then(|source| source.get("type")).is_some_and(|kind| !kind.text_is("content")) => {
+        "document"
+            if block
+                .get("source")
+                .and_then(|source| source.get("type"))
+                .is_some_and(|kind| !kind.text_is("content")) =>
+        {
             Part::Document {
                 source: source(block)?,
                 title: block.optional_text("title")?.map(Cow::into_owned),
@@ -142,10 +146,10 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
 
 /// The arguments of a call; of one that was cut short, the text as far as it came.
 fn arguments(block: Node<'_, '_>) -> Result<Arguments, ReadError> {
-    if block.get("incomplete").and_then(Node::as_bool) == Some(true) {
-        if let Some(partial) = block.get("partial_json").and_then(Node::text) {
-            return Ok(Arguments(partial.into_owned()));
-        }
+    if block.get("incomplete").and_then(Node::as_bool) == Some(true)
+        && let Some(partial) = block.get("partial_json").and_then(Node::text)
+    {
+        return Ok(Arguments(partial.into_owned()));
     }
     let input = block.get("input").ok_or_else(|| block.error("`input` is missing; it must be an object"))?;
     Ok(Arguments(input.expect_object()?.raw().to_owned()))

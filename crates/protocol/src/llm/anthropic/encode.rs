@@ -3,6 +3,7 @@
 //! Owns how each thing is said to a Messages server. Never drops content in silence: what cannot be said is a loss, and
 //! content of the caller that cannot be said refuses the call. Called on the translated lane.
 
+use super::quirks;
 use crate::llm::{
     check,
     error::PrepareError,
@@ -132,8 +133,9 @@ fn write_part(
         Part::Document { source, title, cache } => media("document", source, title.as_deref(), cache, message, json)?,
         Part::Audio { .. } => return Err(invalid(message, "the target takes no sound; ask for a model that does")),
         Part::ToolCall { id, name, arguments, cache } => {
-            let input = object(&arguments.0)
-                .ok_or_else(|| invalid(message, &format!("the arguments of the tool call `{id}` are no JSON object")))?;
+            let input = object(&arguments.0).ok_or_else(|| {
+                invalid(message, &format!("the arguments of the tool call `{id}` are no JSON object"))
+            })?;
             json.object(|json| {
                 json.string_member("type", "tool_use");
                 json.string_member("id", id);
@@ -167,7 +169,9 @@ fn write_part(
         Part::Foreign { kind, pointer } => {
             return Err(PrepareError::Invalid {
                 pointer: pointer.clone(),
-                message: format!("content of type `{kind}` exists only at its own vendor; ask for a model of that vendor"),
+                message: format!(
+                    "content of type `{kind}` exists only at its own vendor; ask for a model of that vendor"
+                ),
             });
         }
     }
@@ -349,13 +353,13 @@ fn settings(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
 fn thinking(request: &Request, to: &TargetWire<'_>, most: u64, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     let effort = request.effort.as_deref().map(|effort| if effort == "minimal" { "low" } else { effort });
     if to.quirks.thinking_budget_only {
-        budget(effort, request, most, losses, json);
+        quirks::budget(effort, request, most, losses, json);
     } else {
         match (&request.thinking, effort) {
             (Some(Thinking::Disabled), _) => {
                 json.object_member("thinking", |json| json.string_member("type", "disabled"));
             }
-            (Some(Thinking::Budget(tokens)), _) => enabled(*tokens, json),
+            (Some(Thinking::Budget(tokens)), _) => quirks::enabled(*tokens, json),
             (Some(Thinking::Adaptive), _) | (None, Some(_)) => {
                 json.object_member("thinking", |json| json.string_member("type", "adaptive"));
             }
@@ -384,37 +388,5 @@ fn thinking(request: &Request, to: &TargetWire<'_>, most: u64, losses: &mut Vec<
                 json.raw_member("schema", schema.as_str());
             });
         }
-    });
-}
-
-/// The least budget that the API takes.
-const LEAST_BUDGET: u64 = 1_024;
-
-/// An effort as a budget, for models that know only that.
-fn budget(effort: Option<&str>, request: &Request, most: u64, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
-    let wanted = match (&request.thinking, effort) {
-        (Some(Thinking::Budget(tokens)), _) => *tokens,
-        (Some(Thinking::Disabled) | None, None) | (Some(Thinking::Disabled), _) => return,
-        (_, Some("low")) => 2_048,
-        (_, Some("medium") | None) => 8_192,
-        (_, Some(_)) => 24_576,
-    };
-    let budget = wanted.min(most.saturating_sub(1));
-    // Inside a turn of tools thinking must have been there from its start.
-    let inside_tools = request
-        .messages
-        .last()
-        .is_some_and(|message| message.parts.iter().any(|part| matches!(part, Part::ToolResult { .. })));
-    if budget < LEAST_BUDGET || inside_tools {
-        losses.push(Loss::new("/reasoning_effort", "reasoning_effort", "dropped: thinking cannot begin here"));
-    } else {
-        enabled(budget, json);
-    }
-}
-
-fn enabled(tokens: u64, json: &mut JsonWriter) {
-    json.object_member("thinking", |json| {
-        json.string_member("type", "enabled");
-        json.number_member("budget_tokens", tokens);
     });
 }

@@ -1,9 +1,17 @@
-//! Edits that a Messages body needs on its way to a Messages server: thinking that nobody signed stays behind.
+//! What a Messages server needs besides the dialect: thinking that nobody signed stays behind, and older models are told
+//! a budget of thinking in the place of an effort.
 //!
-//! Owns that edit. Such blocks come from answers of other vendors that this gateway translated; the API refuses them.
-//! Called on the patched lane.
+//! Owns those two. Unsigned blocks come from answers of other vendors that this gateway translated; the API refuses
+//! them. Called on the patched lane and by `encode`.
 
-use crate::llm::{dialect::Patch, loss::Loss, node::Node, target::TargetWire, write::JsonWriter};
+use crate::llm::{
+    dialect::Patch,
+    ir::{Part, Request, Thinking},
+    loss::Loss,
+    node::Node,
+    target::TargetWire,
+    write::JsonWriter,
+};
 
 pub(super) fn patch(root: Node<'_, '_>, _: &TargetWire<'_>, patch: &mut Patch) {
     let Some(messages) = root.get("messages") else { return };
@@ -50,4 +58,43 @@ fn blocks<'tape, 'body>(message: Node<'tape, 'body>) -> impl Iterator<Item = Nod
 fn unsigned(block: Node<'_, '_>) -> bool {
     block.get("type").is_some_and(|kind| kind.text_is("thinking"))
         && block.get("signature").is_none_or(|signature| signature.is_null() || signature.text_is(""))
+}
+
+/// The least budget that the API takes.
+const LEAST_BUDGET: u64 = 1_024;
+
+/// An effort as a budget, for models that know only that.
+pub(super) fn budget(
+    effort: Option<&str>,
+    request: &Request,
+    most: u64,
+    losses: &mut Vec<Loss>,
+    json: &mut JsonWriter,
+) {
+    let wanted = match (&request.thinking, effort) {
+        (Some(Thinking::Budget(tokens)), _) => *tokens,
+        (Some(Thinking::Disabled) | None, None) | (Some(Thinking::Disabled), _) => return,
+        (_, Some("low")) => 2_048,
+        (_, Some("medium") | None) => 8_192,
+        (_, Some(_)) => 24_576,
+    };
+    let budget = wanted.min(most.saturating_sub(1));
+    // Inside a turn of tools thinking must have been there from its start.
+    let inside_tools = request
+        .messages
+        .last()
+        .is_some_and(|message| message.parts.iter().any(|part| matches!(part, Part::ToolResult { .. })));
+    if budget < LEAST_BUDGET || inside_tools {
+        losses.push(Loss::new("/reasoning_effort", "reasoning_effort", "dropped: thinking cannot begin here"));
+    } else {
+        enabled(budget, json);
+    }
+}
+
+/// `thinking` with a budget of tokens.
+pub(super) fn enabled(tokens: u64, json: &mut JsonWriter) {
+    json.object_member("thinking", |json| {
+        json.string_member("type", "enabled");
+        json.number_member("budget_tokens", tokens);
+    });
 }

@@ -80,10 +80,7 @@ pub(super) fn take_usage(node: Node<'_, '_>, usage: &mut Usage) {
 pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {
     json.object_member("usage", |json| {
         json.number_member("input_tokens", usage.input);
-        json.number_member(
-            "cache_creation_input_tokens",
-            usage.cache_write_5m.saturating_add(usage.cache_write_1h),
-        );
+        json.number_member("cache_creation_input_tokens", usage.cache_write_5m.saturating_add(usage.cache_write_1h));
         json.number_member("cache_read_input_tokens", usage.cache_read);
         if usage.cache_write_1h > 0 {
             json.object_member("cache_creation", |json| {

@@ -42,7 +42,8 @@ pub(super) fn walk(root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
                 }
                 "function_call" => segments::text(value.get("arguments"), Origin::Completion, see),
                 "audio" => segments::text(value.get("transcript"), Origin::Completion, see),
-                _ => {}
+                "role" => {}
+                _ => segments::unknown(value, Origin::Completion, see),
             }
         }
     }
@@ -192,7 +193,11 @@ fn message(parts: &[Part], context: &TranslateContext<'_>, losses: &mut Vec<Loss
                 losses.push(Loss::new(pointer.clone(), kind.clone(), "dropped: only its own vendor knows it"));
             }
             Part::Image { .. } | Part::Document { .. } | Part::Audio { .. } | Part::ToolResult { .. } => {
-                losses.push(Loss::new("/content", "content", "dropped: an answer of this API holds text and calls only"));
+                losses.push(Loss::new(
+                    "/content",
+                    "content",
+                    "dropped: an answer of this API holds text and calls only",
+                ));
             }
         }
     }

@@ -9,7 +9,8 @@ use crate::{
     llm::{
         error::ReadError,
         ir::{
-            Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool, ToolChoice,
+            Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool,
+            ToolChoice,
         },
         node::{Node, pointer_to},
     },
@@ -32,8 +33,12 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
             "top_p" => request.top_p = Some(RawJson(value.expect_number()?.to_owned())),
             "stop" => request.stop = stop(value)?,
             "tools" => {
-                request.tools =
-                    value.expect_array()?.items().enumerate().map(|(at, node)| tool(node, at)).collect::<Result<_, _>>()?;
+                request.tools = value
+                    .expect_array()?
+                    .items()
+                    .enumerate()
+                    .map(|(at, node)| tool(node, at))
+                    .collect::<Result<_, _>>()?;
             }
             "tool_choice" => request.tool_choice = Some(tool_choice(value)?),
             "parallel_tool_calls" => request.parallel_tools = Some(value.expect_bool()?),
@@ -76,7 +81,9 @@ fn stop(value: Node<'_, '_>) -> Result<Vec<String>, ReadError> {
 fn tool(node: Node<'_, '_>, at: usize) -> Result<Tool, ReadError> {
     let kind = node.expect_object()?.required_text("type")?;
     if kind != "function" {
-        return Err(node.error(format!("tools of type `{kind}` exist only at the vendor that runs them; declare a function")));
+        return Err(
+            node.error(format!("tools of type `{kind}` exist only at the vendor that runs them; declare a function"))
+        );
     }
     let function = node.get("function").ok_or_else(|| node.error("`function` is missing"))?.expect_object()?;
     Ok(Tool {
@@ -225,8 +232,10 @@ fn part(node: Node<'_, '_>) -> Result<Part, ReadError> {
         "file" => {
             let file = inner()?;
             let source = match (file.optional_text("file_data")?, file.optional_text("file_id")?) {
-                (Some(data), _) => data_url(&data)
-                    .unwrap_or_else(|| Media::Base64 { media_type: "application/pdf".to_owned(), data: data.into_owned() }),
+                (Some(data), _) => data_url(&data).unwrap_or_else(|| Media::Base64 {
+                    media_type: "application/pdf".to_owned(),
+                    data: data.into_owned(),
+                }),
                 (None, Some(id)) => Media::File(id.into_owned()),
                 (None, None) => return Err(file.error("holds neither `file_data` nor `file_id`")),
             };

@@ -12,11 +12,7 @@ use crate::llm::{
     write::JsonWriter,
 };
 
-pub(super) fn request(
-    request: &Request,
-    to: &TargetWire<'_>,
-    losses: &mut Vec<Loss>,
-) -> Result<Vec<u8>, PrepareError> {
+pub(super) fn request(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<Loss>) -> Result<Vec<u8>, PrepareError> {
     let mut json = JsonWriter::with_capacity(4096);
     json.begin_object();
     json.string_member("model", to.model);
@@ -162,7 +158,9 @@ fn user_part(
         Part::Foreign { kind, pointer } => {
             return Err(PrepareError::Invalid {
                 pointer: pointer.clone(),
-                message: format!("content of type `{kind}` exists only at its own vendor; ask for a model of that vendor"),
+                message: format!(
+                    "content of type `{kind}` exists only at its own vendor; ask for a model of that vendor"
+                ),
             });
         }
         Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {
@@ -172,12 +170,7 @@ fn user_part(
     Ok(())
 }
 
-fn document(
-    source: &Media,
-    title: Option<&str>,
-    message: &Message,
-    json: &mut JsonWriter,
-) -> Result<(), PrepareError> {
+fn document(source: &Media, title: Option<&str>, message: &Message, json: &mut JsonWriter) -> Result<(), PrepareError> {
     match source {
         Media::Text(text) => text_part(text, json),
         Media::Base64 { media_type, data } => json.object(|json| {
@@ -201,7 +194,8 @@ fn document(
 fn file_id(message: &Message) -> PrepareError {
     PrepareError::Invalid {
         pointer: message.pointer.clone(),
-        message: "a file id means something only at the provider that gave it; send the file itself as base64".to_owned(),
+        message: "a file id means something only at the provider that gave it; send the file itself as base64"
+            .to_owned(),
     }
 }
 
@@ -272,10 +266,9 @@ fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match &request.tool_choice {
         None => {}
         // A choice without tools is refused there, and means nothing.
-        Some(choice) if request.tools.is_empty() => {
-            if *choice != ToolChoice::None {
-                losses.push(Loss::new("/tool_choice", "tool_choice", "dropped: there are no tools to choose from"));
-            }
+        Some(ToolChoice::None) if request.tools.is_empty() => {}
+        Some(_) if request.tools.is_empty() => {
+            losses.push(Loss::new("/tool_choice", "tool_choice", "dropped: there are no tools to choose from"));
         }
         Some(ToolChoice::Auto) => json.string_member("tool_choice", "auto"),
         Some(ToolChoice::None) => json.string_member("tool_choice", "none"),
@@ -289,8 +282,7 @@ fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
 
 fn settings(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     if let Some(most) = request.max_output.or(to.default_max_output) {
-        let name =
-            if to.quirks.max_completion_tokens_as_max_tokens { "max_tokens" } else { "max_completion_tokens" };
+        let name = if to.quirks.max_completion_tokens_as_max_tokens { "max_tokens" } else { "max_completion_tokens" };
         json.number_member(name, most);
     }
     for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {

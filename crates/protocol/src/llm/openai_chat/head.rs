@@ -29,10 +29,10 @@ pub(super) fn read(root: Node<'_, '_>) -> Result<Head, ReadError> {
     for message in messages.items() {
         let message = message.expect_object()?;
         message.required_text("role")?;
-        if let Some(content) = message.present("content") {
-            if !matches!(content.kind(), Kind::String | Kind::Array) {
-                return Err(content.error("must be a string or an array of parts"));
-            }
+        if let Some(content) = message.present("content")
+            && !matches!(content.kind(), Kind::String | Kind::Array)
+        {
+            return Err(content.error("must be a string or an array of parts"));
         }
     }
     let count = |name, least| root.present(name).map(|node: Node<'_, '_>| node.expect_count(least)).transpose();
@@ -117,7 +117,8 @@ fn walk_message(message: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
                 }
             }
             "function_call" => segments::text(value.get("arguments"), Origin::Prompt, see),
-            _ => {}
+            "role" | "tool_call_id" => {}
+            _ => segments::unknown(value, Origin::Prompt, see),
         }
     }
 }
@@ -135,9 +136,7 @@ fn walk_part(part: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
         "file" => {
             let file = part.get("file");
             let data = file.and_then(|file| file.present("file_data"));
-            see(Found::Media {
-                tokens: data.map_or(estimate::UNSEEN, |data| estimate::document(data.span().len())),
-            });
+            see(Found::Media { tokens: data.map_or(estimate::UNSEEN, |data| estimate::document(data.span().len())) });
             segments::text(file.and_then(|file| file.get("filename")), Origin::Prompt, see);
         }
         _ => segments::unknown(part, Origin::Prompt, see),

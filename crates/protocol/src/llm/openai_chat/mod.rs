@@ -18,6 +18,7 @@ use bytes::Bytes;
 use tidegate_core::usage::Usage;
 
 use crate::{
+    json::NodeId,
     llm::{
         dialect::{Codec, FramePieces, Patch},
         error::{AnswerError, ErrorView, PrepareError, ReadError, UpstreamError},
@@ -46,9 +47,9 @@ impl Codec for OpenAiChat {
     fn path(&self, operation: Operation) -> Result<&'static str, PrepareError> {
         match operation {
             Operation::Generate => Ok("/chat/completions"),
-            Operation::CountTokens => {
-                Err(PrepareError::Unsupported("this provider's API cannot count tokens; ask one that speaks Anthropic's"))
-            }
+            Operation::CountTokens => Err(PrepareError::Unsupported(
+                "this provider's API cannot count tokens; ask one that speaks Anthropic's",
+            )),
         }
     }
 
@@ -81,6 +82,15 @@ impl Codec for OpenAiChat {
 
     fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
         answer::walk(root, see);
+    }
+
+    fn echoes(&self, root: Node<'_, '_>, see: &mut dyn FnMut(NodeId)) {
+        for choice in root.get("choices").into_iter().flat_map(Node::items) {
+            // The tokens themselves, one by one.
+            if let Some(logprobs) = choice.present("logprobs") {
+                see(logprobs.id());
+            }
+        }
     }
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage> {

@@ -11,11 +11,11 @@ pub(super) fn patch(root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) 
     if to.quirks.max_completion_tokens_as_max_tokens {
         rename_limit(root, patch);
     }
-    if to.quirks.no_reasoning_effort {
-        if let Some(effort) = root.present("reasoning_effort") {
-            patch.losses.push(Loss::new(effort.pointer(), "reasoning_effort", "dropped: the target refuses it"));
-            patch.replace(effort.span(), *b"null");
-        }
+    if to.quirks.no_reasoning_effort
+        && let Some(effort) = root.present("reasoning_effort")
+    {
+        patch.losses.push(Loss::new("/reasoning_effort", "reasoning_effort", "dropped: the target refuses it"));
+        patch.replace(effort.span(), *b"null");
     }
     drop_foreign_reasoning(root, patch);
     let stream = root.get("stream").and_then(Node::as_bool).unwrap_or(false);

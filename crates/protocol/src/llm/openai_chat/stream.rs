@@ -8,7 +8,7 @@ mod encoder;
 pub(super) use decoder::Decoder;
 pub(super) use encoder::Encoder;
 
-use tidegate_core::usage::Usage;
+use tidegate_core::{segment::Origin, usage::Usage};
 
 use super::{
     wire,
@@ -18,6 +18,7 @@ use crate::llm::{
     dialect::FramePieces,
     ir::StopReason,
     node::Node,
+    segments::{self, Found},
     stream::{Channel, FrameFacts, ToolStart, UpstreamStreamError},
 };
 
@@ -29,6 +30,7 @@ const AUDIO: u32 = 4;
 const OLD_FUNCTION: u32 = 5;
 const TOOL: u32 = 6;
 const CUSTOM: u32 = 7;
+const OTHER: u32 = 8;
 
 /// Twelve bits of choice, four of kind, sixteen of index.
 fn channel(choice: u64, kind: u32, index: u64) -> Channel {
@@ -42,6 +44,7 @@ fn index_of(node: Node<'_, '_>, otherwise: usize) -> u64 {
 }
 
 pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
+    let mut others = FramePieces::new();
     let mut push = |channel, node: Option<Node<'_, '_>>| {
         if let Some(node) = node.filter(|node| node.is_string() && node.span().len() > 2) {
             out.push((channel, node.id()));
@@ -70,10 +73,17 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
                         push(channel(number, CUSTOM, index), text("custom", "input"));
                     }
                 }
-                _ => {}
+                "role" => {}
+                // Members that only some servers know are no way around guards.
+                _ => segments::unknown(value, Origin::Completion, &mut |found| {
+                    if let Found::Text { node, .. } = found {
+                        others.push((channel(number, OTHER, 0), node));
+                    }
+                }),
             }
         }
     }
+    out.extend(others);
 }
 
 pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'frame>, usage: &mut Option<Usage>) {

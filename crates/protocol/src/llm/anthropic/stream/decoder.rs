@@ -78,7 +78,8 @@ impl Decoder {
     fn delta(&self, root: Node<'_, '_>, out: &mut Vec<StreamEvent>) -> Result<(), StreamError> {
         let slot = slot_of(root);
         let delta = root.get("delta").ok_or(missing("delta"))?;
-        let kind = *self.open.get(&slot).ok_or(StreamError::Malformed("a delta for a block that is not open".into()))?;
+        let kind =
+            *self.open.get(&slot).ok_or(StreamError::Malformed("a delta for a block that is not open".into()))?;
         let text = |name| delta.get(name).and_then(Node::text).map(Cow::into_owned).unwrap_or_default();
         match (&*type_of(delta), kind) {
             ("text_delta", Kind::Text) => push_text(text("text"), out, |text| StreamEvent::Text { slot, text }),

@@ -93,9 +93,8 @@ impl Decoder {
         let name = function.get("name").and_then(Node::text).filter(|name| !name.is_empty());
         let known = self.tools.iter().rposition(|tool| tool.index == index);
         // Some servers give every call the index 0; a new id with a name is a new call all the same.
-        let same = |at: &usize| {
-            name.is_none() || id.is_empty() || self.tools.get(*at).is_some_and(|tool| tool.id == *id)
-        };
+        let same =
+            |at: &usize| name.is_none() || id.is_empty() || self.tools.get(*at).is_some_and(|tool| tool.id == *id);
         let at = match (known.filter(same), name.as_deref()) {
             (Some(at), _) => at,
             (None, None) => return Err(StreamError::Malformed("a tool call begins without a name".into())),

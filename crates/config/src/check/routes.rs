@@ -1,0 +1,151 @@
+//! Checks of models: every target leads to a provider, no route leads back to itself, settings make sense.
+
+use std::collections::BTreeMap;
+
+use super::Checker;
+use crate::{
+    codes,
+    document::{Model, Retry, TargetName, Time, Timeouts},
+    node::join,
+    problem::quote,
+};
+
+/// The most targets that a model's route may lead to, aliases followed.
+const MOST_TARGETS: usize = 256;
+
+/// The most models that may lead to one another in a row.
+const MOST_DEPTH: usize = 16;
+
+/// How far the walk over a model has come.
+#[derive(Clone, Copy)]
+enum Walk {
+    Under,
+    Done(usize),
+}
+
+impl Checker<'_> {
+    pub(super) fn routes(&mut self) {
+        let mut walks: BTreeMap<String, Walk> = BTreeMap::new();
+        let document = self.document;
+        for (name, model) in &document.models {
+            self.model(&join("models", name), model);
+            self.walk(name, &mut walks, 0);
+        }
+        let surfaces: Vec<(String, String)> = match &document.default_provider {
+            None => Vec::new(),
+            Some(crate::document::DefaultProvider::One(name)) => vec![(String::from("default_provider"), name.clone())],
+            Some(crate::document::DefaultProvider::BySurface(by)) => {
+                by.iter().map(|(surface, name)| (join("default_provider", surface), name.clone())).collect()
+            }
+        };
+        for (path, name) in surfaces {
+            if !document.providers.contains_key(&name) {
+                self.undefined(codes::NO_PROVIDER, &path, ("provider", &name), "providers", &document.providers);
+            }
+        }
+    }
+
+    /// Follows a model's route to its targets and counts them. Every name is entered once, so this ends.
+    fn walk(&mut self, name: &str, walks: &mut BTreeMap<String, Walk>, depth: usize) -> usize {
+        match walks.get(name) {
+            Some(Walk::Done(count)) => return *count,
+            Some(Walk::Under) => return 1,
+            None => {}
+        }
+        let Some(model) = self.document.models.get(name) else { return 1 };
+        if depth > MOST_DEPTH {
+            let message = format!("more than {MOST_DEPTH} models lead to one another");
+            self.error_at_name(codes::TOO_DEEP, &join("models", name), message, "name targets directly");
+            return 1;
+        }
+        walks.insert(name.to_owned(), Walk::Under);
+        let mut count = 0_usize;
+        for target in model.route.targets() {
+            count = count.saturating_add(self.target(target, walks, depth));
+        }
+        if count > MOST_TARGETS {
+            let message = format!("the route leads to {count} targets; the most is {MOST_TARGETS}");
+            self.error_at_name(codes::OUT_OF_RANGE, &join("models", name), message, "name fewer models in it");
+            count = 1;
+        }
+        walks.insert(name.to_owned(), Walk::Done(count));
+        count
+    }
+
+    fn target(&mut self, target: &TargetName, walks: &mut BTreeMap<String, Walk>, depth: usize) -> usize {
+        let document = self.document;
+        if let Some((provider, model)) = target.name.split_once('/') {
+            if provider.is_empty() || !model_name(model) {
+                let message = format!("{} is not `provider/model`", quote(&target.name));
+                self.error(codes::BAD_TARGET, &target.at, message, "write for example `openai/gpt-5.2`");
+            } else if !document.providers.contains_key(provider) {
+                self.undefined(codes::NO_PROVIDER, &target.at, ("provider", provider), "providers", &document.providers);
+            }
+            return 1;
+        }
+        if document.models.contains_key(&target.name) {
+            if matches!(walks.get(&target.name), Some(Walk::Under)) {
+                let message = format!("the route leads back to {}", quote(&target.name));
+                self.error(codes::ROUTE_CYCLE, &target.at, message, "name a `provider/model` here");
+                return 1;
+            }
+            return self.walk(&target.name, walks, depth.saturating_add(1));
+        }
+        if document.providers.contains_key(&target.name) {
+            let message = format!("{} is a provider; a target also names a model", quote(&target.name));
+            self.error(codes::BAD_TARGET, &target.at, message, format!("write `{}/MODEL`", target.name));
+        } else {
+            self.undefined(codes::NO_MODEL, &target.at, ("model", &target.name), "models", &document.models);
+        }
+        1
+    }
+
+    fn model(&mut self, path: &str, model: &Model) {
+        if model.max_output == Some(0) {
+            self.error(codes::OUT_OF_RANGE, &join(path, "max_output"), "an answer has at least 1 token", "write 1 or more");
+        }
+        if let Some(retry) = &model.retry {
+            self.retry(&join(path, "retry"), retry);
+        }
+        if let Some(timeouts) = &model.timeouts {
+            self.timeouts(&join(path, "timeouts"), timeouts);
+        }
+    }
+
+    pub(super) fn retry(&mut self, path: &str, retry: &Retry) {
+        if retry.attempts.is_some_and(|attempts| !(1..=10).contains(&attempts)) {
+            let message = "the number of attempts is from 1 to 10";
+            self.error(codes::OUT_OF_RANGE, &join(path, "attempts"), message, "1 means that nothing is tried again");
+        }
+        for (at, status) in retry.on.iter().flatten().enumerate() {
+            if !matches!(*status, 408 | 409 | 425 | 429 | 500..=599) {
+                let message = format!("{status} is not a status after which trying again helps");
+                self.error(codes::NOT_RETRIED, &format!("{path}.on[{at}]"), message, "use 408, 409, 425, 429 and 500 to 599");
+            }
+        }
+    }
+
+    pub(super) fn timeouts(&mut self, path: &str, timeouts: &Timeouts) {
+        let clocks = [
+            ("connect", timeouts.connect),
+            ("first_event", timeouts.first_event),
+            ("between_events", timeouts.between_events),
+            ("total", timeouts.total),
+        ];
+        for (name, clock) in clocks {
+            let Some(Time(clock)) = clock else { continue };
+            let at = join(path, name);
+            if clock.is_zero() || clock.as_secs() > 86_400 {
+                self.error(codes::BAD_TIMEOUT, &at, "a timeout is more than 0 and at most 24h", "write for example `30s`");
+            } else if timeouts.total.is_some_and(|total| clock > total.0) {
+                let message = format!("`{name}` is longer than `total`, so it never runs out");
+                self.error(codes::BAD_TIMEOUT, &at, message, "make it shorter, or `total` longer");
+            }
+        }
+    }
+}
+
+/// Whether a text can be a model's name at a provider.
+pub(crate) fn model_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

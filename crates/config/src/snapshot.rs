@@ -1,0 +1,216 @@
+//! What the proxy runs by: everything that decides, compiled and immutable, under one content hash.
+//!
+//! Owns look-ups by name. Never changes after it was made: another configuration, or another set of keys, is another
+//! snapshot. Made by [`Snapshot::compile`] from what `check` found sound.
+
+mod build;
+mod keys;
+mod targets;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidegate_audit::AuditPlan;
+use tidegate_core::{
+    ids::{Digest, KeyName, ModelName, OrgId, ProviderName, RevisionId, ServerName, TeamName},
+};
+use tidegate_guard::Chain;
+use tidegate_ledger::{Catalog, Scope, ScopeRules};
+use tidegate_policy::Policies;
+use tidegate_upstream::{McpServer, Provider, Route};
+
+use crate::{
+    check::model_name,
+    document::{Bodies, Document},
+    identity::{Declared, StoredKey},
+    problem::Problem,
+};
+
+pub use build::Ingredients;
+pub use targets::private_host;
+
+/// One revision, compiled.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The content hash of everything that decides.
+    pub revision: RevisionId,
+    /// What was written.
+    pub document: Arc<Document>,
+    /// The policy files: name and text.
+    pub policy_files: Arc<Vec<(String, String)>>,
+    /// The policies of the file and of every key.
+    pub policies: Policies,
+    /// Prices.
+    pub catalog: Arc<Catalog>,
+    /// What each kind of call is put on record as.
+    pub audit: AuditPlan,
+    /// What is kept of what was said.
+    pub bodies: Bodies,
+    /// How long bodies are kept.
+    pub retention: Duration,
+    /// The URL by which clients outside reach the gateway.
+    pub public_url: Option<Arc<str>>,
+    /// The host names that clients use, in lower case; empty where only loopback names pass.
+    pub hosts: Arc<[Arc<str>]>,
+    /// The largest request body in bytes.
+    pub body_limit: usize,
+    /// The most calls at the same time.
+    pub concurrent_limit: usize,
+    /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
+    pub ledger_rules: HashMap<Scope, ScopeRules>,
+    /// The keys that the file declares: for [`crate::identity::KeyTable::set_declared`].
+    pub declared: Arc<[Declared]>,
+    /// What is not wrong but should be known.
+    pub warnings: Arc<[Problem]>,
+    base: Digest,
+    providers: Arc<BTreeMap<ProviderName, Arc<targets::Known>>>,
+    defaults: Arc<Defaults>,
+    routes: Arc<HashMap<Arc<str>, Arc<Route>>>,
+    listed: Arc<[ListedModel]>,
+    servers: Arc<BTreeMap<ServerName, Arc<McpServer>>>,
+    team_rules: Arc<BTreeMap<TeamName, TeamRules>>,
+    keys: Arc<HashMap<(OrgId, KeyName), Arc<KeyRules>>>,
+    stored: Arc<[StoredKey]>,
+    without_guardrails: Arc<Chain>,
+}
+
+/// What a key's calls are held to.
+#[derive(Debug, Clone)]
+pub struct KeyRules {
+    /// Its guardrails and its team's, compiled.
+    pub chain: Arc<Chain>,
+    /// The scopes that its calls count for: the key and its team.
+    pub scopes: Arc<[Scope]>,
+    /// Whether any of them has a hard budget, so that a model without a price is refused.
+    pub hard_budget: bool,
+    /// Its team.
+    pub team: Option<TeamName>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct TeamRules {
+    guardrails: Vec<String>,
+    hard_budget: bool,
+}
+
+#[derive(Debug, Default)]
+struct Defaults {
+    any: Option<ProviderName>,
+    by_surface: BTreeMap<String, ProviderName>,
+}
+
+/// A model's name and where calls to it go.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// The name that policies decide on: the alias, or `provider/model` also where the caller left the provider out.
+    pub name: ModelName,
+    /// The tree of targets.
+    pub route: Arc<Route>,
+}
+
+/// A model that lists name: an alias, or a model that the catalogue knows at a provider.
+#[derive(Debug, Clone)]
+pub struct ListedModel {
+    /// Its name.
+    pub name: ModelName,
+    /// The tree of targets.
+    pub route: Arc<Route>,
+    /// Whether it is an alias.
+    pub alias: bool,
+}
+
+impl Snapshot {
+    /// Where calls to `model` on `surface` (`openai`, `anthropic`) go: an alias, `provider/model`, or a bare name at
+    /// the surface's default provider. `None` where there is no such model, or the name is none.
+    #[must_use]
+    pub fn route(&self, model: &str, surface: &str) -> Option<Routed> {
+        if let Some((name, route)) = self.routes.get_key_value(model) {
+            return Some(Routed { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route) });
+        }
+        if let Some((provider, model)) = model.split_once('/')
+            && let Some(known) = self.providers.get(provider)
+        {
+            return self.direct(known, model);
+        }
+        let default = self.defaults.by_surface.get(surface).or(self.defaults.any.as_ref())?;
+        self.direct(self.providers.get(default)?, model)
+    }
+
+    fn direct(&self, known: &Arc<targets::Known>, model: &str) -> Option<Routed> {
+        if !model_name(model) {
+            return None;
+        }
+        let target = known.target(model, &self.catalog);
+        let name = ModelName::from(target.id.to_string());
+        Some(Routed { name, route: Arc::new(Route::Target(Arc::new(target))) })
+    }
+
+    /// The models that lists offer, aliases first, each by name. What a caller sees of them, policy says.
+    #[must_use]
+    pub fn listed_models(&self) -> &[ListedModel] {
+        &self.listed
+    }
+
+    /// The MCP server `name`.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&Arc<McpServer>> {
+        self.servers.get(name)
+    }
+
+    /// Every MCP server, by name.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<McpServer>> {
+        self.servers.values()
+    }
+
+    /// Every provider, by name.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.values().map(|known| &known.provider)
+    }
+
+    /// The type of the provider `name`, as the catalogue calls it.
+    #[must_use]
+    pub fn provider_type(&self, name: &str) -> Option<&str> {
+        self.providers.get(name).map(|known| known.kind.as_str())
+    }
+
+    /// What the calls of a key are held to. `None` where this revision does not know the key: such a call is refused.
+    #[must_use]
+    pub fn key(&self, org: &OrgId, name: &KeyName) -> Option<&Arc<KeyRules>> {
+        self.keys.get(&(org.clone(), name.clone()))
+    }
+
+    /// The chain without any guardrail.
+    #[must_use]
+    pub fn without_guardrails(&self) -> &Arc<Chain> {
+        &self.without_guardrails
+    }
+
+    /// The keys of the store that this revision knows.
+    #[must_use]
+    pub fn stored_keys(&self) -> &[StoredKey] {
+        &self.stored
+    }
+
+    /// The same configuration with these keys of the store, instead of those it knew. Fast: routes, servers and the
+    /// file's policies are shared.
+    ///
+    /// # Errors
+    /// Where a key's rules cannot be compiled.
+    pub fn with_stored_keys(&self, stored: Vec<StoredKey>) -> Result<Self, Vec<Problem>> {
+        keys::apply(self.clone(), stored)
+    }
+
+    /// Compiles what `check` found sound.
+    ///
+    /// # Errors
+    /// Where a part of the gateway refuses what `check` let pass, which tests exclude.
+    pub fn compile(checked: crate::check::Checked, ingredients: &Ingredients<'_>) -> Result<Self, Vec<Problem>> {
+        build::compile(checked, ingredients)
+    }
+}
+
+#[cfg(test)]
+mod tests;

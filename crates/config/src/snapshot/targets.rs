@@ -1,0 +1,300 @@
+//! Providers, targets, routes and MCP servers, made from what is written.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_core::{
+    ids::{ProviderName, ServerName, TargetId, ToolName},
+};
+use tidegate_ledger::{Catalog, Price, Rates};
+use tidegate_upstream::{
+    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address,
+};
+
+use crate::{
+    check::{Checked, implied_key_path},
+    codes,
+    document::{self, Document, Headers, Model},
+    node::join,
+    problem::Problem,
+    vendor::{Scheme, Vendor, Vendors},
+};
+
+/// A provider, and the type under which the catalogue knows its models.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) provider: Arc<Provider>,
+    pub(super) kind: String,
+}
+
+/// What a model's entry says about its targets; the entry nearest to a target counts.
+#[derive(Debug, Clone, Default)]
+struct Settings {
+    price: Option<Price>,
+    retry: Option<RetryPolicy>,
+    timeouts: Option<Timeouts>,
+    max_output: Option<u64>,
+}
+
+impl Settings {
+    fn of(model: &Model) -> Self {
+        Self {
+            price: model.price.as_ref().map(price_of),
+            retry: model.retry.as_ref().map(retry_of),
+            timeouts: model.timeouts.as_ref().map(timeouts_of),
+            max_output: model.max_output,
+        }
+    }
+
+    /// These, and where they say nothing, those around them.
+    fn within(self, outer: &Self) -> Self {
+        Self {
+            price: self.price.or_else(|| outer.price.clone()),
+            retry: self.retry.or_else(|| outer.retry.clone()),
+            timeouts: self.timeouts.or(outer.timeouts),
+            max_output: self.max_output.or(outer.max_output),
+        }
+    }
+}
+
+impl Known {
+    /// A model of this provider as the catalogue has it.
+    pub(super) fn target(&self, model: &str, catalog: &Catalog) -> Target {
+        self.target_with(model, catalog, &Settings::default())
+    }
+
+    fn target_with(&self, model: &str, catalog: &Catalog, settings: &Settings) -> Target {
+        let info = catalog.lookup(&self.kind, model);
+        Target {
+            id: TargetId { provider: self.provider.name.clone(), model: Arc::from(model) },
+            provider: Arc::clone(&self.provider),
+            price: settings.price.clone().or_else(|| info.map(|info| info.price.clone())),
+            max_output: settings.max_output.or_else(|| info.and_then(|info| info.max_output)),
+            timeouts: settings.timeouts.unwrap_or_default(),
+            retry: settings.retry.clone().unwrap_or_default(),
+            breaker: BreakerPolicy::default(),
+        }
+    }
+}
+
+/// A part of the gateway refused what `check` let pass.
+pub(super) fn refused(path: &str, why: impl std::fmt::Display) -> Problem {
+    Problem::new(codes::INTERNAL, None, path, why.to_string())
+        .hint("this is a fault of tidegate: please report it with the configuration, without its secrets")
+}
+
+pub(super) fn providers(
+    checked: &Checked,
+    vendors: &Vendors,
+) -> Result<BTreeMap<ProviderName, Arc<Known>>, Vec<Problem>> {
+    let mut known = BTreeMap::new();
+    for (name, written) in &checked.document.providers {
+        let path = join("providers", name);
+        let kind = written.r#type.as_deref().unwrap_or(name);
+        let vendor = vendors.get(kind).ok_or_else(|| vec![refused(&path, format!("no type `{kind}`"))])?;
+        let provider = provider(name, written, vendor, checked).map_err(|problem| vec![problem])?;
+        known.insert(
+            ProviderName::from(name.as_str()),
+            Arc::new(Known { provider: Arc::new(provider), kind: kind.to_owned() }),
+        );
+    }
+    Ok(known)
+}
+
+fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: &Checked) -> Result<Provider, Problem> {
+    let path = join("providers", name);
+    let base = match written.base_url.as_ref().or(vendor.base_url.as_ref()) {
+        Some(url) if !vendor.is_sim() => destination(url, &path)?,
+        _ => Destination::Sim,
+    };
+    let secret = checked.secrets.get(&implied_key_path(name)).cloned();
+    let auth = match (secret, &vendor.scheme) {
+        (None, _) => Auth::None,
+        (Some(secret), Scheme::Header(header)) => {
+            let name = HeaderName::from_bytes(header.as_bytes()).map_err(|error| refused(&path, error))?;
+            Auth::Header { name, secret }
+        }
+        (Some(secret), _) => Auth::Bearer(secret),
+    };
+    let mut headers = HeaderMap::new();
+    for (header, value) in &vendor.headers {
+        add_header(&mut headers, header, value, false).map_err(|why| refused(&path, why))?;
+    }
+    add_headers(&mut headers, &join(&path, "headers"), &written.headers, checked)?;
+    Ok(Provider { name: name.into(), dialect: vendor.dialect, base, auth, quirks: vendor.quirks, headers })
+}
+
+fn destination(url: &str, path: &str) -> Result<Destination, Problem> {
+    let parsed = address::parse_destination(url).map_err(|error| refused(path, error))?;
+    let private = parsed.host_str().is_some_and(private_host);
+    Destination::http(url, private).map_err(|error| refused(path, error))
+}
+
+/// Whether a host that the configuration names may stand on loopback or a private network: an address of such, or a
+/// name that no public zone has. A public name that turns out to lead inside is refused when it is connected to.
+#[must_use]
+pub fn private_host(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return address::check_address(address, true).is_ok() && address::check_address(address, false).is_err();
+    }
+    let suffixes = [".localhost", ".internal", ".local", ".lan", ".intranet", ".home.arpa", ".svc", ".test"];
+    !host.contains('.') || suffixes.iter().any(|suffix| host.ends_with(suffix))
+}
+
+fn add_headers(headers: &mut HeaderMap, path: &str, written: &Headers, checked: &Checked) -> Result<(), Problem> {
+    for (name, value) in written {
+        let at = join(path, name);
+        match checked.secrets.get(&at) {
+            Some(secret) => add_header(headers, name, secret.expose(), true),
+            // A reference that a warning says leads nowhere.
+            None if crate::reference::Reference::parse(value).is_ok() => Ok(()),
+            None => add_header(headers, name, value, false),
+        }
+        .map_err(|why| {
+            Problem::new(codes::BAD_HEADER, None, at.as_str(), why)
+                .hint("check what the reference leads to: it must be one line of visible characters")
+        })?;
+    }
+    Ok(())
+}
+
+fn add_header(headers: &mut HeaderMap, name: &str, value: &str, sensitive: bool) -> Result<(), &'static str> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the header's name cannot be sent")?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| "the header's value cannot be sent")?;
+    value.set_sensitive(sensitive);
+    headers.insert(name, value);
+    Ok(())
+}
+
+/// The routes of every alias.
+pub(super) fn routes(
+    document: &Document,
+    providers: &BTreeMap<ProviderName, Arc<Known>>,
+    catalog: &Catalog,
+) -> Result<HashMap<Arc<str>, Arc<Route>>, Vec<Problem>> {
+    let builder = Routes { document, providers, catalog };
+    let mut routes = HashMap::new();
+    for (name, model) in &document.models {
+        let route = builder
+            .alias(model, &Settings::default(), 0)
+            .ok_or_else(|| vec![refused(&join("models", name), "its route leads nowhere")])?;
+        routes.insert(Arc::from(name.as_str()), Arc::new(route));
+    }
+    Ok(routes)
+}
+
+struct Routes<'a> {
+    document: &'a Document,
+    providers: &'a BTreeMap<ProviderName, Arc<Known>>,
+    catalog: &'a Catalog,
+}
+
+impl Routes<'_> {
+    fn alias(&self, model: &Model, outer: &Settings, depth: usize) -> Option<Route> {
+        let settings = Settings::of(model).within(outer);
+        self.route(&model.route, &settings, depth.saturating_add(1))
+    }
+
+    fn route(&self, route: &document::Route, settings: &Settings, depth: usize) -> Option<Route> {
+        if depth > 64 {
+            return None;
+        }
+        match route {
+            document::Route::Target(target) => match target.name.split_once('/') {
+                Some((provider, model)) => {
+                    let known = self.providers.get(provider)?;
+                    Some(Route::Target(Arc::new(known.target_with(model, self.catalog, settings))))
+                }
+                None => self.alias(self.document.models.get(&target.name)?, settings, depth),
+            },
+            document::Route::Fallback(routes) => {
+                let routes: Option<Vec<_>> =
+                    routes.iter().map(|route| self.route(route, settings, depth.saturating_add(1))).collect();
+                routes.map(Route::Fallback)
+            }
+            document::Route::Weighted(routes) => {
+                let routes: Option<Vec<_>> = routes
+                    .iter()
+                    .map(|(route, weight)| Some((*weight, self.route(route, settings, depth.saturating_add(1))?)))
+                    .collect();
+                routes.map(Route::Weighted)
+            }
+        }
+    }
+}
+
+/// The MCP servers.
+pub(super) fn servers(checked: &Checked) -> Result<BTreeMap<ServerName, Arc<McpServer>>, Vec<Problem>> {
+    let mut servers = BTreeMap::new();
+    for (name, written) in &checked.document.mcp_servers {
+        let server = server(name, written, checked).map_err(|problem| vec![problem])?;
+        servers.insert(ServerName::from(name.as_str()), Arc::new(server));
+    }
+    Ok(servers)
+}
+
+fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Result<McpServer, Problem> {
+    let path = join("mcp_servers", name);
+    let mut headers = HeaderMap::new();
+    add_headers(&mut headers, &join(&path, "headers"), &written.headers, checked)?;
+    let auth = checked.secrets.get(&join(&path, "key")).map_or(Auth::None, |secret| Auth::Bearer(secret.clone()));
+    Ok(McpServer {
+        name: name.into(),
+        base: destination(&written.url, &path)?,
+        auth,
+        headers,
+        timeouts: written.timeouts.as_ref().map(timeouts_of).unwrap_or_default(),
+        retry: written.retry.as_ref().map(retry_of).unwrap_or_default(),
+        breaker: BreakerPolicy::default(),
+        tools: written.tools.as_ref().map(|tools| tools.iter().map(|tool| ToolName::from(tool.as_str())).collect()),
+        idempotent: written
+            .tool_settings
+            .iter()
+            .filter(|(_, settings)| settings.idempotent)
+            .map(|(tool, _)| (ToolName::from(tool.as_str()), true))
+            .collect(),
+    })
+}
+
+fn price_of(price: &document::Price) -> Price {
+    let or_input = |price_of_class: Option<document::TokenPrice>| price_of_class.unwrap_or(price.input).0;
+    Price {
+        rates: Rates {
+            input: price.input.0,
+            output: price.output.0,
+            cache_read: or_input(price.cache_read),
+            cache_write_5m: or_input(price.cache_write_5m),
+            cache_write_1h: or_input(price.cache_write_1h.or(price.cache_write_5m)),
+        },
+        tiers: Vec::new(),
+        source: Arc::from("configuration"),
+        date: None,
+    }
+}
+
+fn retry_of(retry: &document::Retry) -> RetryPolicy {
+    let rule = RetryPolicy::default();
+    RetryPolicy {
+        attempts: retry.attempts.unwrap_or(rule.attempts),
+        on: retry.on.clone().unwrap_or_else(|| rule.on.clone()),
+        ..rule
+    }
+}
+
+fn timeouts_of(timeouts: &document::Timeouts) -> Timeouts {
+    let rule = Timeouts::default();
+    let or = |clock: Option<document::Time>, rule| clock.map_or(rule, |document::Time(clock)| clock);
+    let total = or(timeouts.total, rule.total);
+    Timeouts {
+        // A clock that was not set never outlasts a `total` that was.
+        connect: or(timeouts.connect, rule.connect.min(total)),
+        first_event: or(timeouts.first_event, rule.first_event.min(total)),
+        between_events: or(timeouts.between_events, rule.between_events.min(total)),
+        total,
+    }
+}

@@ -1,0 +1,109 @@
+//! Hostile text costs time in proportion to its length, and clean text hardly any.
+
+use std::time::Duration;
+
+use tidegate_core::{clock, facts::GuardAction, ids::GuardrailName, segment::Origin};
+use tidegate_guard::{Chain, CompileError, DetectorName, GuardrailSpec, Hold, Phase};
+
+fn chain() -> Result<Chain, CompileError> {
+    Chain::compile(&[GuardrailSpec {
+        name: GuardrailName::from("all"),
+        detect: vec![DetectorName::from("secrets"), DetectorName::from("pii")],
+        on: Phase::ALL.to_vec(),
+        action: GuardAction::Redact,
+    }])
+}
+
+const HOSTILE: [&str; 34] = [
+    "a",
+    "A",
+    "1",
+    "12 ",
+    "1-",
+    "4111 ",
+    "4",
+    "@",
+    "a@",
+    "a@a.",
+    "a.",
+    "@a",
+    "DE89",
+    "DE89 ",
+    "-",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq9+/xYMIIEpAIBAAKCAQEA",
+    "-----BEGIN PRIVATE KEY-----MIIEpAIBAAKCAQEA7bq9+/xYMIIEpAIBAAKCAQEA-----END ",
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.",
+    "eyJ-",
+    "eyJ.",
+    "sk-",
+    "sk-proj-",
+    "AKIA",
+    "SG.",
+    "xoxb-1",
+    "password=",
+    "password=\"",
+    "secret:'",
+    "http://",
+    "http://a:b",
+    "aws /",
+    "\u{200b}\u{430}",
+    "请",
+];
+
+#[test]
+fn hostile_text_takes_linear_time() {
+    let chain = chain().unwrap();
+    let megabytes = if cfg!(debug_assertions) { 1 } else { 10 };
+    for unit in HOSTILE {
+        let text = unit.repeat((megabytes << 20) / unit.len());
+        let start = clock::now();
+        let found = chain.scan(Origin::Completion, &text).len();
+        let took = start.elapsed();
+        println!("{unit:?}: {found} in {took:?}");
+        assert!(took < Duration::from_secs(4), "{unit:?} took {took:?}");
+    }
+}
+
+#[test]
+fn hostile_stream_takes_linear_time() {
+    let chain = std::sync::Arc::new(chain().unwrap());
+    for unit in HOSTILE {
+        let mut hold = Hold::new(chain.clone(), Origin::Completion);
+        let text = unit.repeat(20_000 / unit.len());
+        let start = clock::now();
+        for at in text.chars() {
+            hold.push((), &[(0, at.encode_utf8(&mut [0; 4]))]);
+        }
+        hold.flush();
+        let took = start.elapsed();
+        println!("{unit:?}: {took:?}");
+        assert!(took < Duration::from_secs(4), "{unit:?} took {took:?}");
+    }
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p tidegate-guard --test linear -- --ignored --nocapture"]
+fn clean_text_speed() {
+    let chain = chain().unwrap();
+    let prose = "The committee met on a rainy morning to discuss the plans for the new library, and it was soon \
+                 agreed that the old hall should be kept; nobody objected to the cost of the repairs.\n";
+    let json = "{\"city\":\"Rome\",\"temperature\":21.5,\"conditions\":[\"sunny\",\"dry\"],\"wind\":{\"speed\":12,\"unit\":\"km/h\"}},\n";
+    let code = "    let total: u64 = items.iter().filter(|item| item.price > limit).map(|item| item.price).sum();\n";
+    for (name, unit) in [("prose", prose), ("json", json), ("code", code)] {
+        let text = unit.repeat((8 << 20) / unit.len());
+        let start = clock::now();
+        for _ in 0..10 {
+            assert!(chain.scan(Origin::Completion, &text).is_empty());
+        }
+        let took = start.elapsed().as_secs_f64();
+        println!("{name}: {:.2} GB/s", 10.0 * text.len() as f64 / took / 1e9);
+    }
+    let mut hold = Hold::new(std::sync::Arc::new(chain), Origin::Completion);
+    let start = clock::now();
+    let words: Vec<_> = prose.split_inclusive(' ').collect();
+    for number in 0..200_000 {
+        hold.push(number, &[(0, words[number % words.len()])]);
+    }
+    println!("stream: {:.0} ns an event", start.elapsed().as_secs_f64() * 1e9 / 200_000.0);
+}

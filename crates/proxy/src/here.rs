@@ -1,0 +1,199 @@
+//! What the gateway answers by itself, and what it relays within a protocol session: lists of models, `initialize`,
+//! `ping`, notifications, the server's own stream, the end of a session.
+//!
+//! Owns these short ways. They are identified and authorized like calls, and counted; nothing here runs a tool or asks a
+//! model. The pipeline calls it after `decode`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response};
+use tidegate_core::{
+    facts::{Action, Facts, Resource},
+    fault::{Fault, FaultCode},
+    ids::{ModelName, ServerName, TargetId},
+};
+use tidegate_policy::SessionPermit;
+use tidegate_protocol::{
+    jsonrpc::{Message, Parts},
+    llm::ModelEntry,
+    mcp,
+};
+use tidegate_upstream::mcp::{Leg, Relayed};
+
+use crate::{
+    exchange::{Caller, Exchange},
+    respond::{self, Body},
+    stage::{
+        authorize::visible_models,
+        route::{no_such_model, no_such_server},
+    },
+    tool_flow::{self, Asked},
+};
+
+/// What is asked.
+pub(crate) enum Here {
+    /// The list of models.
+    Models,
+    /// One model's entry.
+    OneModel(String),
+    /// A frame of an MCP session.
+    Frame { server: ServerName, message: Box<Message> },
+    /// The stream on which an MCP server speaks of its own accord.
+    Listen(ServerName),
+    /// The end of an MCP session.
+    Close(ServerName),
+}
+
+impl Here {
+    /// What a request without a message means for an MCP server.
+    pub(crate) fn of_session(method: &Method, server: ServerName) -> Result<Self, Fault> {
+        match *method {
+            Method::GET => Ok(Self::Listen(server)),
+            Method::DELETE => Ok(Self::Close(server)),
+            _ => {
+                let mut fault = Fault::new(FaultCode::InvalidRequest, "An MCP server takes POST, GET and DELETE only.");
+                fault.status = 405;
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// A moment that stands for "always": 2026-01-01T00:00:00Z.
+const CREATED: u64 = 1_767_225_600;
+
+/// Answers it.
+pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, here: Here) -> Response<Body> {
+    let result = match here {
+        Here::Models => models(&mut exchange, &caller, None),
+        Here::OneModel(name) => models(&mut exchange, &caller, Some(name)),
+        Here::Frame { server, message } => return frame(exchange, caller, server, *message).await,
+        Here::Listen(server) => return listen(exchange, caller, server).await,
+        Here::Close(server) => close(&mut exchange, &caller, &server).await,
+    };
+    match result {
+        Ok(bytes) => respond::answer(&mut exchange, 200, HeaderMap::new(), bytes),
+        Err(fault) => respond::refusal(&mut exchange, fault),
+    }
+}
+
+fn models(exchange: &mut Exchange, caller: &Caller, one: Option<String>) -> Result<Bytes, Fault> {
+    exchange.story.action = Some(Action::ListModels);
+    exchange.story.resource = Arc::from("models");
+    let dialect = exchange.surface.dialect().unwrap_or(tidegate_protocol::llm::Dialect::OpenAiChat);
+    let mut names: Vec<(ModelName, Vec<TargetId>)> = exchange.snapshot.model_names();
+    if let Some(name) = &one {
+        let name = ModelName::from(name.as_str());
+        let route = exchange.snapshot.resolve(&name).ok_or_else(|| no_such_model(name.as_str()))?;
+        names = vec![(name, route.targets().iter().map(|target| target.id.clone()).collect())];
+    }
+    let visible = visible_models(exchange, caller, &names);
+    let entries: Vec<ModelEntry> = visible
+        .iter()
+        .map(|name| ModelEntry {
+            id: name.to_string(),
+            owned_by: name.as_str().split_once('/').map_or("tidegate", |(provider, _)| provider).to_owned(),
+            created: CREATED,
+        })
+        .collect();
+    match (one, entries.first()) {
+        (Some(_), Some(entry)) => Ok(dialect.model(entry)),
+        (Some(name), None) => Err(no_such_model(&name)),
+        (None, _) => Ok(dialect.models_list(&entries)),
+    }
+}
+
+/// Permission to speak within a session with `server`; to whom it is denied, the server does not exist.
+fn session_permit(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<SessionPermit, Fault> {
+    exchange.story.is_tool = true;
+    exchange.story.action = Some(Action::UseServer);
+    exchange.story.resource = Arc::from(server.as_str());
+    if !exchange.snapshot.servers.contains_key(server) {
+        return Err(no_such_server(server.as_str()));
+    }
+    let facts = Facts::new(exchange.surface.as_str(), Action::UseServer, Resource::Server(server.clone()));
+    SessionPermit::authorize(&exchange.policies(), &caller.principal, &facts, server, exchange.at).map_err(|denial| {
+        let mut fault = no_such_server(server.as_str());
+        fault.policies = denial.policies;
+        fault
+    })
+}
+
+fn leg(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<Arc<Leg>, Fault> {
+    let session = exchange.header("mcp-session-id");
+    let leg = exchange.gate.sessions.leg(session, caller.principal.key, server);
+    exchange.session_is_missing = leg.is_err();
+    leg
+}
+
+async fn frame(mut exchange: Exchange, caller: Caller, server: ServerName, message: Message) -> Response<Body> {
+    match relayed(&mut exchange, &caller, &server, &message).await {
+        Ok((Relayed::Accepted, _)) => respond::answer(&mut exchange, 202, HeaderMap::new(), Bytes::new()),
+        Ok((Relayed::Messages(messages), opened)) => {
+            let method = message.method().and_then(mcp::Method::parse).unwrap_or(mcp::Method::Notification);
+            let id = Bytes::copy_from_slice(message.raw_id());
+            let asked = Asked { method, id, server, permit: None, opened };
+            tool_flow::respond(exchange, asked, messages).await
+        }
+        Err(fault) => respond::refusal(&mut exchange, fault),
+    }
+}
+
+async fn relayed(
+    exchange: &mut Exchange,
+    caller: &Caller,
+    server: &ServerName,
+    message: &Message,
+) -> Result<(Relayed, Option<Arc<Leg>>), Fault> {
+    let permit = session_permit(exchange, caller, server)?;
+    let opens = matches!(message.parts(), Parts::Request { .. }) && message.method() == Some("initialize");
+    let leg = if opens {
+        let definition = exchange.snapshot.servers.get(server).ok_or_else(|| no_such_server(server.as_str()))?;
+        Leg::new(Arc::clone(definition))
+    } else {
+        leg(exchange, caller, server)?
+    };
+    let gate = Arc::clone(&exchange.gate);
+    let relayed = gate.upstream.relay(&permit, &leg, message, &exchange.headers, exchange.deadline).await?;
+    Ok((relayed, opens.then_some(leg)))
+}
+
+async fn listen(mut exchange: Exchange, caller: Caller, server: ServerName) -> Response<Body> {
+    let opened = async {
+        let permit = session_permit(&mut exchange, &caller, &server)?;
+        let leg = leg(&mut exchange, &caller, &server)?;
+        let last = exchange.headers.get("last-event-id").map(|id| Bytes::copy_from_slice(id.as_bytes()));
+        let gate = Arc::clone(&exchange.gate);
+        gate.upstream.listen(&permit, &leg, last.as_ref()).await
+    }
+    .await;
+    match opened {
+        Ok(Some(messages)) => tool_flow::listen(exchange, server, messages),
+        Ok(None) => {
+            let mut fault = Fault::new(FaultCode::InvalidRequest, "This MCP server has no stream of its own.");
+            fault.status = 405;
+            respond::refusal(&mut exchange, fault)
+        }
+        Err(fault) => respond::refusal(&mut exchange, fault),
+    }
+}
+
+async fn close(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<Bytes, Fault> {
+    session_permit(exchange, caller, server)?;
+    let id = exchange.header("mcp-session-id").unwrap_or_default();
+    let Some(leg) = exchange.gate.sessions.close(id, caller.principal.key, server) else {
+        return Err(Fault::new(FaultCode::NotFound, "There is no such session."));
+    };
+    let gate = Arc::clone(&exchange.gate);
+    // The session is over for the caller, whatever the server makes of it.
+    if let Err(fault) = gate.upstream.close(&leg).await {
+        tracing::info!(server = server.as_str(), %fault, "a session could not be ended at its server");
+    }
+    Ok(Bytes::new())
+}
+
+/// The header under which a session is named to the caller.
+pub(crate) fn session_header(id: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(id).ok()
+}

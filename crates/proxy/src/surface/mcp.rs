@@ -1,0 +1,82 @@
+//! The Model Context Protocol as a surface: what a posted message is, and how a fault looks in JSON-RPC.
+//!
+//! Owns the table from fault to JSON-RPC code. A fault of a request whose id is known is a JSON-RPC error with HTTP 200,
+//! since clients take other statuses for the transport's; 404 in particular means to them that their session is gone.
+
+use bytes::Bytes;
+use tidegate_core::{
+    facts::Action,
+    fault::{Fault, FaultCode},
+    ids::ServerName,
+};
+use tidegate_protocol::{
+    json::{Limits, write_text},
+    jsonrpc::{self, Parts, Payload},
+    mcp::{Direction, Method, ToolCall},
+};
+
+use crate::{exchange::Exchange, here::Here, respond};
+
+/// What a posted body is.
+pub(crate) enum Read {
+    /// A request that goes through the pipeline.
+    Call(Box<ToolCall>),
+    /// A frame of the session: `initialize`, `ping`, a notification, an answer to the server.
+    Frame(Here),
+}
+
+/// Reads one posted message.
+pub(crate) fn read(exchange: &mut Exchange, server: ServerName, bytes: Bytes) -> Result<Read, Fault> {
+    let payload = jsonrpc::read(bytes, &Limits::default())
+        .map_err(|error| Fault::invalid("", format!("{}.", error)).with_rpc_code(error.code()))?;
+    let Payload::One(message) = payload else {
+        return Err(Fault::invalid(
+            "",
+            "Batches are not taken: send one message a request, as revisions from 2025-06-18 do.",
+        ));
+    };
+    if matches!(message.parts(), Parts::Request { .. }) {
+        exchange.rpc_id = Some(Bytes::copy_from_slice(message.raw_id()));
+    }
+    let is_request = message.method().filter(|_| message.id().is_some()).is_some();
+    let action = message.method().and_then(Method::parse).map(Method::action);
+    if !is_request || action == Some(Action::UseServer) {
+        return Ok(Read::Frame(Here::Frame { server, message: Box::new(message) }));
+    }
+    ToolCall::from_message(server, message, Direction::ToServer)
+        .map(|call| Read::Call(Box::new(call)))
+        .map_err(|error| Fault::invalid("", format!("{error}.")).with_rpc_code(error.code()))
+}
+
+/// The JSON-RPC code of a fault: the protocol's own where it has one, else the HTTP status, which lies outside the
+/// range that JSON-RPC reserves.
+pub(crate) fn code(exchange: &Exchange, fault: &Fault) -> i64 {
+    if let Some(code) = fault.rpc_code {
+        return code;
+    }
+    match fault.code {
+        FaultCode::InvalidRequest => jsonrpc::INVALID_REQUEST,
+        FaultCode::NotFound if exchange.story.action == Some(Action::ReadResource) => -32_002,
+        FaultCode::NotFound => jsonrpc::INVALID_PARAMS,
+        FaultCode::Internal => jsonrpc::INTERNAL_ERROR,
+        _ => i64::from(fault.status),
+    }
+}
+
+/// The HTTP status of a fault on this surface.
+pub(crate) fn status(exchange: &Exchange, fault: &Fault) -> u16 {
+    let transport = matches!(fault.code, FaultCode::Unauthenticated | FaultCode::TooLarge | FaultCode::HeadersTooLarge);
+    if exchange.rpc_id.is_some() && !transport && !exchange.session_is_missing { 200 } else { fault.status }
+}
+
+/// A fault as a JSON-RPC error response, to the request whose id is known.
+pub(crate) fn fault_body(exchange: &Exchange, fault: &Fault) -> Bytes {
+    let mut data = b"{\"code\":".to_vec();
+    write_text(&mut data, fault.code.as_str());
+    data.extend_from_slice(b",\"call_id\":");
+    write_text(&mut data, &exchange.id.to_string());
+    data.push(b'}');
+    let message = respond::message(exchange, fault);
+    let id = exchange.rpc_id.as_deref();
+    Bytes::from(jsonrpc::error_response(id, code(exchange, fault), &message, Some(&data)))
+}

@@ -1,0 +1,322 @@
+//! What an MCP server says on its way to the caller: one answer as JSON, or a stream of messages and last the answer.
+//!
+//! Owns the exchange until the answer has left. Answers are guarded, lists filtered by the permit, requests of the
+//! server decided by policy; the original bytes pass where nothing changed. A caller that leaves cancels its request.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame as BodyFrame;
+use tidegate_core::{
+    clock,
+    event::{Stage, StageVerdict},
+    facts::{Action, Facts, Resource},
+    fault::{Fault, FaultCode},
+    ids::{Digest, ServerName, ToolName},
+};
+use tidegate_policy::{Permit, SessionPermit};
+use tidegate_protocol::{
+    jsonrpc::{self, Message},
+    mcp::{Answer, Direction, ListKind, Method, ToolCall},
+    sse::Frame,
+};
+use tidegate_upstream::{
+    mcp::{Leg, McpEvent, McpEvents},
+    task,
+};
+
+use crate::{
+    exchange::{Ending, Exchange},
+    here::session_header,
+    respond::{self, Body},
+    stage::guard_response::{conclude, look},
+    surface::mcp,
+};
+
+/// After this long without a message, the caller gets a sign of life.
+const PING_AFTER: Duration = Duration::from_secs(15);
+
+/// What is answered.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// The caller's own id, as it was written.
+    pub(crate) id: Bytes,
+    pub(crate) server: ServerName,
+    /// The permit of the request, by which lists are filtered.
+    pub(crate) permit: Option<Permit>,
+    /// The leg that an `initialize` opened.
+    pub(crate) opened: Option<Arc<Leg>>,
+}
+
+struct ToolFlow {
+    exchange: Exchange,
+    /// `None` on a stream that answers nothing.
+    asked: Option<Asked>,
+    server: ServerName,
+    messages: Option<Box<McpEvents>>,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+/// Answers a request with what its server says.
+pub(crate) async fn respond(exchange: Exchange, asked: Asked, messages: Box<McpEvents>) -> Response<Body> {
+    let server = asked.server.clone();
+    let mut flow = ToolFlow {
+        exchange,
+        asked: Some(asked),
+        server,
+        messages: Some(messages),
+        ready: VecDeque::new(),
+        ended: false,
+    };
+    match flow.next().await {
+        Next::Message(McpEvent::Answer(message)) => flow.whole(message),
+        Next::Message(other) => {
+            flow.take(other).await;
+            flow.stream()
+        }
+        Next::Over(fault) => flow.refuse(fault),
+        Next::Silence => flow.stream(),
+    }
+}
+
+/// Passes on what a server says of its own accord.
+pub(crate) fn listen(exchange: Exchange, server: ServerName, messages: McpEvents) -> Response<Body> {
+    let messages = Some(Box::new(messages));
+    ToolFlow { exchange, asked: None, server, messages, ready: VecDeque::new(), ended: false }.stream()
+}
+
+enum Next {
+    Message(McpEvent),
+    Over(Fault),
+    Silence,
+}
+
+impl ToolFlow {
+    async fn next(&mut self) -> Next {
+        let cut = self.exchange.cut.clone();
+        let Some(messages) = self.messages.as_mut() else { return Next::Over(incomplete()) };
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => Next::Over(Fault::new(
+                FaultCode::Killed,
+                "This call was ended from outside: its key was revoked or an operator cut it.",
+            )),
+            message = messages.next() => match message {
+                Some(Ok(message)) => Next::Message(message),
+                Some(Err(fault)) => Next::Over(fault),
+                None => Next::Over(incomplete()),
+            },
+            () = tokio::time::sleep(PING_AFTER) => Next::Silence,
+        }
+    }
+
+    /// The whole answer, where nothing came before it.
+    fn whole(mut self, message: Message) -> Response<Body> {
+        let mut headers = HeaderMap::new();
+        match self.finished(message) {
+            Ok((bytes, session)) => {
+                if let Some(value) = session.as_deref().and_then(session_header) {
+                    headers.insert("mcp-session-id", value);
+                }
+                self.ended = true;
+                respond::answer(&mut self.exchange, 200, headers, bytes)
+            }
+            Err(fault) => self.refuse(fault),
+        }
+    }
+
+    fn refuse(mut self, fault: Fault) -> Response<Body> {
+        self.ended = true;
+        respond::refusal(&mut self.exchange, fault)
+    }
+
+    fn stream(self) -> Response<Body> {
+        let head = respond::streaming(&self.exchange, 200, HeaderMap::new());
+        head.map(|()| StreamBody::new(stream::unfold(self, step)).boxed_unsync())
+    }
+
+    /// The answer as the caller gets it: filtered, guarded, under the caller's id. And the session it opens.
+    fn finished(&mut self, message: Message) -> Result<(Bytes, Option<Arc<str>>), Fault> {
+        let Some(asked) = self.asked.as_mut() else { return Err(incomplete()) };
+        let mut answer = Answer::new(asked.method, message);
+        if let (Some(kind), Some(listing)) =
+            (ListKind::of(asked.method), asked.permit.as_ref().and_then(Permit::listing))
+        {
+            let items: Vec<String> = answer.items().into_iter().map(std::borrow::Cow::into_owned).collect();
+            let resources: Vec<Resource> = items.iter().map(|item| item_resource(kind, &asked.server, item)).collect();
+            let visible = listing.visible_among(&resources);
+            let mut at = visible.iter().copied();
+            answer.retain(|_| at.next().unwrap_or(false));
+        }
+        let (id, opened) = (asked.id.clone(), asked.opened.take());
+        self.guard(&mut answer)?;
+        let session = opened.filter(|_| !answer.is_error()).and_then(|leg| {
+            let owner = self.exchange.caller.as_ref()?.principal.key;
+            Some(self.exchange.gate.sessions.open(owner, self.server.clone(), leg))
+        });
+        let bytes = Bytes::from(answer.outgoing(&id));
+        self.exchange.story.response_digest = Some(Digest::of(&bytes));
+        Ok((bytes, session))
+    }
+
+    fn guard(&mut self, answer: &mut Answer) -> Result<(), Fault> {
+        let started = clock::now();
+        let chain = self.exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+        let looked = look(&chain, answer.segments());
+        let result = conclude(&mut self.exchange, looked, |path, text| answer.replace_segment(path, text));
+        self.exchange.stage(Stage::GuardResponse, started, result)
+    }
+
+    /// Takes a message that comes before the answer, or the answer itself once the stream has begun.
+    async fn take(&mut self, event: McpEvent) {
+        match event {
+            McpEvent::Answer(message) => match self.finished(message) {
+                Ok((bytes, _)) => {
+                    self.push(&bytes);
+                    self.end(None);
+                }
+                Err(fault) => self.fail(&fault),
+            },
+            McpEvent::Notification(message) => {
+                if let Some(bytes) = self.passed(message, None) {
+                    self.push(&bytes);
+                }
+            }
+            McpEvent::Request(message) => self.ask_client(message).await,
+        }
+    }
+
+    /// A request of the server to its client: a call of its own, decided by policy and looked at by guards.
+    async fn ask_client(&mut self, message: Message) {
+        let started = clock::now();
+        let id = Bytes::copy_from_slice(message.raw_id());
+        let is_ping = message.method() == Some("ping");
+        if is_ping || self.may_ask() {
+            let result = Ok(((), StageVerdict::Pass));
+            let _ = self.exchange.stage(Stage::Authorize, started, result);
+            if let Some(bytes) = self.passed(message, Some(&id)) {
+                self.push(&bytes);
+                return;
+            }
+        }
+        let refusal =
+            jsonrpc::error_response(Some(&id), 403, "The gateway's policy does not let this request pass.", None);
+        if let Err(fault) = self.tell_server(refusal).await {
+            tracing::info!(server = self.server.as_str(), %fault, "a server could not be told that its request was refused");
+        }
+    }
+
+    fn may_ask(&self) -> bool {
+        let Some(caller) = self.exchange.caller.as_ref() else { return false };
+        let resource = Resource::Server(self.server.clone());
+        let facts = Facts::new(self.exchange.surface.as_str(), Action::AnswerServer, resource.clone());
+        self.exchange.policies().decide(&caller.principal, &facts, &resource, self.exchange.at).is_allowed()
+    }
+
+    async fn tell_server(&self, message: Vec<u8>) -> Result<(), Fault> {
+        let (Some(caller), Some(messages)) = (&self.exchange.caller, &self.messages) else { return Ok(()) };
+        let resource = Resource::Server(self.server.clone());
+        let facts = Facts::new(self.exchange.surface.as_str(), Action::UseServer, resource);
+        let permit = SessionPermit::authorize(
+            &self.exchange.policies(),
+            &caller.principal,
+            &facts,
+            &self.server,
+            self.exchange.at,
+        )
+        .map_err(|denial| Fault::new(FaultCode::PolicyDenied, denial.public_message()))?;
+        let message = jsonrpc::read_one(Bytes::from(message), &tidegate_protocol::json::Limits::default())
+            .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;
+        let leg = Arc::clone(messages.leg());
+        let nothing = HeaderMap::new();
+        self.exchange.gate.upstream.relay(&permit, &leg, &message, &nothing, None).await.map(drop)
+    }
+
+    /// A message of the server with what guards find taken out; `None` where it may not pass.
+    fn passed(&mut self, message: Message, id: Option<&Bytes>) -> Option<Bytes> {
+        let mut call = ToolCall::from_message(self.server.clone(), message, Direction::ToClient).ok()?;
+        let chain = self.exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+        let looked = look(&chain, call.segments());
+        let result = conclude(&mut self.exchange, looked, |path, text| call.replace_segment(path, text));
+        if let Err(fault) = result {
+            tracing::info!(call = %self.exchange.id, code = fault.code.as_str(), "a server's message was withheld");
+            return None;
+        }
+        Some(match id {
+            Some(id) => Bytes::from(call.outgoing(id)),
+            None => call.body(),
+        })
+    }
+
+    fn push(&mut self, message: &[u8]) {
+        self.ready.push_back(Frame::build(Some("message"), message).raw);
+    }
+
+    fn fail(&mut self, fault: &Fault) {
+        if self.ended {
+            return;
+        }
+        if self.asked.is_some() {
+            let bytes = mcp::fault_body(&self.exchange, fault);
+            self.push(&bytes);
+        }
+        self.end(Some(fault));
+    }
+
+    fn end(&mut self, fault: Option<&Fault>) {
+        self.ended = true;
+        self.exchange.end(&Ending { status: 200, fault, complete: fault.is_none() });
+    }
+}
+
+async fn step(mut flow: ToolFlow) -> Option<(Result<BodyFrame<Bytes>, Infallible>, ToolFlow)> {
+    loop {
+        if let Some(bytes) = flow.ready.pop_front() {
+            return Some((Ok(BodyFrame::data(bytes)), flow));
+        }
+        if flow.ended {
+            return None;
+        }
+        match flow.next().await {
+            Next::Message(message) => flow.take(message).await,
+            // A stream that answers nothing may end whenever its server likes.
+            Next::Over(_) if flow.asked.is_none() => flow.end(None),
+            Next::Over(fault) => flow.fail(&fault),
+            Next::Silence => flow.ready.push_back(Frame::comment("").raw),
+        }
+    }
+}
+
+impl Drop for ToolFlow {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.exchange.end(&Ending { status: 499, fault: None, complete: false });
+        if let (Some(messages), Some(_)) = (self.messages.take(), &self.asked) {
+            let gate = Arc::clone(&self.exchange.gate);
+            task::spawn("cancel a tool call", async move {
+                if let Err(fault) = gate.upstream.cancel(*messages, "the caller has left").await {
+                    tracing::debug!(%fault, "a server could not be told that its caller has left");
+                }
+            });
+        }
+    }
+}
+
+fn incomplete() -> Fault {
+    Fault::new(FaultCode::UpstreamUnavailable, "The server's stream ended before its answer.")
+}
+
+fn item_resource(kind: ListKind, server: &ServerName, item: &str) -> Resource {
+    match kind {
+        ListKind::Tools => Resource::Tool(server.clone(), ToolName::from(item)),
+        ListKind::Prompts => Resource::Prompt(server.clone(), Arc::from(item)),
+        ListKind::Resources | ListKind::ResourceTemplates => Resource::McpResource(server.clone(), Arc::from(item)),
+    }
+}

@@ -1,0 +1,105 @@
+//! The file's tables, and how an older file becomes a newer one. Owns the numbered migrations (`user_version`) and
+//! the mark that the file is Tidegate's (`application_id`). Never changes a migration that was released: a change is
+//! the next number. Called by `open` alone.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `TGAT`: what SQLite's header says the file belongs to.
+pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
+
+/// What brings a file of version `n` to `n + 1`, by `n`.
+const MIGRATIONS: [&str; 1] = [FIRST];
+
+/// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
+/// holds. Whole scope lists are kept once, since there are few and every entry has one.
+const FIRST: &str = r#"
+CREATE TABLE scope_set (
+    id     INTEGER PRIMARY KEY,
+    scopes TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE entry (
+    call           TEXT NOT NULL PRIMARY KEY,
+    org            TEXT NOT NULL,
+    key_id         TEXT NOT NULL,
+    key            TEXT NOT NULL,
+    team           TEXT,
+    model          TEXT,
+    provider       TEXT,
+    target         TEXT,
+    scope_set      INTEGER NOT NULL,
+    at             INTEGER NOT NULL,
+    finished       INTEGER NOT NULL,
+    kind           TEXT NOT NULL,
+    cost           INTEGER,
+    held           INTEGER NOT NULL,
+    reserved       INTEGER NOT NULL,
+    overrun        INTEGER NOT NULL,
+    input          INTEGER NOT NULL,
+    cache_read     INTEGER NOT NULL,
+    cache_write_5m INTEGER NOT NULL,
+    cache_write_1h INTEGER NOT NULL,
+    output         INTEGER NOT NULL,
+    reasoning      INTEGER NOT NULL,
+    usage_source   TEXT NOT NULL
+) STRICT;
+CREATE INDEX entry_at ON entry (at);
+
+CREATE TABLE api_key (
+    id      TEXT NOT NULL PRIMARY KEY,
+    org     TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    team    TEXT,
+    digest  BLOB NOT NULL UNIQUE,
+    created INTEGER NOT NULL,
+    expires INTEGER,
+    revoked INTEGER,
+    rules   TEXT
+) STRICT;
+CREATE UNIQUE INDEX api_key_name ON api_key (org, name) WHERE revoked IS NULL;
+CREATE INDEX api_key_org ON api_key (org, name);
+
+CREATE TABLE call (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL UNIQUE,
+    org     TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    key     TEXT,
+    error   TEXT,
+    summary TEXT NOT NULL
+) STRICT;
+CREATE INDEX call_org ON call (org, at, id);
+CREATE INDEX call_key ON call (org, key, at, id) WHERE key IS NOT NULL;
+CREATE INDEX call_error ON call (org, at, id) WHERE error IS NOT NULL;
+"#;
+
+/// The version that this build writes.
+pub(crate) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// The version of the file; zero for an empty one.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Whether the file is empty or was made by Tidegate.
+pub(crate) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(id == APPLICATION_ID || (id == 0 && tables == 0))
+}
+
+/// Applies every migration that the file does not have yet, each in a transaction of its own, so that a crash between
+/// leaves a file of some version.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let from = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
+    for (to, migration) in (1_u32..).zip(MIGRATIONS).skip(from) {
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(migration)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", to)?;
+        step.commit()?;
+    }
+    Ok(())
+}
