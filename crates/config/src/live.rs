@@ -11,7 +11,7 @@ use tidegate_core::clock::UnixMillis;
 
 use crate::{
     check::{self, Options},
-    document::Document,
+    document::{Document, Written},
     environment::Environment,
     problem::Problem,
     render,
@@ -177,7 +177,19 @@ pub fn compile(
     options: &Options<'_>,
     ingredients: &Ingredients<'_>,
 ) -> Result<Candidate, Rejection> {
-    let written = Document::parse(sources);
+    compile_written(Document::parse(sources), environment, options, ingredients)
+}
+
+/// Checks and compiles a document, written or made (see [`Written::of`]).
+///
+/// # Errors
+/// Everything that is wrong; nothing was changed.
+pub fn compile_written(
+    written: Written,
+    environment: &dyn Environment,
+    options: &Options<'_>,
+    ingredients: &Ingredients<'_>,
+) -> Result<Candidate, Rejection> {
     let checked =
         check::check(&written, environment, options).map_err(|problems| Rejection::new(problems, &written.sources))?;
     let watched = checked.watched.clone();

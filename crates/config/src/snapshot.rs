@@ -42,7 +42,7 @@ pub struct Snapshot {
     /// The policy files: name and text.
     pub policy_files: Arc<Vec<(String, String)>>,
     /// The policies of the file and of every key.
-    pub policies: Policies,
+    pub policies: Arc<Policies>,
     /// Prices.
     pub catalog: Arc<Catalog>,
     /// What each kind of call is put on record as.

@@ -51,6 +51,8 @@ struct Rule {
 struct Plan {
     rules: [Option<Rule>; COUNT],
     triggers: Triggers,
+    /// What each detector wants: nothing where no rule has it.
+    wanted: [Triggers; COUNT],
 }
 
 impl Plan {
@@ -127,9 +129,10 @@ impl Chain {
             }
         }
         for plan in &mut chain.plans {
-            for (rule, detector) in plan.rules.iter().zip(registry) {
+            for ((rule, detector), wanted) in plan.rules.iter().zip(registry).zip(&mut plan.wanted) {
                 if rule.is_some() {
-                    plan.triggers = plan.triggers.or(detector.triggers());
+                    *wanted = detector.triggers();
+                    plan.triggers = plan.triggers.or(*wanted);
                 }
             }
         }
@@ -177,8 +180,8 @@ impl Chain {
         }
         let mut sinks: [Sink; COUNT] = Default::default();
         prefilter::run(input, plan.triggers, |trigger| {
-            for ((rule, detector), sink) in plan.rules.iter().zip(registry).zip(&mut sinks) {
-                if rule.is_some() {
+            for ((wanted, detector), sink) in plan.wanted.iter().zip(registry).zip(&mut sinks) {
+                if wanted.want(trigger) {
                     detector.look(input, trigger, sink);
                 }
             }

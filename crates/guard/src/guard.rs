@@ -43,6 +43,19 @@ pub struct Triggers {
 }
 
 impl Triggers {
+    /// Whether a detector that wants these looks at `trigger`. The end is for all.
+    #[must_use]
+    pub fn want(self, trigger: Trigger) -> bool {
+        match trigger {
+            Trigger::At(_) => self.at,
+            Trigger::Assign(_) => self.assign,
+            Trigger::Digits(_) => self.digits,
+            Trigger::Dashes(_) => self.dashes,
+            Trigger::Token(..) => self.token,
+            Trigger::End(_) => true,
+        }
+    }
+
     /// What either wants.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

@@ -61,22 +61,29 @@ fn blocks(input: &Input<'_>, wanted: Triggers, look: &mut impl FnMut(Trigger)) {
             digits(input, walked.max(at.saturating_sub(REACH)), end, look);
             walked = end;
         }
-        let dashes = wanted.dashes && (seen.dashes >= 3 || tail);
-        if dashes || seen.marks != 0 {
-            for (offset, byte) in block.iter().enumerate() {
-                let place = at + offset;
-                match byte {
-                    b'@' if wanted.at => look(Trigger::At(place)),
-                    b'=' | b':' if wanted.assign => look(Trigger::Assign(place)),
-                    b'-' if dashes && (offset == 0 || input.before(place) != Some(b'-')) => {
-                        let start = place - usize::from(offset == 0) * dashes_before(input, place);
-                        look(Trigger::Dashes(start));
-                    }
+        if seen.marks != 0 {
+            for offset in memchr::memchr3_iter(b'@', b'=', b':', block) {
+                match block.get(offset) {
+                    Some(b'@') if wanted.at => look(Trigger::At(at + offset)),
+                    Some(b'=' | b':') if wanted.assign => look(Trigger::Assign(at + offset)),
                     _ => {}
                 }
             }
         }
+        if wanted.dashes && (seen.dashes >= 3 || (tail && seen.dashes > 0)) {
+            dashes(input, at, block, look);
+        }
         at = end;
+    }
+}
+
+fn dashes(input: &Input<'_>, at: usize, block: &[u8], look: &mut impl FnMut(Trigger)) {
+    for offset in memchr::memchr_iter(b'-', block) {
+        let place = at + offset;
+        if offset == 0 || input.before(place) != Some(b'-') {
+            let before = if offset == 0 { dashes_before(input, place) } else { 0 };
+            look(Trigger::Dashes(place - before));
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::shim::Snapshot;
+
 use http::HeaderMap;
+use tidegate_config::snapshot::Snapshot;
 use tidegate_core::{
     clock::{self, UnixMillis},
     event::{Stage, StageEvent, StageVerdict},
@@ -107,7 +108,7 @@ pub(crate) struct Ending<'a> {
 impl Exchange {
     /// A call that has just come in.
     pub(crate) fn begin(gate: Arc<Gate>, surface: Surface, headers: HeaderMap, address: IpAddr) -> Self {
-        let snapshot = gate.live.current();
+        let snapshot = Arc::clone(&gate.live.current().snapshot);
         gate.metrics.in_flight.inc();
         Self {
             snapshot,

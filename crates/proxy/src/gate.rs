@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use tidegate_audit::Audit;
-use tidegate_config::identity::KeyTable;
+use tidegate_config::{identity::KeyTable, live::Live};
 use tidegate_core::calls::CallIndex;
 use tidegate_ledger::Ledger;
 use tidegate_upstream::Upstream;
 
-use crate::shim::Live;
 use crate::{floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
 
 /// The parts of the data plane.
@@ -33,6 +32,4 @@ pub struct Gate {
     pub sessions: Sessions,
     /// Refusals that are only counted.
     pub floods: Floods,
-    /// Most calls in flight; further ones are shed.
-    pub most_in_flight: usize,
 }

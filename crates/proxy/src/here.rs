@@ -19,7 +19,10 @@ use tidegate_protocol::{
     llm::ModelEntry,
     mcp,
 };
-use tidegate_upstream::mcp::{Leg, Relayed};
+use tidegate_upstream::{
+    Route,
+    mcp::{Leg, Relayed},
+};
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -82,11 +85,12 @@ fn models(exchange: &mut Exchange, caller: &Caller, one: Option<String>) -> Resu
     exchange.story.action = Some(Action::ListModels);
     exchange.story.resource = Arc::from("models");
     let dialect = exchange.surface.dialect().unwrap_or(tidegate_protocol::llm::Dialect::OpenAiChat);
-    let mut names: Vec<(ModelName, Vec<TargetId>)> = exchange.snapshot.model_names();
+    let listed = exchange.snapshot.listed_models().iter();
+    let mut names: Vec<(ModelName, Vec<TargetId>)> =
+        listed.map(|model| (model.name.clone(), target_ids(&model.route))).collect();
     if let Some(name) = &one {
-        let name = ModelName::from(name.as_str());
-        let route = exchange.snapshot.resolve(&name).ok_or_else(|| no_such_model(name.as_str()))?;
-        names = vec![(name, route.targets().iter().map(|target| target.id.clone()).collect())];
+        let found = exchange.snapshot.route(name, exchange.surface.as_str()).ok_or_else(|| no_such_model(name))?;
+        names = vec![(found.name, target_ids(&found.route))];
     }
     let visible = visible_models(exchange, caller, &names);
     let entries: Vec<ModelEntry> = visible
@@ -104,12 +108,16 @@ fn models(exchange: &mut Exchange, caller: &Caller, one: Option<String>) -> Resu
     }
 }
 
+fn target_ids(route: &Route) -> Vec<TargetId> {
+    route.targets().iter().map(|target| target.id.clone()).collect()
+}
+
 /// Permission to speak within a session with `server`; to whom it is denied, the server does not exist.
 fn session_permit(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<SessionPermit, Fault> {
     exchange.story.is_tool = true;
     exchange.story.action = Some(Action::UseServer);
     exchange.story.resource = Arc::from(server.as_str());
-    if !exchange.snapshot.servers.contains_key(server) {
+    if exchange.snapshot.server(server.as_str()).is_none() {
         return Err(no_such_server(server.as_str()));
     }
     let facts = Facts::new(exchange.surface.as_str(), Action::UseServer, Resource::Server(server.clone()));
@@ -149,7 +157,7 @@ async fn relayed(
     let permit = session_permit(exchange, caller, server)?;
     let opens = matches!(message.parts(), Parts::Request { .. }) && message.method() == Some("initialize");
     let leg = if opens {
-        let definition = exchange.snapshot.servers.get(server).ok_or_else(|| no_such_server(server.as_str()))?;
+        let definition = exchange.snapshot.server(server.as_str()).ok_or_else(|| no_such_server(server.as_str()))?;
         Leg::new(Arc::clone(definition))
     } else {
         leg(exchange, caller, server)?

@@ -15,7 +15,6 @@ mod pipeline;
 mod respond;
 mod server;
 mod session;
-mod shim;
 mod stage;
 mod surface;
 mod tool_flow;

@@ -99,6 +99,14 @@ pub struct Written {
     pub problems: Vec<Problem>,
 }
 
+impl Written {
+    /// A document that was made and not written: it has no places.
+    #[must_use]
+    pub fn of(document: Document) -> Self {
+        Self { document, places: Places::default(), sources: Sources::default(), problems: Vec::new() }
+    }
+}
+
 impl Document {
     /// An empty configuration: no provider, no key, nothing permitted.
     #[must_use]

@@ -59,7 +59,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
     let number = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let snapshot = Snapshot {
         revision: RevisionId(base),
-        policies: checked.policies,
+        policies: Arc::new(checked.policies),
         catalog: Arc::clone(catalog),
         audit: audit(&document),
         bodies: document.audit.bodies,

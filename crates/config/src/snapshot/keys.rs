@@ -138,7 +138,7 @@ pub(super) fn apply(mut snapshot: Snapshot, stored: Vec<StoredKey>) -> Result<Sn
     if !problems.is_empty() {
         return Err(problems);
     }
-    snapshot.policies = policies(&snapshot, &stored)?;
+    snapshot.policies = Arc::new(policies(&snapshot, &stored)?);
     snapshot.revision = revision::with_keys(&snapshot.base, &stored).map_err(|error| vec![refused("keys", error)])?;
     snapshot.keys = Arc::new(keys);
     snapshot.ledger_rules = ledger;

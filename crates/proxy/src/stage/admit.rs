@@ -22,13 +22,13 @@ pub(crate) fn admit(exchange: &mut Exchange) -> Result<(), Fault> {
 
 fn admitted(exchange: &mut Exchange) -> Result<((), StageVerdict), Fault> {
     let in_flight = usize::try_from(exchange.gate.metrics.in_flight.get()).unwrap_or(0);
-    if in_flight > exchange.gate.most_in_flight {
+    if in_flight > exchange.snapshot.concurrent_limit {
         return Err(Fault::new(
             FaultCode::Overloaded,
             "The gateway has as many calls in flight as it takes: try again in a second.",
         ));
     }
-    let largest = exchange.snapshot.limits.body_bytes;
+    let largest = u64::try_from(exchange.snapshot.body_limit).unwrap_or(u64::MAX);
     let declared = exchange.header("content-length").and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > largest) {
         return Err(too_large(largest));

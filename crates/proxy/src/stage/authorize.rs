@@ -41,6 +41,7 @@ fn authorized(exchange: &mut Exchange, caller: &Caller, call: &Call, routed: &Ro
     facts.session = session(exchange);
     facts.estimated_cost = routed.most(|_| true);
     if facts.model.is_some() {
+        facts.model = exchange.story.model.clone();
         facts.input_tokens = routed.estimate.input_tokens;
         facts.max_output_tokens = routed.targets().iter().map(|target| routed.max_output(target)).max().unwrap_or(0);
     }

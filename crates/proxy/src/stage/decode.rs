@@ -49,7 +49,7 @@ pub(crate) async fn decode(
             Here::of_session(method, server).map(|here| (Decoded::Here(here), StageVerdict::Pass))
         }
         endpoint => {
-            let bytes = read(body, exchange.snapshot.limits.body_bytes).await;
+            let bytes = read(body, exchange.snapshot.body_limit).await;
             bytes.and_then(|bytes| understand(exchange, endpoint, bytes))
         }
     };
@@ -57,10 +57,10 @@ pub(crate) async fn decode(
 }
 
 /// Reads a body of at most `largest` bytes that keeps coming.
-pub(crate) async fn read(mut body: Incoming, largest: u64) -> Result<Bytes, Fault> {
+pub(crate) async fn read(mut body: Incoming, largest: usize) -> Result<Bytes, Fault> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    let mut length = 0_u64;
+    let mut length = 0_usize;
     loop {
         let frame = match tokio::time::timeout(BODY_STALL, body.frame()).await {
             Err(_) => {
@@ -76,9 +76,9 @@ pub(crate) async fn read(mut body: Incoming, largest: u64) -> Result<Bytes, Faul
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        length = length.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        length = length.saturating_add(data.len());
         if length > largest {
-            return Err(too_large(largest));
+            return Err(too_large(u64::try_from(largest).unwrap_or(u64::MAX)));
         }
         // Most bodies come in one piece, which is then used as it is.
         if first.is_empty() && rest.is_empty() {

@@ -43,7 +43,7 @@ pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
 fn identified(exchange: &Exchange) -> Result<(Caller, StageVerdict), Fault> {
     let presented = presented(&exchange.headers)?;
     let key = exchange.gate.keys.authenticate(presented, exchange.at).map_err(|_| unauthenticated())?;
-    let rules = exchange.snapshot.key(&key.name).ok_or_else(unauthenticated)?;
+    let rules = exchange.snapshot.key(&key.org, &key.name).ok_or_else(unauthenticated)?;
     let principal = Principal {
         org: key.org.clone(),
         key: key.id,

@@ -28,7 +28,7 @@ pub(crate) struct Routed {
 
 /// The two kinds of places.
 pub(crate) enum Way {
-    Models(Route),
+    Models(Arc<Route>),
     Server(Arc<Leg>),
 }
 
@@ -42,16 +42,18 @@ pub(crate) fn route(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Re
 fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Routed, Fault> {
     match call {
         Call::Model(call) => {
-            exchange.story.model = Some(call.model().clone());
             exchange.story.stream = call.stream();
             exchange.story.resource = Arc::from(call.model().as_str());
-            let route = exchange.snapshot.resolve(call.model()).ok_or_else(|| no_such_model(call.model().as_str()))?;
+            let asked = call.model().as_str();
+            let found = exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;
+            exchange.story.model = Some(found.name);
+            let route = found.route;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
             let estimate = Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() };
             Ok(Routed { candidates, way: Way::Models(route), estimate })
         }
         Call::Tool(tool) => {
-            if !exchange.snapshot.servers.contains_key(tool.server()) {
+            if exchange.snapshot.server(tool.server().as_str()).is_none() {
                 return Err(no_such_server(tool.server().as_str()));
             }
             let session = exchange.header("mcp-session-id");

@@ -1,1 +1,209 @@
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tidegate_config::identity::{KeyStore, KeyStoreError};
+use tidegate_core::{
+    calls::{CallIndex, CallQuery},
+    clock::{UnixMillis, now},
+    money::NanoUsd,
+};
+use tidegate_ledger::{Entry, EntryKind, LedgerStore, Scope, ScopeKind, SpendBy, SpendQuery, ports::summarize};
+
+use super::*;
+use crate::{
+    Memory,
+    conformance::{
+        balances, keep, keep_calls, loaded,
+        samples::{call, entry, key},
+    },
+};
+
+mod damage;
+mod spend;
+
+fn fresh() -> (TempDir, PathBuf, Sqlite) {
+    fresh_with(Limits::default())
+}
+
+fn fresh_with(limits: Limits) -> (TempDir, PathBuf, Sqlite) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state.db");
+    let store = Sqlite::open_with(&path, limits).unwrap();
+    (folder, path, store)
+}
+
+/// What a disk would hold if the process ended now.
+fn crashed(path: &Path) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    for suffix in ["", "-wal"] {
+        let from = open::with_suffix(path, suffix);
+        fs::copy(&from, folder.path().join(from.file_name().unwrap())).unwrap();
+    }
+    let path = folder.path().join(path.file_name().unwrap());
+    (folder, path)
+}
+
+/// Lets the file grow by no page more, as a full disk would; gives how to free it again.
+fn fill_disk(store: &Sqlite) {
+    let writing = store.core.writing.lock();
+    let connection = writing.connection.as_ref().unwrap();
+    let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let _: i64 = connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0)).unwrap();
+}
+
+fn free_disk(store: &Sqlite) {
+    let writing = store.core.writing.lock();
+    let connection = writing.connection.as_ref().unwrap();
+    let _: i64 = connection.query_row("PRAGMA max_page_count = 1000000", [], |row| row.get(0)).unwrap();
+}
+
+fn everything() -> CallQuery {
+    CallQuery { most: 1_000, ..CallQuery::default() }
+}
+
+#[test]
+fn the_library_is_new_enough() {
+    let version: Vec<u32> = sqlite_version().split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(version >= vec![3, 51, 3], "{version:?}");
+}
+
+#[test]
+fn what_was_flushed_survives_a_crash() {
+    let (_folder, path, store) = fresh();
+    let entries: Vec<Entry> = (0..1_200).map(|at| entry("a", at, 5)).collect();
+    keep(&store, entries.clone());
+    keep_calls(&store, [call("default", Some("a"), 1, None)]);
+    let (_copy, path) = crashed(&path);
+    let after = Sqlite::open(path).unwrap();
+    assert_eq!(loaded(&after, 0), entries.into_iter().map(|entry| (entry.call, entry)).collect());
+    assert_eq!(CallIndex::list(&after, &"default".into(), &everything()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_key_survives_a_crash_as_soon_as_its_change_returned() {
+    let (_folder, path, store) = fresh();
+    let mut key = key("default", "a", 1);
+    store.insert(&key).unwrap();
+    let (_copy, copied) = crashed(&path);
+    assert_eq!(Sqlite::open(copied).unwrap().all().unwrap(), [key.clone()]);
+    store.revoke(&key.org, key.id, UnixMillis(5)).unwrap();
+    key.revoked = Some(UnixMillis(5));
+    let (_copy, copied) = crashed(&path);
+    assert_eq!(Sqlite::open(copied).unwrap().all().unwrap(), [key]);
+}
+
+#[test]
+fn keys_wait_for_the_disk_and_write_behind_does_not() {
+    let (_folder, _path, store) = fresh();
+    let level =
+        |connection: &rusqlite::Connection| connection.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+    assert_eq!(store.core.durably(level).unwrap(), 2);
+    assert_eq!(level(store.core.writing.lock().connection.as_ref().unwrap()).unwrap(), 1);
+}
+
+#[test]
+fn closing_writes_what_waits_and_leaves_one_file() {
+    let (_folder, path, store) = fresh();
+    LedgerStore::record(&store, entry("a", 1, 5));
+    CallIndex::record(&store, call("default", Some("a"), 1, None));
+    // A reader that is idle must not keep the file open.
+    assert!(loaded(&store, 0).len() <= 1);
+    store.close().unwrap();
+    store.close().unwrap();
+    assert!(!open::with_suffix(&path, "-wal").exists());
+    let after = Sqlite::open(&path).unwrap();
+    assert_eq!(loaded(&after, 0).len(), 1);
+    assert_eq!(CallIndex::list(&after, &"default".into(), &everything()).unwrap().len(), 1);
+}
+
+#[test]
+fn after_closing_nothing_is_taken_and_the_loss_is_told() {
+    let (_folder, _path, store) = fresh();
+    store.close().unwrap();
+    LedgerStore::record(&store, entry("a", 1, 5));
+    CallIndex::record(&store, call("default", Some("a"), 1, None));
+    assert_eq!((store.standing().entries_lost, store.standing().calls_dropped), (1, 1));
+    assert!(LedgerStore::flush(&store).is_err());
+    assert!(store.load(UnixMillis(0)).is_err());
+    assert!(matches!(store.insert(&key("default", "a", 1)), Err(KeyStoreError::Unavailable(_))));
+}
+
+#[test]
+fn what_is_recorded_is_written_without_a_flush() {
+    let (_folder, _path, store) = fresh();
+    LedgerStore::record(&store, entry("a", 1, 5));
+    let start = now();
+    while loaded(&store, 0).is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(5), "nothing was written behind");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn many_threads_record_change_keys_and_read_at_once() {
+    let (_folder, _path, store) = fresh();
+    std::thread::scope(|scope| {
+        for thread in 0..6_u32 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..200 {
+                    LedgerStore::record(store, entry("a", u64::from(number), 1));
+                    CallIndex::record(store, call("default", Some("a"), u64::from(number), None));
+                    if number % 50 == 0 {
+                        store.insert(&key("default", &format!("{thread}-{number}"), thread * 1_000 + number)).unwrap();
+                        let _ = loaded(store, 0);
+                        CallIndex::flush(store).unwrap();
+                    }
+                }
+                LedgerStore::flush(store).unwrap();
+            });
+        }
+    });
+    assert_eq!(loaded(&store, 0).len(), 1_200);
+    assert_eq!(CallIndex::list(&store, &"default".into(), &everything()).unwrap().len(), 1_000);
+    assert_eq!(store.all().unwrap().len(), 24);
+    assert_eq!(balances(&store, 1_000)[&Scope::new(ScopeKind::Key, "a")], NanoUsd(2_400));
+}
+
+#[test]
+fn past_the_cap_entries_are_written_inline_and_none_is_lost() {
+    let (_folder, _path, store) = fresh_with(Limits { entry_bytes: 1, ..Limits::default() });
+    let entries: Vec<Entry> = (0..100).map(|at| entry("a", at, 5)).collect();
+    for entry in entries.clone() {
+        LedgerStore::record(&store, entry);
+    }
+    assert_eq!(store.standing().entries_waiting, 100 - loaded(&store, 0).len());
+    LedgerStore::flush(&store).unwrap();
+    assert_eq!(store.standing().entries_lost, 100 - u64::try_from(loaded(&store, 0).len()).unwrap());
+}
+
+#[test]
+fn only_the_newest_calls_are_kept() {
+    let (_folder, _path, store) = fresh_with(Limits { calls_kept: 30, ..Limits::default() });
+    for round in 0..5 {
+        keep_calls(&store, (0..20).map(|at| call("default", Some("a"), round * 20 + at, None)));
+    }
+    let left = CallIndex::list(&store, &"default".into(), &everything()).unwrap();
+    assert_eq!(left.iter().map(|call| call.at.0).collect::<Vec<_>>(), (70..100).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn lists_of_calls_use_an_index_whatever_they_filter_by() {
+    let (_folder, _path, store) = fresh();
+    let writing = store.core.writing.lock();
+    let connection = writing.connection.as_ref().unwrap();
+    for filter in ["", "AND key = 'a'", "AND error IS NOT NULL", "AND error = 'a'", "AND key = 'a' AND error = 'a'"] {
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT summary FROM call WHERE org = 'a' {filter} AND at < 5 ORDER BY at DESC, id DESC"
+        );
+        let mut statement = connection.prepare(&sql).unwrap();
+        let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{filter}: {plan:?}");
+    }
+}

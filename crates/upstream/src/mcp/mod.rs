@@ -3,6 +3,7 @@
 //! Owns sessions with servers (one leg per client session), ids, and streams of messages. Never drops a field of a
 //! payload, never mixes two legs. `dispatch` sends calls with it; `relay` and `control` are here.
 
+mod events;
 mod http;
 mod relay;
 mod session;
@@ -13,7 +14,7 @@ mod tests;
 
 pub(crate) use self::traffic::{ToolBody, ToolTraffic};
 pub use self::{
-    http::{McpEvent, McpEvents},
+    events::{McpEvent, McpEvents},
     relay::Relayed,
     session::Leg,
 };

@@ -19,7 +19,8 @@ use tidegate_protocol::{
 };
 
 use super::{
-    http::{McpEvents, Outgoing, Posted, Wire},
+    events::McpEvents,
+    http::{Outgoing, Posted, Wire},
     session::Leg,
 };
 use crate::{clocks::Limits, dispatch::Upstream, failure::Failure, headers};

@@ -11,7 +11,8 @@ use tidegate_core::facts::Resource;
 use tidegate_protocol::mcp::{Method, ToolCall};
 
 use super::{
-    http::{McpEvents, Outgoing, Posted, Wire},
+    events::McpEvents,
+    http::{Outgoing, Posted, Wire},
     session::Leg,
 };
 use crate::{

@@ -105,16 +105,12 @@ impl Assignment {
     /// The name before the operator at `at`, in small letters without joints, if it is one of a secret.
     fn name(&self, input: &Input<'_>, at: usize) -> Option<(Strength, smallvec::SmallVec<[u8; 64]>)> {
         let mut end = at;
-        let skip = |end: usize, limit: usize, wanted: &dyn Fn(u8) -> bool| {
-            let before = input.slice(end.saturating_sub(limit), end);
-            end - before.iter().rev().take_while(|byte| wanted(**byte)).count()
-        };
-        end = skip(end, 4, &|byte| byte == b' ' || byte == b'\t');
-        end = skip(end, 3, &|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']'));
+        end = skip(input, end, 4, |byte| byte == b' ' || byte == b'\t');
+        end = skip(input, end, 3, |byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']'));
         if end < 2 || !self.endings.has(input.byte(end - 2), input.byte(end - 1)) {
             return None;
         }
-        let start = skip(end, MAX_NAME, &|byte| Class::DOTTED.has(byte));
+        let start = skip(input, end, MAX_NAME, |byte| Class::DOTTED.has(byte));
         let name: smallvec::SmallVec<[u8; 64]> = input
             .slice(start, end)
             .iter()
@@ -193,6 +189,12 @@ impl Assignment {
         let digest = matches!(value.len(), 32 | 40 | 56 | 64 | 96 | 128) && value.iter().all(u8::is_ascii_hexdigit);
         !is_uuid(value) && (strength == Strength::Strong || !digest)
     }
+}
+
+/// `end` before at most `limit` bytes that are wanted.
+fn skip(input: &Input<'_>, end: usize, limit: usize, wanted: impl Fn(u8) -> bool) -> usize {
+    let before = input.slice(end.saturating_sub(limit), end);
+    end - before.iter().rev().take_while(|byte| wanted(**byte)).count()
 }
 
 /// `at` after at most [`MAX_SPACE`] spaces.
