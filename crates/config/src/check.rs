@@ -15,7 +15,7 @@ pub(crate) use providers::implied_key_path;
 pub(crate) use routes::model_name;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
 };
 
@@ -77,7 +77,16 @@ pub struct Checked {
 /// # Errors
 /// Every problem there is, mistakes of form first, then in the order of the text. Never empty.
 pub fn check(written: &Written, environment: &dyn Environment, options: &Options<'_>) -> Result<Checked, Vec<Problem>> {
+    let unread = written
+        .problems
+        .iter()
+        .flat_map(|problem| {
+            let list = problem.path.rfind('[').and_then(|at| problem.path.get(..at));
+            [Some(problem.path.as_str()), list].into_iter().flatten().map(str::to_owned)
+        })
+        .collect();
     let mut checker = Checker {
+        unread,
         written,
         document: &written.document,
         environment,
@@ -100,6 +109,7 @@ pub fn check(written: &Written, environment: &dyn Environment, options: &Options
     let Checker { mut problems, secrets, watched, .. } = checker;
     problems.sort_by(|one, other| (one.span, &one.path).cmp(&(other.span, &other.path)));
     problems.dedup();
+    problems.truncate(MOST_PROBLEMS);
     let (errors, warnings): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.severity == Severity::Error);
     match policies {
@@ -110,7 +120,15 @@ pub fn check(written: &Written, environment: &dyn Environment, options: &Options
     }
 }
 
+/// After so many problems, no nearest names are looked for: whoever has more knows what is wrong by then.
+const MOST_HINTS: usize = 200;
+
+/// The most problems that are reported.
+const MOST_PROBLEMS: usize = 1_000;
+
 struct Checker<'a> {
+    /// Paths at which something could not be read.
+    unread: HashSet<String>,
     written: &'a Written,
     document: &'a Document,
     environment: &'a dyn Environment,
@@ -123,6 +141,10 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// Reports an error at the value of `path`.
     fn error(&mut self, code: Code, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+        // What could not be read is reported already, and so looks empty or missing here.
+        if self.unread.contains(path) {
+            return;
+        }
         let span = self.written.places.value(path);
         self.problems.push(Problem::new(code, span, path, message).hint(hint));
     }
@@ -148,6 +170,10 @@ impl Checker<'_> {
         defined: &BTreeMap<String, T>,
     ) {
         let (kind, name) = what;
+        // It is written, but could not be read, which is reported already.
+        if self.written.places.has(&join(section, name)) {
+            return;
+        }
         let span = self.written.places.value(path);
         let hint = self.meant(span, name, section, defined);
         self.problems.push(Problem::new(code, span, path, format!("{kind} {} is not defined", quote(name))).hint(hint));
@@ -155,7 +181,8 @@ impl Checker<'_> {
 
     /// `` did you mean `x`, defined at line 5 ``, or what there is.
     fn meant<T>(&self, at: Option<Span>, name: &str, section: &str, defined: &BTreeMap<String, T>) -> String {
-        match nearest(name, defined.keys().map(String::as_str)) {
+        let meant = if self.problems.len() < MOST_HINTS { nearest(name, defined.keys().map(String::as_str)) } else { None };
+        match meant {
             Some(meant) => match self.written.places.name(&join(section, meant)) {
                 Some(span) => {
                     format!("did you mean `{meant}`, defined at {}", self.written.sources.place_from(at, span))
@@ -231,7 +258,7 @@ impl Checker<'_> {
 
     /// Reports entries that stand twice in a list.
     fn repeated(&mut self, path: &str, items: &[String]) {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for (at, item) in items.iter().enumerate() {
             if !seen.insert(item) {
                 self.error(

@@ -88,21 +88,27 @@ impl Fixed {
     }
 }
 
+/// A path without its `.` parts.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != std::path::Component::CurDir).collect()
+}
+
 impl Environment for Fixed {
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
 
     fn read(&self, path: &Path, most: usize) -> io::Result<String> {
-        let text = self.files.get(path).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let text = self.files.get(&plain(path)).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         if text.len() > most { Err(io::Error::from(io::ErrorKind::FileTooLarge)) } else { Ok(text.clone()) }
     }
 
     fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-        if self.files.contains_key(path) {
+        let path = plain(path);
+        if self.files.contains_key(&path) {
             return Ok(None);
         }
-        let names: Vec<PathBuf> = self.files.keys().filter(|name| name.parent() == Some(path)).cloned().collect();
+        let names: Vec<PathBuf> = self.files.keys().filter(|name| name.parent() == Some(&path)).cloned().collect();
         if names.is_empty() { Err(io::Error::from(io::ErrorKind::NotFound)) } else { Ok(Some(names)) }
     }
 }

@@ -19,6 +19,9 @@ const MAX_DEPTH: usize = 32;
 /// The most values of one file, aliases expanded.
 const MAX_VALUES: usize = 200_000;
 
+/// The most repeated names of one file that are reported.
+const MOST_PROBLEMS: usize = 100;
+
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
@@ -48,16 +51,26 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// What kind of value this is.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Integer(_) | Value::Number(_) => "a number",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
     /// What this is, in words, without its content where that may be a secret.
     pub(crate) fn describe(&self) -> String {
         match &self.value {
-            Value::Null => String::from("nothing"),
+            Value::Null | Value::List(_) | Value::Map(_) => self.kind().to_owned(),
             Value::Bool(value) => format!("`{value}`"),
             Value::Integer(number) => format!("the number {number}"),
             Value::Number(number) => format!("the number {number}"),
             Value::Text(text) => format!("the text {}", quote(text)),
-            Value::List(_) => String::from("a list"),
-            Value::Map(_) => String::from("a mapping"),
         }
     }
 }
@@ -236,6 +249,9 @@ impl Place<'_> {
                 continue;
             }
             if let Some(first) = seen.get(&name.value) {
+                if self.problems.len() >= MOST_PROBLEMS {
+                    continue;
+                }
                 let line = line_of(self.source, *first);
                 self.problems.push(
                     Problem::new(codes::DUPLICATE, Some(name_span), here, format!("{} stands twice", quote(&name.value)))
@@ -294,6 +310,9 @@ fn offset(text: &str, location: Location) -> usize {
 fn translate(error: &serde_saphyr::Error, file: u32, shift: usize, source: &Source) -> Problem {
     use serde_saphyr::Error as Yaml;
     let error = error.without_snippet();
+    if let Yaml::AliasError { error, .. } = error {
+        return translate(error, file, shift, source);
+    }
     let at = error.location().map(|location| span(location, false, file, shift, source));
     let (code, message, hint) = match error {
         Yaml::MultipleDocuments { .. } => {
@@ -352,6 +371,23 @@ fn syntax(said: &str, at: Option<Span>, source: &Source) -> (codes::Code, String
         .and_then(|span| source.text.get(crate::source::floor(&source.text, usize::try_from(span.start).ok()?)..))
         .and_then(|rest| rest.chars().next());
     let found = here.map_or_else(|| String::from("the end of the file"), |letter| quote(&letter.to_string()));
+    match here {
+        Some('[' | '{') => {
+            return (
+                codes::SYNTAX,
+                String::from("the bracket that opens here is not closed"),
+                "close every `{` and `[`, and part entries by `,`",
+            );
+        }
+        Some('"' | '\'') => {
+            return (
+                codes::SYNTAX,
+                String::from("the quoted text that begins here is not closed, or something follows it"),
+                "close the quotes on the same line",
+            );
+        }
+        _ => {}
+    }
     let known = [
         ("nesting", "too many levels of nesting", "name parts of it as models of their own"),
         ("recursion", "too many levels of nesting", "name parts of it as models of their own"),

@@ -11,6 +11,8 @@ use crate::{
 
 /// The widest piece of a source line that is printed, in characters.
 const WIDTH: usize = 100;
+/// The most problems that are printed at once.
+const MOST: usize = 100;
 
 /// One problem as text, without a final newline.
 #[must_use]
@@ -40,9 +42,12 @@ pub fn render(problem: &Problem, sources: &Sources) -> String {
 #[must_use]
 pub fn render_all(problems: &[Problem], sources: &Sources) -> String {
     let mut out = String::new();
-    for problem in problems {
+    for problem in problems.iter().take(MOST) {
         out.push_str(&render(problem, sources));
         out.push_str("\n\n");
+    }
+    if problems.len() > MOST {
+        out.push_str(&format!("and {} more\n\n", problems.len().saturating_sub(MOST)));
     }
     let errors = problems.iter().filter(|problem| problem.severity == crate::problem::Severity::Error).count();
     match errors {
@@ -60,17 +65,11 @@ fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Sp
     let line_end =
         text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| at.saturating_add(start));
     let whole = text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r');
-    let shown: Vec<char> = starred(whole, line_start, span.file, masks);
     let column = text.get(line_start..start).unwrap_or_default().chars().count();
     let end = floor(text, usize::try_from(span.end).unwrap_or(usize::MAX)).min(line_end);
     let width = text.get(start..end).unwrap_or_default().trim_end().chars().count().max(1);
     let first = if column > WIDTH.saturating_sub(20) { column.saturating_sub(WIDTH / 2) } else { 0 };
-    let piece: String = shown
-        .iter()
-        .skip(first)
-        .take(WIDTH)
-        .map(|letter| if letter.is_control() { ' ' } else { *letter })
-        .collect();
+    let piece = starred(whole, (first, WIDTH), line_start, span.file, masks);
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let indent = " ".repeat(column.saturating_sub(first));
@@ -78,8 +77,8 @@ fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Sp
     out.push_str(&format!("\n {number} | {}\n {margin} | {indent}{}", piece.trim_end(), "^".repeat(width.min(room))));
 }
 
-/// The characters of a line with everything that must not be seen as stars.
-fn starred(line: &str, line_start: usize, file: u32, masks: &[Span]) -> Vec<char> {
+/// A piece of a line, by first character and width, with everything that must not be seen as stars.
+fn starred(line: &str, (first, width): (usize, usize), line_start: usize, file: u32, masks: &[Span]) -> String {
     let mut hidden: Vec<(usize, usize)> = masks
         .iter()
         .filter(|mask| mask.file == file)
@@ -89,6 +88,12 @@ fn starred(line: &str, line_start: usize, file: u32, masks: &[Span]) -> Vec<char
         .collect();
     hidden.extend(reference::secret_ranges(line));
     line.char_indices()
-        .map(|(at, letter)| if hidden.iter().any(|(start, end)| (*start..*end).contains(&at)) { '*' } else { letter })
+        .skip(first)
+        .take(width)
+        .map(|(at, letter)| match letter {
+            _ if hidden.iter().any(|(start, end)| (*start..*end).contains(&at)) => '*',
+            letter if letter.is_control() => ' ',
+            letter => letter,
+        })
         .collect()
 }

@@ -19,7 +19,7 @@ pub struct Gate {
     /// Budgets and limits.
     pub ledger: Ledger,
     /// The log.
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
     /// The only way out.
     pub upstream: Arc<Upstream>,
     /// Finished calls, for people.

@@ -1,1 +1,48 @@
-fn main() {}
+//! `tidegate`: one binary, two listeners. Parses arguments, starts the runtime, runs one command.
+//!
+//! Owns nothing but the exit code: 0 ok, 1 error, 3 unauthenticated, 4 not found, 5 conflict, 6 unavailable, 64 usage.
+
+mod cli;
+mod client;
+mod commands;
+mod compose;
+mod detect;
+mod directory;
+mod output;
+mod recovery;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{cli::Cli, output::Exit};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 64 } else { 0 };
+            // A closed terminal is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::problem(&format!("the runtime could not start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.downcast_ref::<Exit>().map_or(1, |exit| exit.code);
+            output::problem(&format!("{error:#}"));
+            ExitCode::from(code)
+        }
+    }
+}

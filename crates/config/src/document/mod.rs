@@ -26,7 +26,7 @@ use crate::{
     node::{self, Entry, Node, Value, join},
     problem::{Problem, quote},
     reference::{self, NotReference, Reference},
-    source::Sources,
+    source::{Sources, Span},
 };
 use read::{Field as _, Reader, object};
 
@@ -147,7 +147,7 @@ impl Document {
             problems.extend(found);
             match node {
                 Some(Node { value: Value::Null, span }) => problems.push(
-                    Problem::new(codes::EMPTY, Some(span), "", "the file is empty")
+                    Problem::new(codes::EMPTY, Some(Span { start: 0, end: 0, ..span }), "", "the file is empty")
                         .hint("start with `version: 1`, or run `tidegate init`"),
                 ),
                 Some(node) => {
@@ -254,18 +254,18 @@ fn conflict(path: &str, second: &Entry, first: &Entry, sources: &Sources) -> Pro
 
 /// Marks what must not be printed, and reports secrets that stand in fields which are not for secrets. Fields that are
 /// (`key`, `secret`) report theirs in `check`, which knows the right words.
-fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<crate::source::Span>, problems: &mut Vec<Problem>) {
+fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<Span>, problems: &mut Vec<Problem>) {
     match &node.value {
         Value::Text(text) => {
             let looks = reference::looks_secret(text);
-            if looks || (named && matches!(Reference::parse(text), Err(NotReference::Literal))) {
+            if looks || (hidden(path) && matches!(Reference::parse(text), Err(NotReference::Literal))) {
                 masks.push(node.span);
             }
             if looks && !named {
                 problems.push(literal_secret(Some(node.span), path));
             }
         }
-        Value::Integer(_) | Value::Number(_) if named => masks.push(node.span),
+        Value::Integer(_) | Value::Number(_) if hidden(path) => masks.push(node.span),
         Value::List(items) => {
             for (at, item) in items.iter().enumerate() {
                 secrets(item, named, &format!("{path}[{at}]"), masks, problems);
@@ -273,7 +273,7 @@ fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<crate::source::
         }
         Value::Map(entries) => {
             for entry in entries {
-                let named = matches!(entry.name.as_str(), "key" | "secret" | "token" | "password");
+                let named = matches!(entry.name.as_str(), "key" | "secret");
                 secrets(&entry.value, named, &join(path, &entry.name), masks, problems);
             }
         }
@@ -281,20 +281,23 @@ fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<crate::source::
     }
 }
 
+/// Whether the value at a path is not to be printed, whatever it looks like.
+fn hidden(path: &str) -> bool {
+    let name = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
+    ["key", "secret", "token", "password", "authorization", "cookie"].iter().any(|sign| name.contains(sign))
+}
+
 /// The problem of a secret that stands in the file, with its one-line fix.
-pub(crate) fn literal_secret(span: Option<crate::source::Span>, path: &str) -> Problem {
-    let field = path.rsplit('.').next().unwrap_or(path);
-    let field = if field.contains(['[', '"']) { "key" } else { field };
-    let variable: String = path
-        .split('.')
-        .rev()
-        .take(2)
-        .collect::<Vec<_>>()
-        .iter()
-        .rev()
-        .map(|part| part.to_ascii_uppercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_"))
-        .collect::<Vec<_>>()
-        .join("_");
+pub(crate) fn literal_secret(span: Option<Span>, path: &str) -> Problem {
+    let parts: Vec<&str> = path.split('.').collect();
+    let field = parts.last().copied().filter(|field| !field.contains(['[', '"'])).unwrap_or("key");
+    let object = parts.get(1).copied().filter(|_| parts.len() > 2);
+    let variable = match (parts.as_slice(), object) {
+        (["providers", name, "key"], _) => format!("{name}_API_KEY"),
+        (_, Some(object)) => format!("{object}_{field}"),
+        _ => field.to_owned(),
+    };
+    let variable = variable.to_ascii_uppercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
     Problem::new(codes::LITERAL_SECRET, span, path, "a secret stands in the file")
         .hint(format!("put it into an environment variable and write `{field}: env:{variable}`"))
 }

@@ -43,6 +43,12 @@ impl Places {
         }
     }
 
+    /// Whether anything stands at `path`.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.values.contains_key(path)
+    }
+
     /// Sets where the whole stands.
     pub(crate) fn root(&mut self, span: Span) {
         self.values.insert(String::new(), span);
@@ -68,7 +74,8 @@ impl Reader {
 
     /// Reports that `node` is not what was expected.
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str, hint: &str) {
-        let found = node.describe();
+        let secret = self.path.ends_with(".key") || self.path.ends_with(".secret");
+        let found = if secret { node.kind().to_owned() } else { node.describe() };
         self.problem(codes::WRONG_TYPE, node, format!("expected {expected}, found {found}"), hint);
     }
 

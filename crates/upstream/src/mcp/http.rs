@@ -1,7 +1,7 @@
 //! One message to a server and what comes back: nothing, one JSON answer, or a stream of messages.
 //!
-//! Owns the HTTP side of Streamable HTTP: headers, sessions that are gone, streams that are resumed. Checks every
-//! message that comes; an answer must carry the id of the request it answers.
+//! Owns the HTTP side of Streamable HTTP: headers, statuses, and sessions that the server has forgotten. Never decides
+//! whether a message may be sent again, the forgotten session apart. `traffic` and `relay` call it.
 
 use std::sync::Arc;
 

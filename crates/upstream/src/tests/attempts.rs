@@ -197,7 +197,7 @@ async fn each_clock_ends_the_wait_that_is_its_own() {
 #[tokio::test]
 async fn the_callers_deadline_is_the_callers_timeout() {
     let server = upstream([Reply::silence()]).await;
-    let asking = Asking { deadline: clock::now().checked_add(Duration::from_millis(60)), ..Asking::default() };
+    let asking = Asking { deadline: clock::now().checked_add(Duration::from_millis(500)), ..Asking::default() };
     let targets = [at("a", &server), at("b", &server)];
     let failed = Bench::new().ask_with(&chat(false), &targets, asking).await.unwrap_err();
     assert_eq!((failed.fault.code, failed.fault.status), (FaultCode::CallerTimeout, 408));
@@ -311,7 +311,7 @@ async fn a_caller_that_leaves_cancels_the_attempt_within_a_second() {
     let call = chat(false);
     let left = {
         let asked = bench.ask(&call, &targets);
-        assert!(tokio::time::timeout(Duration::from_millis(150), asked).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(500), asked).await.is_err());
         clock::now()
     };
     let gone = server.client_gone(Duration::from_secs(2)).await.expect("the upstream request went on");

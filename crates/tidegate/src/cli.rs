@@ -1,0 +1,233 @@
+//! Arguments, and nothing else.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Format;
+
+/// The one gate that every model call, tool call and agent call of an organisation passes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    propagate_version = true,
+    before_help = "Examples:\n  tidegate up                              try it: a gateway on this machine, with a key\n  tidegate serve -c tidegate.yaml          run it in production\n  tidegate check tidegate.yaml             find every mistake in a configuration\n  tidegate why call_0190…                  the whole story of one call"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a gateway for yourself on this machine: finds providers, makes a key, asks nothing.
+    Up(Run),
+    /// Start a gateway in production. Refuses missing secrets, `sim`, and public listeners without `hosts`.
+    Serve(Run),
+    /// Find every mistake in a configuration, offline and without secrets.
+    Check(Check),
+    /// Explain an error code (TG0217) or a place in the configuration (models.chat.fallback).
+    Explain {
+        /// A code or a path.
+        what: String,
+    },
+    /// Print the JSON Schema of the configuration.
+    Schema {
+        /// Print the admin API's OpenAPI document instead.
+        #[arg(long)]
+        openapi: bool,
+    },
+    /// Keys: create, list, issue, rotate, revoke.
+    #[command(subcommand)]
+    Key(Key),
+    /// Recent calls.
+    Calls(Calls),
+    /// The whole story of one call: who, what, which policies, what each stage said.
+    Why {
+        /// The call's id, as in the header x-tidegate-call-id.
+        call: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// What was spent.
+    Spend(Spend),
+    /// The gateway's state: revision, providers, audit log, calls in flight.
+    Status(Admin),
+    /// Policies: check them, or show what the configuration compiles to.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// The audit log: verify it, or prove one entry.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Run the scripted upstream on its own. Its ledger is at /__sim/ledger.
+    Sim {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8790")]
+        listen: SocketAddr,
+    },
+    /// Call the admin API: `tidegate api GET /status`.
+    Api {
+        /// GET, POST, DELETE.
+        method: String,
+        /// The path below /api/v1.
+        path: String,
+        /// A JSON body.
+        #[arg(long)]
+        body: Option<String>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A configuration file or folder; may stand more than once.
+    #[arg(short, long = "config")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Where models and tools are served.
+    #[arg(long, default_value = "127.0.0.1:8787", env = "TIDEGATE_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// Where the admin API is served.
+    #[arg(long, default_value = "127.0.0.1:8788", env = "TIDEGATE_ADMIN_LISTEN")]
+    pub(crate) admin_listen: SocketAddr,
+    /// Where state is kept.
+    #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// `json` prints one line when the gateway is ready.
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
+    /// The gateway's control plane.
+    #[arg(long, default_value = "http://127.0.0.1:8788", env = "TIDEGATE_ADMIN_URL")]
+    pub(crate) admin_url: String,
+    /// The gateway's data directory, for its admin token.
+    #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The form of what is printed.
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Files or folders.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Check as `up` would: the simulator is allowed.
+    #[arg(long)]
+    pub(crate) up: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key and print it once.
+    Create {
+        /// Its name, unique among valid keys.
+        name: String,
+        /// Its team.
+        #[arg(long)]
+        team: Option<String>,
+        /// A hard budget, for example '10 usd/month'; may stand more than once.
+        #[arg(long)]
+        budget: Vec<String>,
+        /// What it may use: models=a,b or mcp_servers=x,y ('*' for all); may stand more than once.
+        #[arg(long)]
+        allow: Vec<String>,
+        /// When it expires: 30d, 12h.
+        #[arg(long)]
+        expires: Option<String>,
+        /// Guardrails that look at its calls.
+        #[arg(long)]
+        guardrail: Vec<String>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// List keys.
+    List(Admin),
+    /// Make the secret of a key that the configuration declares, and print it once.
+    Issue {
+        /// The key's name.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Give a key a new secret; the old one is refused at once.
+    Rotate {
+        /// The key's id or name.
+        key: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Refuse a key from now on, and cut its open streams.
+    Revoke {
+        /// The key's id or name.
+        key: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Calls {
+    /// Only this key's.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Only those that ended with this error code; `any` for every error.
+    #[arg(long)]
+    pub(crate) error: Option<String>,
+    /// At most this many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Spend {
+    /// What to sum by.
+    #[arg(long, default_value = "key", value_parser = ["key", "team", "model", "provider"])]
+    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Find every mistake in a configuration's policies.
+    Check(Check),
+    /// Show every policy, those that `allow` lists compile to among them.
+    Show {
+        /// Files or folders; without, the running gateway is asked.
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Verify a log offline: every file, every hash, the signature. Exits with 1 on the first thing that does not hold.
+    Verify {
+        /// The log's directory.
+        #[arg(default_value = "./tidegate-data/audit")]
+        dir: PathBuf,
+        /// The log's public key (a vkey line or a file that holds one); without, DIR/log.pub.
+        #[arg(long)]
+        key: Option<String>,
+        /// The form of what is printed.
+        #[arg(short, long, default_value = "table")]
+        output: Format,
+    },
+    /// Print the proof (.tlog-proof) of one entry: its leaf, as in the header x-tidegate-receipt.
+    Prove {
+        /// The leaf.
+        leaf: u64,
+        /// The log's directory.
+        #[arg(default_value = "./tidegate-data/audit")]
+        dir: PathBuf,
+    },
+}

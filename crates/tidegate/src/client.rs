@@ -1,0 +1,122 @@
+//! The command line's way to a running gateway: its admin API, over HTTP.
+//!
+//! Finds it by `--admin-url` or `TIDEGATE_ADMIN_URL`, and shows the admin token that stands in the data directory.
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tidegate_core::secret::Secret;
+
+use crate::{cli::Admin, directory::Directory, output::exit};
+
+/// The largest answer that is read.
+const LARGEST: usize = 256 * 1024 * 1024;
+
+/// The admin API of one gateway.
+pub(crate) struct Client {
+    authority: String,
+    token: Secret,
+}
+
+impl Client {
+    /// The gateway that the arguments mean.
+    pub(crate) fn new(admin: &Admin) -> Result<Self> {
+        let url = url::Url::parse(&admin.admin_url).with_context(|| format!("{} is no URL", admin.admin_url))?;
+        if url.scheme() != "http" {
+            return Err(exit(64, "the admin API is reached over http on this machine; a tunnel brings it from elsewhere"));
+        }
+        let host = url.host_str().unwrap_or("127.0.0.1");
+        let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or(8788));
+        let directory = Directory::at(&admin.data_dir);
+        let token = match std::env::var("TIDEGATE_ADMIN_TOKEN") {
+            Ok(token) if !token.is_empty() => Secret::new(token),
+            _ => directory.existing_admin_token().ok_or_else(|| {
+                exit(
+                    3,
+                    format!(
+                        "there is no admin token under {}: name the gateway's data directory with --data-dir or \
+                         TIDEGATE_DATA_DIR, or set TIDEGATE_ADMIN_TOKEN",
+                        directory.keys().display()
+                    ),
+                )
+            })?,
+        };
+        Ok(Self { authority, token })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// One request below `/api/v1`.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (status, bytes) = self.exchange(method, path, body).await?;
+        if status.is_success() {
+            if bytes.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_slice(&bytes).context("the gateway's answer is no JSON");
+        }
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
+        let hint = answer.pointer("/error/hint").and_then(Value::as_str);
+        let text = hint.map_or_else(|| message.to_owned(), |hint| format!("{message}\nhint: {hint}"));
+        Err(exit(code(status), text))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
+        let unavailable = |error: &dyn std::fmt::Display| {
+            exit(6, format!("no gateway answers at http://{}: {error}", self.authority))
+        };
+        let stream = tokio::net::TcpStream::connect(&self.authority).await.map_err(|error| unavailable(&error))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unavailable(&error))?;
+        let text = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::HOST, &self.authority)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(text)))?;
+        let exchange = async {
+            let response = sender.send_request(request).await.map_err(|error| unavailable(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), LARGEST).collect().await;
+            let bytes = body.map_err(|error| anyhow::anyhow!("the gateway's answer could not be read: {error}"))?;
+            Ok::<_, anyhow::Error>((status, bytes.to_bytes()))
+        };
+        tokio::pin!(connection);
+        tokio::pin!(exchange);
+        loop {
+            tokio::select! {
+                result = &mut exchange => return result,
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        return Err(unavailable(&error));
+                    }
+                    return exchange.await;
+                }
+            }
+        }
+    }
+}
+
+fn code(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        401 => 3,
+        403 => 7,
+        404 => 4,
+        409 => 5,
+        400 | 422 => 64,
+        502..=504 => 6,
+        _ => 1,
+    }
+}

@@ -1,0 +1,60 @@
+//! `check`, `explain`, `schema`: the configuration's language, offline.
+
+use anyhow::{Context as _, Result};
+use tidegate_config::{
+    check::{self, Mode, Options},
+    codes::{self, Code},
+    document::Document,
+    environment::Machine,
+    render,
+    source::Sources,
+    vendor::Vendors,
+};
+
+use crate::{
+    cli::Check,
+    output::{self, exit},
+};
+
+/// Finds every mistake of a configuration.
+pub(crate) fn check(arguments: &Check) -> Result<()> {
+    let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
+    let mode = if arguments.up { Mode::Up } else { Mode::Serve };
+    let options = Options { mode, secrets: false, public_listener: false, vendors: &vendors };
+    let sources = match Sources::load(&arguments.files, &Machine) {
+        Ok(sources) => sources,
+        Err(problems) => return Err(exit(1, render::render_all(&problems, &Sources::default()))),
+    };
+    let written = Document::parse(sources);
+    match check::check(&written, &Machine, &options) {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                output::talk(&render::render(warning, &written.sources));
+            }
+            output::talk("the configuration is sound");
+            Ok(())
+        }
+        Err(problems) => Err(exit(1, render::render_all(&problems, &written.sources))),
+    }
+}
+
+/// Explains a code, or the field at a path.
+pub(crate) fn explain(what: &str) -> Result<()> {
+    if let Some(code) = Code::find(what) {
+        output::line(&format!("{what}: {}\n\n{}", code.title(), code.explanation()));
+        return Ok(());
+    }
+    if let Some(text) = tidegate_config::schema::explain(what) {
+        output::line(&text);
+        return Ok(());
+    }
+    let known: Vec<String> = codes::all().map(|code| code.to_string()).collect();
+    Err(exit(4, format!("`{what}` is neither a code nor a place in the configuration; codes: {}", known.join(", "))))
+}
+
+/// Prints the schema of the configuration, or the admin API's.
+pub(crate) fn schema(openapi: bool) -> Result<()> {
+    let text = if openapi { tidegate_admin::openapi() } else { tidegate_config::schema::json_schema() };
+    output::raw(&text);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! `up`, `serve` and `sim`: the commands that run until they are told to stop.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use tidegate_config::check::Mode;
+use tidegate_upstream::sim::{self, Sim};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{
+    cli::Run,
+    compose::{self, Running},
+    output::{self, Format},
+};
+
+/// Starts a gateway for one person.
+pub(crate) async fn up(arguments: &Run) -> Result<()> {
+    logs("warn");
+    let running = compose::start(arguments, Mode::Up).await?;
+    ready(arguments.output, &running)?;
+    if arguments.output == Format::Table {
+        introduce(&running);
+    }
+    until_stopped(running).await
+}
+
+/// Starts a gateway in production.
+pub(crate) async fn serve(arguments: &Run) -> Result<()> {
+    logs("info");
+    let running = compose::start(arguments, Mode::Serve).await?;
+    ready(arguments.output, &running)?;
+    if arguments.output == Format::Table {
+        output::talk(&format!(
+            "tidegate {} serves http://{} (control plane http://{}, revision {})",
+            env!("CARGO_PKG_VERSION"),
+            running.data_plane,
+            running.control_plane,
+            running.revision
+        ));
+    }
+    until_stopped(running).await
+}
+
+/// Serves the scripted upstream on its own.
+pub(crate) async fn sim(listen: SocketAddr) -> Result<()> {
+    logs("warn");
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    output::talk(&format!("the scripted upstream serves http://{address}/v1 and http://{address}/mcp"));
+    tokio::select! {
+        served = sim::serve(Sim::new(), listener) => served.context("the scripted upstream ended"),
+        stopped = stop_signal() => stopped,
+    }
+}
+
+/// JSON lines on stderr, as much as `RUST_LOG` or the default asks for.
+fn logs(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+    if tracing_subscriber::registry().with(filter).with(layer).try_init().is_err() {
+        output::talk("logging was set up already");
+    }
+}
+
+fn ready(format: Format, running: &Running) -> Result<()> {
+    for warning in &running.warnings {
+        output::talk(warning);
+    }
+    if format == Format::Table {
+        return Ok(());
+    }
+    let line = serde_json::json!({
+        "data_plane": format!("http://{}", running.data_plane),
+        "control_plane": format!("http://{}", running.control_plane),
+        "console": format!("http://{}/", running.control_plane),
+        "key": running.key.as_ref().map(tidegate_core::secret::Secret::expose),
+        "providers": running.found,
+        "revision": running.revision,
+    });
+    output::line(&serde_json::to_string(&line)?);
+    Ok(())
+}
+
+fn introduce(running: &Running) {
+    let key = running.key.as_ref().map(tidegate_core::secret::Secret::expose).unwrap_or_default();
+    let base = format!("http://{}", running.data_plane);
+    output::line(&format!("tidegate {} is up\n", env!("CARGO_PKG_VERSION")));
+    output::line("  providers");
+    for provider in &running.found {
+        let fingerprint = provider.fingerprint.as_deref().map(|print| format!("  key {print}…")).unwrap_or_default();
+        output::line(&format!("    {:<12} {}{fingerprint}", provider.name, provider.from));
+    }
+    output::line(&format!("\n  models and tools   {base}"));
+    output::line(&format!("  control plane      http://{}", running.control_plane));
+    output::line(&format!("  key                {key}\n"));
+    output::line("  try it:");
+    output::line(&format!(
+        "    curl {base}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n      -d '{{\"model\": \"sim/chat\", \"messages\": [{{\"role\": \"user\", \"content\": \"hello\"}}]}}'"
+    ));
+    output::line(&format!("    export OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={key}"));
+    output::line(&format!("    export ANTHROPIC_BASE_URL={base} ANTHROPIC_API_KEY={key}\n"));
+    output::line("  then: tidegate calls, tidegate spend, tidegate why CALL_ID. Ctrl-C stops it.");
+}
+
+async fn until_stopped(running: Running) -> Result<()> {
+    stop_signal().await?;
+    running.stop().await;
+    Ok(())
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C cannot be heard"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,395 @@
+//! Wiring: which part is made of which, in what order they start and stop.
+//!
+//! The only place that sees every crate. Owns the life of a running gateway; decides nothing about a call.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use tidegate_admin::Control;
+use tidegate_audit::{Audit, OpenOptions, record::ActivationRecord};
+use tidegate_config::{
+    check::{Mode, Options},
+    environment::Machine,
+    identity::{KeyStore, KeyTable, Pepper},
+    live::{self, Candidate, Live, Rejection},
+    snapshot::Ingredients,
+    source::{Source, Sources},
+    vendor::Vendors,
+};
+use tidegate_core::{calls::CallIndex, clock};
+use tidegate_ledger::{Catalog, Ledger, LedgerStore};
+use tidegate_proxy::{Floods, Gate, Metrics, Registry, Sessions};
+use tidegate_store::Sqlite;
+use tidegate_upstream::{Upstream, UpstreamOptions, sim::Sim, task};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::Run,
+    detect::{self, Found},
+    directory::Directory,
+    output::exit,
+    recovery,
+};
+
+/// How long calls in flight may take to end when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often the state is brought up to the log, and counters are written.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+
+/// A gateway that listens.
+pub(crate) struct Running {
+    pub(crate) data_plane: SocketAddr,
+    pub(crate) control_plane: SocketAddr,
+    pub(crate) found: Vec<Found>,
+    pub(crate) key: Option<tidegate_core::secret::Secret>,
+    pub(crate) revision: String,
+    pub(crate) warnings: Vec<String>,
+    stop: CancellationToken,
+    data: tokio::task::JoinHandle<()>,
+    control: tokio::task::JoinHandle<()>,
+    parts: Arc<Parts>,
+}
+
+/// What housekeeping and stopping need.
+struct Parts {
+    gate: Arc<Gate>,
+    store: Arc<Sqlite>,
+    directory: Directory,
+}
+
+/// Reads the configuration of a start or of a reload.
+struct Loader {
+    mode: Mode,
+    paths: Vec<PathBuf>,
+    vendors: Vendors,
+    catalog: Arc<Catalog>,
+    public_listener: bool,
+    found: Vec<Found>,
+}
+
+impl Loader {
+    fn load(&self, store: &Sqlite) -> Result<Result<Candidate, Rejection>> {
+        let options = Options {
+            mode: self.mode,
+            secrets: true,
+            public_listener: self.public_listener,
+            vendors: &self.vendors,
+        };
+        let stored = store.all().context("the keys could not be read")?;
+        let ingredients = Ingredients { vendors: &self.vendors, catalog: Arc::clone(&self.catalog), stored };
+        if self.paths.is_empty() {
+            let sources = Sources::of_text("built-in", &detect::document(&self.found));
+            return Ok(live::compile(sources, &Machine, &options, &ingredients));
+        }
+        let sources = match Sources::load(&self.paths, &Machine) {
+            Ok(sources) => sources,
+            Err(problems) => return Ok(Err(Rejection::new(problems, &Sources::default()))),
+        };
+        let sources = if self.mode == Mode::Up { with_sim(sources) } else { sources };
+        let candidate = live::compile(sources, &Machine, &options, &ingredients);
+        Ok(candidate.map(|mut candidate| {
+            candidate.watched.extend(self.paths.iter().cloned());
+            candidate
+        }))
+    }
+}
+
+/// The sources with the simulator among the providers, where they do not name it themselves.
+fn with_sim(sources: Sources) -> Sources {
+    let written = tidegate_config::document::Document::parse(sources.clone());
+    if written.document.providers.contains_key("sim") {
+        return sources;
+    }
+    let mut files = sources.files().to_vec();
+    files.push(Source {
+        name: "built-in".to_owned(),
+        text: "version: 1\nproviders:\n  sim: {}\n".to_owned(),
+        folder: PathBuf::new(),
+    });
+    Sources::of(files)
+}
+
+/// Starts a gateway.
+pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
+    let public = |address: &SocketAddr| !address.ip().is_loopback();
+    if public(&arguments.admin_listen) {
+        return Err(exit(64, "the admin API listens on loopback addresses only: give --admin-listen one, and reach it through a tunnel"));
+    }
+    if mode == Mode::Serve && arguments.config.is_empty() {
+        return Err(exit(64, "serve needs a configuration: tidegate serve -c tidegate.yaml"));
+    }
+    let directory = Directory::at(&arguments.data_dir);
+    directory.create()?;
+    let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
+    let admin_token = directory.admin_token()?;
+    let store = Arc::new(Sqlite::open(directory.state()).context("the state could not be opened")?);
+    let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
+    let found = detect::providers(&vendors, |name| std::env::var(name).ok());
+    let loader = Loader {
+        mode,
+        paths: arguments.config.clone(),
+        vendors,
+        catalog: Arc::new(Catalog::builtin().context("a built-in price file is wrong")?),
+        public_listener: public(&arguments.listen),
+        found: found.clone(),
+    };
+    let key = if mode == Mode::Up { Some(quick_start_key(&store, &pepper)?) } else { None };
+    let candidate = loader.load(&store)?.map_err(|rejection| exit(1, rejection.rendered))?;
+    let warnings = candidate.snapshot.warnings.iter();
+    let warnings = warnings.map(|warning| tidegate_config::render::render(warning, &candidate.sources)).collect();
+    let watched = candidate.watched;
+    let snapshot = candidate.snapshot;
+
+    let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
+    let audit = Arc::new(audit);
+    let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
+    ledger.configure(snapshot.ledger_rules.clone());
+    recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
+
+    let keys = Arc::new(KeyTable::new(pepper).context("the table of keys could not be made")?);
+    keys.set_declared(snapshot.declared.to_vec(), clock::wall());
+    keys.set_stored(snapshot.stored_keys().to_vec());
+    let revision = snapshot.revision;
+    let simulates = mode == Mode::Up;
+    let sim = simulates.then(Sim::new);
+    let upstream = Upstream::new(UpstreamOptions {
+        sim: sim.clone().map(|sim| Arc::new(sim) as Arc<dyn tidegate_upstream::InMemoryService>),
+        ..UpstreamOptions::default()
+    })?;
+    record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
+    let gate = Arc::new(Gate {
+        live: Arc::new(Live::new(snapshot, clock::wall())),
+        keys: Arc::clone(&keys),
+        ledger: ledger.clone(),
+        audit: Arc::clone(&audit),
+        upstream: Arc::new(upstream),
+        calls: Arc::clone(&store) as Arc<dyn CallIndex>,
+        registry: Registry::new(),
+        metrics: Arc::new(Metrics::new()),
+        sessions: Sessions::new(),
+        floods: Floods::default(),
+    });
+    let data_listener = bind(arguments.listen, mode).await?;
+    let admin_listener = bind(arguments.admin_listen, mode).await?;
+    let (data_plane, control_plane) = (data_listener.local_addr()?, admin_listener.local_addr()?);
+    let stop = CancellationToken::new();
+    let metrics = Arc::clone(&gate.metrics);
+    let control = Arc::new(Control {
+        live: Arc::clone(&gate.live),
+        keys,
+        key_store: Arc::clone(&store) as Arc<dyn KeyStore>,
+        ledger,
+        ledger_store: Arc::clone(&store) as Arc<dyn LedgerStore>,
+        audit,
+        calls: Arc::clone(&store) as Arc<dyn CallIndex>,
+        live_calls: Arc::new(gate.registry.clone()),
+        metrics: Arc::new(move || metrics.text()),
+        sim,
+        admin_token,
+        mode,
+        started: clock::wall(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
+    let control = task::spawn("control plane", control_plane_task(control, admin_listener, stop.clone()));
+    let parts = Arc::new(Parts { gate, store, directory });
+    let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
+    if !loader.paths.is_empty() {
+        watch(loader, watched, Arc::clone(&parts), stop.clone());
+    }
+    Ok(Running {
+        data_plane,
+        control_plane,
+        found,
+        key,
+        revision: revision.to_string(),
+        warnings,
+        stop,
+        data,
+        control,
+        parts,
+    })
+}
+
+async fn data_plane_task(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {
+    if let Err(error) = tidegate_proxy::serve(gate, listener, stop, DRAIN).await {
+        tracing::error!(%error, "the data plane ended");
+    }
+}
+
+async fn control_plane_task(control: Arc<Control>, listener: TcpListener, stop: CancellationToken) {
+    let served = axum::serve(listener, tidegate_admin::router(control)).with_graceful_shutdown(async move {
+        stop.cancelled().await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the control plane ended");
+    }
+}
+
+/// Binds `address`; under `up`, a taken port gives way to a free one.
+async fn bind(address: SocketAddr, mode: Mode) -> Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if mode == Mode::Up && error.kind() == std::io::ErrorKind::AddrInUse => {
+            let free = SocketAddr::new(address.ip(), 0);
+            let listener = TcpListener::bind(free).await.with_context(|| format!("cannot listen on {free}"))?;
+            crate::output::talk(&format!("{address} is taken, using {} instead", listener.local_addr()?));
+            Ok(listener)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
+    }
+}
+
+/// Mints the key of a quick start and revokes the last one.
+fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
+    use tidegate_config::identity::{StoredKey, StoredRules, mint};
+    use tidegate_core::ids::{KeyName, OrgId};
+    let (org, name) = (OrgId::from("default"), KeyName::from("quick-start"));
+    let now = clock::wall();
+    for key in store.list(&org)?.iter().filter(|key| key.name == name && key.revoked.is_none()) {
+        store.revoke(&org, key.id, now)?;
+    }
+    let (id, secret) = mint()?;
+    let everything = || vec!["*".to_owned()];
+    store.insert(&StoredKey {
+        id,
+        name,
+        org,
+        team: None,
+        digest: pepper.digest(secret.expose()),
+        created: now,
+        expires: None,
+        revoked: None,
+        rules: Some(StoredRules { models: everything(), mcp_servers: everything(), ..StoredRules::default() }),
+    })?;
+    Ok(secret)
+}
+
+fn record_activation(
+    audit: &Audit,
+    snapshot: &tidegate_config::snapshot::Snapshot,
+    previous: Option<tidegate_core::ids::RevisionId>,
+    by: &str,
+) {
+    let record = ActivationRecord {
+        revision: snapshot.revision.0,
+        previous: previous.map(|revision| revision.0),
+        by: Arc::from(by),
+        reason: None,
+        changes: Vec::new(),
+        omitted: std::collections::BTreeMap::new(),
+    };
+    if let Err(error) = audit.activation(record) {
+        tracing::error!(%error, "an activation could not be recorded");
+    }
+}
+
+/// Picks up changes of the configuration's files; what is wrong leaves the last good revision serving.
+fn watch(loader: Loader, watched: Vec<PathBuf>, parts: Arc<Parts>, stop: CancellationToken) {
+    let _ = task::spawn("configuration", async move {
+        let mut seen = stamps(&watched);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+            let now = stamps(&watched);
+            if now != seen {
+                seen = now;
+                reload(&loader, &parts);
+            }
+        }
+    });
+}
+
+type Stamps = Vec<(PathBuf, Option<std::time::SystemTime>, u64)>;
+
+/// When each file below `paths` was changed, and its size.
+fn stamps(paths: &[PathBuf]) -> Stamps {
+    let mut out = Stamps::new();
+    for path in paths {
+        let mut files = vec![path.clone()];
+        if let Ok(entries) = std::fs::read_dir(path) {
+            files.extend(entries.flatten().map(|entry| entry.path()));
+        }
+        for file in files {
+            let metadata = std::fs::metadata(&file).ok();
+            let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+            out.push((file, changed, metadata.map_or(0, |metadata| metadata.len())));
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+fn reload(loader: &Loader, parts: &Parts) {
+    let gate = &parts.gate;
+    let now = clock::wall();
+    match loader.load(&parts.store) {
+        Ok(Ok(candidate)) => {
+            let snapshot = candidate.snapshot;
+            let previous = gate.live.current().snapshot.revision;
+            if previous == snapshot.revision {
+                return;
+            }
+            gate.ledger.configure(snapshot.ledger_rules.clone());
+            gate.keys.set_declared(snapshot.declared.to_vec(), now);
+            gate.keys.set_stored(snapshot.stored_keys().to_vec());
+            record_activation(&gate.audit, &snapshot, Some(previous), "system:file");
+            let revision = snapshot.revision;
+            let number = gate.live.activate(snapshot, now);
+            tracing::info!(number, %revision, "revision activated");
+        }
+        Ok(Err(rejection)) => {
+            let number = gate.live.reject(rejection.clone(), now);
+            tracing::error!(number, problems = %rejection.rendered, "revision rejected: the last good one keeps serving");
+        }
+        Err(error) => tracing::error!(%error, "the configuration could not be read: the last good revision keeps serving"),
+    }
+}
+
+/// Keeps state and log together, and writes what was only counted.
+async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+        }
+        let parts = Arc::clone(&parts);
+        let done = tokio::task::spawn_blocking(move || {
+            Floods::flush(&parts.gate);
+            parts.gate.ledger.expire(clock::wall());
+            recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "housekeeping failed");
+        }
+    }
+}
+
+impl Running {
+    /// Lets calls in flight end, then closes log and state.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        for task in [self.data, self.control] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
+        }
+        let parts = self.parts;
+        let closed = tokio::task::spawn_blocking(move || {
+            Floods::flush(&parts.gate);
+            parts.gate.audit.close();
+            recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
+            if let Err(error) = parts.store.close() {
+                tracing::error!(%error, "the state could not be closed");
+            }
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "the gateway could not stop cleanly");
+        }
+    }
+}

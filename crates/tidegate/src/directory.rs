@@ -1,0 +1,102 @@
+//! The data directory: its layout, and the secrets that the first start puts there.
+//!
+//! `state.db`, `audit/`, `blobs/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's signing key.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use tidegate_core::secret::Secret;
+
+/// The data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The directory at `root`, without touching it.
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Creates what is missing.
+    pub(crate) fn create(&self) -> Result<()> {
+        fs::create_dir_all(&self.root).with_context(|| format!("cannot create {}", self.root.display()))?;
+        let keys = self.keys();
+        fs::create_dir_all(&keys).with_context(|| format!("cannot create {}", keys.display()))?;
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot set the mode of {}", keys.display()))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state.db")
+    }
+
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
+    /// Up to which leaf of the log the state has everything.
+    pub(crate) fn applied(&self) -> PathBuf {
+        self.root.join("state.applied")
+    }
+
+    /// The pepper under which keys are stored: 32 random bytes, made at the first start.
+    pub(crate) fn pepper(&self) -> Result<Vec<u8>> {
+        let text = self.secret("pepper")?;
+        let bytes = hex::decode(text.expose()).context("keys/pepper is damaged: it must hold hexadecimal digits")?;
+        ensure!(bytes.len() == 32, "keys/pepper is damaged: it must hold 64 hexadecimal digits");
+        Ok(bytes)
+    }
+
+    /// The admin token, made at the first start.
+    pub(crate) fn admin_token(&self) -> Result<Secret> {
+        self.secret("admin-token")
+    }
+
+    /// The admin token of a gateway that has started here before.
+    pub(crate) fn existing_admin_token(&self) -> Option<Secret> {
+        read(&self.keys().join("admin-token")).ok().flatten()
+    }
+
+    fn secret(&self, name: &str) -> Result<Secret> {
+        let path = self.keys().join(name);
+        if let Some(secret) = read(&path)? {
+            return Ok(secret);
+        }
+        let mut bytes = [0_u8; 32];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system has no randomness to give"))?;
+        let text = hex::encode(bytes);
+        // Written beside and renamed, so that a crash never leaves half a secret.
+        let beside = self.keys().join(format!("{name}.new"));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        fs::File::open(self.keys())?.sync_all()?;
+        Ok(Secret::new(text))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Secret>> {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim().to_owned()))),
+        Ok(_) => anyhow::bail!("{} is empty: remove it to have it made anew", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}

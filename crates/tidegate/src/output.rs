@@ -1,0 +1,125 @@
+//! How commands speak: data on stdout, talk on stderr; tables for people, JSON for scripts.
+
+use std::{fmt, io::Write as _};
+
+use anyhow::Result;
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::Value;
+
+/// The form of a command's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A table that fits the terminal.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON value a line.
+    Jsonl,
+}
+
+/// An error with an exit code of its own.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Exit {}
+
+/// An error that ends with `code`.
+pub(crate) fn exit(code: u8, message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Exit { code, message: message.into() })
+}
+
+/// A line of data.
+pub(crate) fn line(text: &str) {
+    let mut out = anstream::stdout().lock();
+    // A closed pipe is the reader's way to say that it has enough.
+    let _ = writeln!(out, "{text}");
+}
+
+/// Text of data as it is.
+pub(crate) fn raw(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A line of talk.
+pub(crate) fn talk(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// What went wrong.
+pub(crate) fn problem(text: &str) {
+    if text.starts_with("error[") || text.starts_with("error:") {
+        talk(text);
+    } else {
+        talk(&format!("error: {text}"));
+    }
+}
+
+/// Rows of a list: in a table the named columns, as JSON whole.
+pub(crate) fn rows(format: Format, rows: &[Value], columns: &[(&str, &str)]) -> Result<()> {
+    match format {
+        Format::Json => line(&serde_json::to_string_pretty(rows)?),
+        Format::Jsonl => {
+            for row in rows {
+                line(&serde_json::to_string(row)?);
+            }
+        }
+        Format::Table if rows.is_empty() => talk("nothing to show"),
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_header(columns.iter().map(|(title, _)| *title));
+            for row in rows {
+                table.add_row(columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))));
+            }
+            line(&table.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// One object: in a table a row a member, as JSON whole.
+pub(crate) fn object(format: Format, value: &Value) -> Result<()> {
+    match format {
+        Format::Json => line(&serde_json::to_string_pretty(value)?),
+        Format::Jsonl => line(&serde_json::to_string(value)?),
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+            for (name, value) in value.as_object().into_iter().flatten() {
+                table.add_row([name.clone(), cell(Some(value))]);
+            }
+            line(&table.to_string());
+        }
+    }
+    Ok(())
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A moment in milliseconds since 1970 as people read it, in UTC.
+pub(crate) fn moment(millis: u64) -> String {
+    i64::try_from(millis)
+        .ok()
+        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+        .map_or_else(|| millis.to_string(), |moment| moment.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
