@@ -11,7 +11,7 @@ mod whole;
 
 pub use policies::policy_input;
 pub(crate) use policies::{DEFAULT_ORG, problem as policy_problem};
-pub(crate) use providers::implied_key_path;
+pub(crate) use providers::{SIM_SERVER, implied_key_path};
 pub(crate) use routes::model_name;
 
 use std::{
@@ -181,7 +181,8 @@ impl Checker<'_> {
 
     /// `` did you mean `x`, defined at line 5 ``, or what there is.
     fn meant<T>(&self, at: Option<Span>, name: &str, section: &str, defined: &BTreeMap<String, T>) -> String {
-        let meant = if self.problems.len() < MOST_HINTS { nearest(name, defined.keys().map(String::as_str)) } else { None };
+        let meant =
+            if self.problems.len() < MOST_HINTS { nearest(name, defined.keys().map(String::as_str)) } else { None };
         match meant {
             Some(meant) => match self.written.places.name(&join(section, meant)) {
                 Some(span) => {
@@ -245,7 +246,9 @@ impl Checker<'_> {
                     (Missing::Variable(_), Reference::Variable(name)) => {
                         (codes::NO_VARIABLE, format!("set it before the start: `export {name}=…`"))
                     }
-                    _ => (codes::NO_SECRET_FILE, String::from("make the file readable for the user that runs tidegate")),
+                    _ => {
+                        (codes::NO_SECRET_FILE, String::from("make the file readable for the user that runs tidegate"))
+                    }
                 };
                 match self.options.mode {
                     Mode::Serve => self.error(code, path, missing.to_string(), hint),
@@ -273,4 +276,4 @@ impl Checker<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,9 @@ impl Code {
     pub fn find(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("TG").or_else(|| text.strip_prefix("tg"))?;
         let number: u16 = digits.parse().ok()?;
-        (digits.len() == 4).then_some(Self(number)).filter(|code| code.entry().is_some())
+        (digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .then_some(Self(number))
+            .filter(|code| code.entry().is_some())
     }
 
     /// The code's title: what is wrong, in a few words.
@@ -115,9 +117,9 @@ catalogue! {
     NO_MODEL = 218, "a model is not defined",
         "The name is neither an alias under `models` nor `provider/model` with a provider that is defined.";
     NO_GUARDRAIL = 219, "a guardrail is not defined",
-        "The name must stand under `guardrails`.";
+        "The name must stand under `guardrails`. A key or team that names a guardrail which is not there would go unguarded, so it is refused.";
     NO_SERVER = 220, "an MCP server is not defined",
-        "The name must stand under `mcp_servers`.";
+        "The name must stand under `mcp_servers`. What a key allows is checked when the configuration is loaded.";
     NO_TEAM = 221, "a team is not defined",
         "The name must stand under `teams`. A team without settings is written as `research: {}`.";
     NO_DETECTOR = 222, "a detector is not known",

@@ -193,8 +193,8 @@ pub fn compile_written(
     let checked =
         check::check(&written, environment, options).map_err(|problems| Rejection::new(problems, &written.sources))?;
     let watched = checked.watched.clone();
-    let snapshot = Snapshot::compile(checked, ingredients)
-        .map_err(|problems| Rejection::new(problems, &written.sources))?;
+    let snapshot =
+        Snapshot::compile(checked, ingredients).map_err(|problems| Rejection::new(problems, &written.sources))?;
     Ok(Candidate { snapshot, sources: written.sources, watched })
 }
 

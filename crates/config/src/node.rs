@@ -254,8 +254,13 @@ impl Place<'_> {
                 }
                 let line = line_of(self.source, *first);
                 self.problems.push(
-                    Problem::new(codes::DUPLICATE, Some(name_span), here, format!("{} stands twice", quote(&name.value)))
-                        .hint(format!("the first one is at line {line}: remove one of the two")),
+                    Problem::new(
+                        codes::DUPLICATE,
+                        Some(name_span),
+                        here,
+                        format!("{} stands twice", quote(&name.value)),
+                    )
+                    .hint(format!("the first one is at line {line}: remove one of the two")),
                 );
                 continue;
             }
@@ -284,7 +289,8 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 /// The bytes of a location. The parser gives the whole of a scalar; of a list or mapping the first line is enough.
 fn span(location: Location, scalar: bool, file: u32, shift: usize, source: &Source) -> Span {
     let text = source.text.as_str();
-    let by_bytes = location.span().byte_offset().map(|at| usize::try_from(at).unwrap_or(usize::MAX).saturating_add(shift));
+    let by_bytes =
+        location.span().byte_offset().map(|at| usize::try_from(at).unwrap_or(usize::MAX).saturating_add(shift));
     let start = crate::source::floor(text, by_bytes.unwrap_or_else(|| offset(text, location)));
     let length = location.span().byte_len().map_or(1, |len| usize::try_from(len).unwrap_or(1));
     let mut end = crate::source::floor(text, start.saturating_add(length.max(1)));
@@ -310,8 +316,11 @@ fn offset(text: &str, location: Location) -> usize {
 fn translate(error: &serde_saphyr::Error, file: u32, shift: usize, source: &Source) -> Problem {
     use serde_saphyr::Error as Yaml;
     let error = error.without_snippet();
-    if let Yaml::AliasError { error, .. } = error {
-        return translate(error, file, shift, source);
+    if let Yaml::AliasError { error: inner, .. } = error {
+        // Where the alias stands says more than where what it names does.
+        let at = error.location().map(|location| span(location, false, file, shift, source));
+        let problem = translate(inner, file, shift, source);
+        return Problem { span: at.or(problem.span), ..problem };
     }
     let at = error.location().map(|location| span(location, false, file, shift, source));
     let (code, message, hint) = match error {
@@ -360,7 +369,11 @@ fn over_budget(said: &str) -> (codes::Code, String, &'static str) {
     } else if said.contains("document") {
         (codes::DOCUMENTS, String::from("the file holds several documents"), "remove the `---` line between them")
     } else {
-        (codes::TOO_LARGE, format!("more than {MAX_VALUES} values in one file"), "split it: `-c` takes a folder of files")
+        (
+            codes::TOO_LARGE,
+            format!("more than {MAX_VALUES} values in one file"),
+            "split it: `-c` takes a folder of files",
+        )
     }
 }
 
@@ -372,6 +385,7 @@ fn syntax(said: &str, at: Option<Span>, source: &Source) -> (codes::Code, String
         .and_then(|rest| rest.chars().next());
     let found = here.map_or_else(|| String::from("the end of the file"), |letter| quote(&letter.to_string()));
     match here {
+        _ if lower.contains("nesting") || lower.contains("recursion") => {}
         Some('[' | '{') => {
             return (
                 codes::SYNTAX,

@@ -70,7 +70,11 @@ impl fmt::Display for Problem {
     /// Code, path and message in one line, without place and hint; see [`crate::render`] for the whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.severity.as_str(), self.code)?;
-        if self.path.is_empty() { write!(f, ": {}", self.message) } else { write!(f, " {}: {}", self.path, self.message) }
+        if self.path.is_empty() {
+            write!(f, ": {}", self.message)
+        } else {
+            write!(f, " {}: {}", self.path, self.message)
+        }
     }
 }
 
@@ -81,7 +85,8 @@ pub fn quote(text: &str) -> String {
     if reference::looks_secret(text) {
         return String::from("`[secret]`");
     }
-    let mut shown: String = text.chars().take(60).map(|letter| if letter.is_control() { '·' } else { letter }).collect();
+    let mut shown: String =
+        text.chars().take(60).map(|letter| if letter.is_control() { '·' } else { letter }).collect();
     if text.chars().count() > 60 {
         shown.push('…');
     }

@@ -88,9 +88,9 @@ impl Reference {
             },
             Self::File(path) => {
                 let at = folder.join(path);
-                let mut text = environment
-                    .read(&at, MAX_SECRET_BYTES)
-                    .map_err(|error| Missing::File(format!("cannot read the secret's file `{}`: {error}", at.display())))?;
+                let mut text = environment.read(&at, MAX_SECRET_BYTES).map_err(|error| {
+                    Missing::File(format!("cannot read the secret's file `{}`: {error}", at.display()))
+                })?;
                 let kept = text.strip_suffix('\n').unwrap_or(&text);
                 let kept = kept.strip_suffix('\r').unwrap_or(kept).len();
                 text.truncate(kept);
@@ -197,7 +197,8 @@ fn entropy(text: &str) -> f64 {
 /// The byte ranges of a line that hold something like a secret: words that look like one, and whatever stands after
 /// `key:`, `secret:`, `token:` or `password:` and is no reference. For texts that could not be parsed.
 pub(crate) fn secret_ranges(line: &str) -> Vec<(usize, usize)> {
-    let ends = |letter: char| letter.is_whitespace() || matches!(letter, ',' | '{' | '}' | '[' | ']' | '"' | '\'' | '`');
+    let ends =
+        |letter: char| letter.is_whitespace() || matches!(letter, ',' | '{' | '}' | '[' | ']' | '"' | '\'' | '`');
     let mut ranges = Vec::new();
     let mut named = false;
     let mut at = 0_usize;

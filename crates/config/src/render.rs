@@ -62,8 +62,7 @@ fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Sp
     let text = file.text.as_str();
     let start = floor(text, usize::try_from(span.start).unwrap_or(usize::MAX));
     let line_start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1));
-    let line_end =
-        text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| at.saturating_add(start));
+    let line_end = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| at.saturating_add(start));
     let whole = text.get(line_start..line_end).unwrap_or_default().trim_end_matches('\r');
     let column = text.get(line_start..start).unwrap_or_default().chars().count();
     let end = floor(text, usize::try_from(span.end).unwrap_or(usize::MAX)).min(line_end);

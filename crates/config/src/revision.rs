@@ -14,7 +14,11 @@ use crate::{
 
 /// The digest of what does not change with keys: the document's canonical form, the policy files, the vendors and the
 /// catalogue of prices.
-pub(crate) fn base(document: &Document, policies: &[(String, String)], catalog: &Digest) -> Result<Digest, serde_json::Error> {
+pub(crate) fn base(
+    document: &Document,
+    policies: &[(String, String)],
+    catalog: &Digest,
+) -> Result<Digest, serde_json::Error> {
     let mut parts = Parts::default();
     parts.add("document", document.canonical()?.as_bytes());
     // Which folder policies lie in decides nothing; their own names stand in policy ids.

@@ -41,7 +41,8 @@ pub fn explain(path: &str) -> Result<String, String> {
     for part in parts(path) {
         let next: Vec<&Value> = places.iter().flat_map(|place| step(&root, place, &part)).collect();
         if next.is_empty() {
-            let fields: Vec<&str> = places.iter().flat_map(|place| fields(&root, place)).map(|(name, _)| name).collect();
+            let fields: Vec<&str> =
+                places.iter().flat_map(|place| fields(&root, place)).map(|(name, _)| name).collect();
             let at = if walked.is_empty() { String::from("at the top") } else { format!("in `{walked}`") };
             let meant = nearest(&part, fields.iter().copied());
             let hint = match meant {
@@ -86,7 +87,8 @@ fn whole<'a>(root: &'a Value, place: &'a Value) -> Vec<&'a Value> {
     let mut out = vec![place];
     let mut at = 0;
     while let Some(place) = out.get(at).copied() {
-        let named = place.get("$ref").and_then(Value::as_str).and_then(|name| root.pointer(name.trim_start_matches('#')));
+        let named =
+            place.get("$ref").and_then(Value::as_str).and_then(|name| root.pointer(name.trim_start_matches('#')));
         let joined = ["anyOf", "allOf", "oneOf"].iter().filter_map(|word| place.get(*word)).filter_map(Value::as_array);
         let items = place.get("items");
         let more: Vec<&Value> = named.into_iter().chain(joined.flatten()).chain(items).collect();

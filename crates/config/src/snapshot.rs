@@ -14,9 +14,7 @@ use std::{
 };
 
 use tidegate_audit::AuditPlan;
-use tidegate_core::{
-    ids::{Digest, KeyName, ModelName, OrgId, ProviderName, RevisionId, ServerName, TeamName},
-};
+use tidegate_core::ids::{Digest, KeyName, ModelName, OrgId, ProviderName, RevisionId, ServerName, TeamName};
 use tidegate_guard::Chain;
 use tidegate_ledger::{Catalog, Scope, ScopeRules};
 use tidegate_policy::Policies;
@@ -214,3 +212,16 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    //! Snapshots for tests of other files.
+
+    use super::Snapshot;
+
+    pub(crate) use super::tests::machine;
+
+    pub(crate) fn compiled(text: &str) -> Snapshot {
+        super::tests::compiled(text, Vec::new()).unwrap_or_else(|rejection| panic!("{rejection}"))
+    }
+}

@@ -90,8 +90,20 @@ macro_rules! files {
 
 /// The vendor files, as they are part of the binary.
 pub(crate) const FILES: [(&str, &str); 14] = files!(
-    "anthropic", "deepseek", "fireworks", "groq", "llama-cpp", "lm-studio", "mistral", "ollama", "openai", "openrouter",
-    "sim", "together", "vllm", "xai",
+    "anthropic",
+    "deepseek",
+    "fireworks",
+    "groq",
+    "llama-cpp",
+    "lm-studio",
+    "mistral",
+    "ollama",
+    "openai",
+    "openrouter",
+    "sim",
+    "together",
+    "vllm",
+    "xai",
 );
 
 #[derive(Deserialize)]

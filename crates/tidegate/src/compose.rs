@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use parking_lot::Mutex;
 use tidegate_admin::Control;
 use tidegate_audit::{Audit, OpenOptions, record::ActivationRecord};
 use tidegate_config::{
@@ -47,8 +48,8 @@ pub(crate) struct Running {
     pub(crate) revision: String,
     pub(crate) warnings: Vec<String>,
     stop: CancellationToken,
-    data: tokio::task::JoinHandle<()>,
-    control: tokio::task::JoinHandle<()>,
+    data: task::Task,
+    control: task::Task,
     parts: Arc<Parts>,
 }
 
@@ -57,6 +58,8 @@ struct Parts {
     gate: Arc<Gate>,
     store: Arc<Sqlite>,
     directory: Directory,
+    /// Held while a revision is made from the one before it.
+    changes: Arc<Mutex<()>>,
 }
 
 /// Reads the configuration of a start or of a reload.
@@ -175,6 +178,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let admin_listener = bind(arguments.admin_listen, mode).await?;
     let (data_plane, control_plane) = (data_listener.local_addr()?, admin_listener.local_addr()?);
     let stop = CancellationToken::new();
+    let changes = Arc::new(Mutex::new(()));
     let metrics = Arc::clone(&gate.metrics);
     let control = Arc::new(Control {
         live: Arc::clone(&gate.live),
@@ -189,12 +193,14 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         sim,
         admin_token,
         mode,
-        started: clock::wall(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock::now(),
+        version: env!("CARGO_PKG_VERSION"),
+        loopback: control_plane.ip().is_loopback(),
+        changes: Arc::clone(&changes),
     });
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, admin_listener, stop.clone()));
-    let parts = Arc::new(Parts { gate, store, directory });
+    let parts = Arc::new(Parts { gate, store, directory, changes });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
     if !loader.paths.is_empty() {
         watch(loader, watched, Arc::clone(&parts), stop.clone());
@@ -248,7 +254,7 @@ fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::sec
     use tidegate_core::ids::{KeyName, OrgId};
     let (org, name) = (OrgId::from("default"), KeyName::from("quick-start"));
     let now = clock::wall();
-    for key in store.list(&org)?.iter().filter(|key| key.name == name && key.revoked.is_none()) {
+    for key in KeyStore::list(store, &org)?.iter().filter(|key| key.name == name && key.revoked.is_none()) {
         store.revoke(&org, key.id, now)?;
     }
     let (id, secret) = mint()?;
@@ -326,6 +332,7 @@ fn stamps(paths: &[PathBuf]) -> Stamps {
 }
 
 fn reload(loader: &Loader, parts: &Parts) {
+    let _held = parts.changes.lock();
     let gate = &parts.gate;
     let now = clock::wall();
     match loader.load(&parts.store) {
@@ -375,9 +382,7 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         for task in [self.data, self.control] {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a listener ended badly");
-            }
+            task.finished().await;
         }
         let parts = self.parts;
         let closed = tokio::task::spawn_blocking(move || {

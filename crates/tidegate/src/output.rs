@@ -3,7 +3,7 @@
 use std::{fmt, io::Write as _};
 
 use anyhow::Result;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// The form of a command's data.
@@ -77,7 +77,7 @@ pub(crate) fn rows(format: Format, rows: &[Value], columns: &[(&str, &str)]) -> 
         Format::Table if rows.is_empty() => talk("nothing to show"),
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
             table.set_header(columns.iter().map(|(title, _)| *title));
             for row in rows {
                 table.add_row(columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))));
@@ -95,7 +95,7 @@ pub(crate) fn object(format: Format, value: &Value) -> Result<()> {
         Format::Jsonl => line(&serde_json::to_string(value)?),
         Format::Table => {
             let mut table = Table::new();
-            table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
             for (name, value) in value.as_object().into_iter().flatten() {
                 table.add_row([name.clone(), cell(Some(value))]);
             }

@@ -63,7 +63,7 @@ pub(crate) fn recover(
 
 /// Notes that the state has everything that the log has now.
 pub(crate) fn mark_applied(directory: &Directory, audit: &Audit, store: &Sqlite) {
-    let size = audit.status().size;
+    let size = audit.status().appended;
     let flushed = LedgerStore::flush(store).is_ok() && CallIndex::flush(store).is_ok();
     if !flushed {
         tracing::error!("the state could not be written: it will be brought up from the log at the next start");
@@ -138,7 +138,7 @@ fn remember(
         return Ok(());
     }
     let unknown = outcome.completeness == Completeness::Unknown;
-    store.record(CallSummary {
+    CallIndex::record(store, CallSummary {
         id: intent.call,
         org: intent.caller.org.clone(),
         at,

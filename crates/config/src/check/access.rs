@@ -31,8 +31,10 @@ impl Checker<'_> {
         self.repeated(&detect, &guardrail.detect);
         for (at, detector) in guardrail.detect.iter().enumerate() {
             if !detector_names().any(|known| known == detector) {
-                let hint = nearest(detector, detector_names())
-                    .map_or_else(|| format!("there are {}", one_of(detector_names())), |meant| format!("did you mean `{meant}`?"));
+                let hint = nearest(detector, detector_names()).map_or_else(
+                    || format!("there are {}", one_of(detector_names())),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
                 let message = format!("there is no detector {}", quote(detector));
                 self.error(codes::NO_DETECTOR, &format!("{detect}[{at}]"), message, hint);
             }
@@ -93,7 +95,13 @@ impl Checker<'_> {
                 match name.split_once('/') {
                     Some((provider, _)) if document.providers.contains_key(provider) => {}
                     Some((provider, _)) => {
-                        self.undefined(codes::NO_PROVIDER, &at, ("provider", provider), "providers", &document.providers);
+                        self.undefined(
+                            codes::NO_PROVIDER,
+                            &at,
+                            ("provider", provider),
+                            "providers",
+                            &document.providers,
+                        );
                     }
                     None if document.models.contains_key(name) => {}
                     None => self.undefined(codes::NO_MODEL, &at, ("model", name), "models", &document.models),

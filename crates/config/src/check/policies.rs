@@ -68,7 +68,8 @@ impl Checker<'_> {
 
 /// A policy's problem with its own place in words, since policy files are no part of the configuration's texts.
 pub(crate) fn problem(from: PolicyProblem) -> Problem {
-    let place = if from.file.is_empty() { String::new() } else { format!("{}:{}:{}: ", from.file, from.line, from.column) };
+    let place =
+        if from.file.is_empty() { String::new() } else { format!("{}:{}:{}: ", from.file, from.line, from.column) };
     let policy = from.policy_id.map(|id| format!("policy `{id}`: ")).unwrap_or_default();
     let hint = from.hint.unwrap_or_else(|| String::from("`tidegate policy check` prints what policies may name"));
     Problem::new(codes::POLICY, None, "policies", format!("{place}{policy}{}", from.message)).hint(hint)
@@ -81,10 +82,10 @@ pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)]) -> P
         name: KeyName::from(name.as_str()),
         team: key.team.as_deref().map(TeamName::from),
         org: OrgId::from(DEFAULT_ORG),
-        allow: key.allow.as_ref().map(|allow| Allow {
-            models: allow.models.to_list(),
-            mcp_servers: allow.mcp_servers.to_list(),
-        }),
+        allow: key
+            .allow
+            .as_ref()
+            .map(|allow| Allow { models: allow.models.to_list(), mcp_servers: allow.mcp_servers.to_list() }),
     });
     let mut targets: Vec<TargetId> = document
         .models
@@ -97,7 +98,10 @@ pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)]) -> P
     targets.dedup();
     let servers = document.mcp_servers.iter().map(|(name, server)| ServerEntity {
         name: ServerName::from(name.as_str()),
-        allowed_tools: server.tools.as_ref().map(|tools| tools.iter().map(|tool| ToolName::from(tool.as_str())).collect()),
+        allowed_tools: server
+            .tools
+            .as_ref()
+            .map(|tools| tools.iter().map(|tool| ToolName::from(tool.as_str())).collect()),
         pins: Vec::new(),
     });
     PolicyInput {

@@ -15,15 +15,37 @@ use crate::{
 
 /// Headers that the gateway sets itself, or that concern one connection.
 const RESERVED: [&str; 22] = [
-    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
-    "upgrade", "te", "trailer", "proxy-authorization", "proxy-connection", "accept", "accept-encoding", "expect",
-    "forwarded", "x-forwarded-for", "traceparent", "mcp-session-id", "mcp-protocol-version", "last-event-id", "cookie",
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "proxy-authorization",
+    "proxy-connection",
+    "accept",
+    "accept-encoding",
+    "expect",
+    "forwarded",
+    "x-forwarded-for",
+    "traceparent",
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "last-event-id",
+    "cookie",
 ];
 
 /// The configuration path by which the secret of a provider's usual variable is kept, where `key` is absent.
 pub(crate) fn implied_key_path(provider: &str) -> String {
     join(&join("providers", provider), "key")
 }
+
+/// How the configuration names the MCP server of the simulator.
+pub(crate) const SIM_SERVER: &str = "sim:mcp";
 
 impl Checker<'_> {
     pub(super) fn providers(&mut self) {
@@ -73,7 +95,9 @@ impl Checker<'_> {
         } else {
             let hint = match meant {
                 Some(meant) => format!("did you mean `{meant}`? Otherwise add a `type`"),
-                None => String::from("add the dialect it speaks: `type: openai` or `type: anthropic`, with its `base_url`"),
+                None => {
+                    String::from("add the dialect it speaks: `type: openai` or `type: anthropic`, with its `base_url`")
+                }
             };
             let message = format!("{} is no vendor that is known, so it needs a `type`", quote(name));
             self.error_at_name(codes::PROVIDER_TYPE, path, message, hint);
@@ -111,7 +135,16 @@ impl Checker<'_> {
     pub(super) fn servers(&mut self) {
         for (name, server) in &self.document.mcp_servers {
             let path = join("mcp_servers", name);
-            self.url(&join(&path, "url"), &server.url, "https://notes.example/mcp");
+            match (server.url.as_str(), self.options.mode) {
+                (SIM_SERVER, Mode::Up) => {}
+                (SIM_SERVER, Mode::Serve) => self.error(
+                    codes::SIM_IN_SERVE,
+                    &join(&path, "url"),
+                    "the simulator's MCP server invents its answers and is refused in production",
+                    "remove it, or start with `tidegate up`",
+                ),
+                _ => self.url(&join(&path, "url"), &server.url, "https://notes.example/mcp"),
+            }
             if let Some(key) = &server.key {
                 self.secret(&join(&path, "key"), key);
             }
@@ -139,9 +172,10 @@ impl Checker<'_> {
         for (tool, said) in &server.tool_settings {
             let at = join(&settings, tool);
             if let Some(tools) = server.tools.as_ref().filter(|tools| !tools.contains(tool)) {
-                let hint = nearest(tool, tools.iter().map(String::as_str))
-                    .map_or_else(|| format!("add it to `tools`, which has {}", one_of(tools.iter().map(String::as_str))),
-                        |meant| format!("did you mean `{meant}`?"));
+                let hint = nearest(tool, tools.iter().map(String::as_str)).map_or_else(
+                    || format!("add it to `tools`, which has {}", one_of(tools.iter().map(String::as_str))),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
                 self.error_at_name(codes::NO_TOOL, &at, format!("tool {} is not in `tools`", quote(tool)), hint);
             }
             if *said != (ToolSettings { idempotent: said.idempotent, ..ToolSettings::nothing() }) {

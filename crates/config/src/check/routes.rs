@@ -79,7 +79,13 @@ impl Checker<'_> {
                 let message = format!("{} is not `provider/model`", quote(&target.name));
                 self.error(codes::BAD_TARGET, &target.at, message, "write for example `openai/gpt-5.2`");
             } else if !document.providers.contains_key(provider) {
-                self.undefined(codes::NO_PROVIDER, &target.at, ("provider", provider), "providers", &document.providers);
+                self.undefined(
+                    codes::NO_PROVIDER,
+                    &target.at,
+                    ("provider", provider),
+                    "providers",
+                    &document.providers,
+                );
             }
             return 1;
         }
@@ -102,7 +108,12 @@ impl Checker<'_> {
 
     fn model(&mut self, path: &str, model: &Model) {
         if model.max_output == Some(0) {
-            self.error(codes::OUT_OF_RANGE, &join(path, "max_output"), "an answer has at least 1 token", "write 1 or more");
+            self.error(
+                codes::OUT_OF_RANGE,
+                &join(path, "max_output"),
+                "an answer has at least 1 token",
+                "write 1 or more",
+            );
         }
         if let Some(retry) = &model.retry {
             self.retry(&join(path, "retry"), retry);
@@ -120,7 +131,12 @@ impl Checker<'_> {
         for (at, status) in retry.on.iter().flatten().enumerate() {
             if !matches!(*status, 408 | 409 | 425 | 429 | 500..=599) {
                 let message = format!("{status} is not a status after which trying again helps");
-                self.error(codes::NOT_RETRIED, &format!("{path}.on[{at}]"), message, "use 408, 409, 425, 429 and 500 to 599");
+                self.error(
+                    codes::NOT_RETRIED,
+                    &format!("{path}.on[{at}]"),
+                    message,
+                    "use 408, 409, 425, 429 and 500 to 599",
+                );
             }
         }
     }
@@ -136,7 +152,12 @@ impl Checker<'_> {
             let Some(Time(clock)) = clock else { continue };
             let at = join(path, name);
             if clock.is_zero() || clock.as_secs() > 86_400 {
-                self.error(codes::BAD_TIMEOUT, &at, "a timeout is more than 0 and at most 24h", "write for example `30s`");
+                self.error(
+                    codes::BAD_TIMEOUT,
+                    &at,
+                    "a timeout is more than 0 and at most 24h",
+                    "write for example `30s`",
+                );
             } else if timeouts.total.is_some_and(|total| clock > total.0) {
                 let message = format!("`{name}` is longer than `total`, so it never runs out");
                 self.error(codes::BAD_TIMEOUT, &at, message, "make it shorter, or `total` longer");

@@ -29,8 +29,11 @@ fn accepted(text: &str) -> Checked {
     result.unwrap_or_else(|problems| panic!("{}", crate::render::render_all(&problems, &sources)))
 }
 
-/// One case: its name, the codes and lines that are expected, and the text.
-fn cases() -> Vec<(String, Vec<(String, usize)>, String)> {
+/// A name, the codes and lines that are expected, and the text.
+type Case = (String, Vec<(String, usize)>, String);
+
+/// The cases: each its name, the codes and lines that are expected, and the text.
+fn cases() -> Vec<Case> {
     include_str!("tests/broken.txt")
         .split("=== ")
         .filter(|case| !case.is_empty())
@@ -57,8 +60,7 @@ fn every_broken_configuration_names_its_code_line_and_remedy() {
     for (name, expected, text) in cases() {
         let mode = if name.contains("sim") { Mode::Up } else { Mode::Serve };
         let mode = if name == "sim_in_production" { Mode::Serve } else { mode };
-        let options =
-            Options { mode, secrets: true, public_listener: name == "hosts_needed", vendors: &vendors };
+        let options = Options { mode, secrets: true, public_listener: name == "hosts_needed", vendors: &vendors };
         let written = Document::parse(Sources::of_text("tidegate.yaml", &text));
         let problems = match check(&written, &machine(), &options) {
             Ok(_) => Vec::new(),
@@ -90,7 +92,11 @@ fn every_broken_configuration_names_its_code_line_and_remedy() {
         std::fs::write(&path, &printed).unwrap();
     }
     assert!(wrong.is_empty(), "\n{}\n{printed}", wrong.join("\n"));
-    assert_eq!(printed, std::fs::read_to_string(&path).unwrap_or_default(), "set UPDATE_GOLDEN=1 and look at the difference");
+    assert_eq!(
+        printed,
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        "set UPDATE_GOLDEN=1 and look at the difference"
+    );
 }
 
 #[test]
@@ -197,7 +203,8 @@ fn the_usual_variable_is_not_sent_to_another_machine() {
 
 #[test]
 fn a_bad_policy_is_reported_with_its_file_and_line() {
-    let environment = machine().file("policies/b.cedar", "permit(principal, action, resource)\nwhen { context.nothing };");
+    let environment =
+        machine().file("policies/b.cedar", "permit(principal, action, resource)\nwhen { context.nothing };");
     let (result, _) = run("version: 1\npolicies: policies\n", Mode::Serve, &environment);
     let problems = result.unwrap_err();
     assert_eq!(problems.first().unwrap().code, codes::POLICY);
@@ -266,7 +273,9 @@ pub(crate) fn mutated(text: &str, seed: u64) -> String {
         let at = numbers.below(letters.len());
         match numbers.below(6) {
             0 => drop(letters.remove(at)),
-            1 => letters.insert(at, ['{', '[', ':', '"', '\t', '&', '*', '|', '\u{0}', 'é', '-', '#'][numbers.below(12)]),
+            1 => {
+                letters.insert(at, ['{', '[', ':', '"', '\t', '&', '*', '|', '\u{0}', 'é', '-', '#'][numbers.below(12)])
+            }
             2 => letters.truncate(at.max(1)),
             3 => letters.swap(at, numbers.below(text.len()).min(at)),
             4 => letters[at] = char::from(u8::try_from(32 + numbers.below(95)).unwrap()),
@@ -296,6 +305,43 @@ fn mutated_configurations_never_panic_and_every_problem_is_rendered() {
             assert!(problems.iter().all(|problem| problem.hint.is_some()), "{problems:?}");
         }
     }
+}
+
+/// Texts with a mistake in every entry are refused in a time that grows with their size and no faster.
+#[test]
+fn hostile_texts_are_refused_quickly() {
+    let many = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let texts = [
+        format!("version: 1\n{}", many(&|at| format!("field{at}: 1\n"))),
+        format!("version: 1\nteams:\n{}", many(&|at| format!("  t{}: {{}}\n", at % 7))),
+        format!("version: 1\nmodels:\n{}", many(&|at| format!("  m{at}: provider{at}/x\n"))),
+        format!("version: 1\nproviders: {{ {} }}\n", many(&|at| format!("p{at}: {{ key: literal{at} }}, "))),
+        format!("version: 1\nkeys: {{ a: {{ guardrails: [{}] }} }}\n", many(&|at| format!("g{at}, "))),
+    ];
+    let started = tidegate_core::clock::now();
+    for text in texts {
+        let t0 = tidegate_core::clock::now();
+        let w = Document::parse(Sources::of_text("tidegate.yaml", &text));
+        println!("parse {:?}", t0.elapsed());
+        drop(w);
+        let (result, sources) = run(&text, Mode::Serve, &machine());
+        println!("all {:?}", t0.elapsed());
+        let problems = result.unwrap_err();
+        assert!((100..=1_000).contains(&problems.len()), "{}", problems.len());
+        let printed = crate::render::render_all(&problems, &sources);
+        assert!(printed.len() < 100_000, "{}", printed.len());
+        assert!(!printed.contains("literal1"));
+    }
+    assert!(started.elapsed().as_secs() < 15, "{:?}", started.elapsed());
+}
+
+/// What the simulator's own MCP server is called leads nowhere in production.
+#[test]
+fn the_simulators_server_is_for_a_desk() {
+    let text = "version: 1\nmcp_servers:\n  demo: { url: sim:mcp }\n";
+    assert!(run(text, Mode::Up, &machine()).0.is_ok());
+    let problems = run(text, Mode::Serve, &machine()).0.unwrap_err();
+    assert_eq!(problems.first().unwrap().code, codes::SIM_IN_SERVE);
 }
 
 #[test]

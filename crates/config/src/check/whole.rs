@@ -125,7 +125,8 @@ fn host_name(text: &str) -> bool {
     };
     let labels = host.strip_prefix("*.").unwrap_or(host);
     let label = |label: &str| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     host.len() <= 253 && labels.split('.').all(label) && port.is_none_or(port_number)
 }

@@ -159,7 +159,12 @@ impl Field for Names {
             Value::Text(text) if text == "*" => Some(Self::All),
             Value::Text(text) => {
                 let hint = format!("write `[{}]`", text.chars().take(40).collect::<String>());
-                reader.problem(codes::WRONG_TYPE, node, String::from("expected a list of names, or \"*\" for all"), hint);
+                reader.problem(
+                    codes::WRONG_TYPE,
+                    node,
+                    String::from("expected a list of names, or \"*\" for all"),
+                    hint,
+                );
                 None
             }
             _ => Vec::<String>::read(node, reader).map(|names| Self::from_list(&names)),

@@ -11,7 +11,7 @@ mod scalar;
 mod server;
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use access::{Allow, Key, Limits, Names, Team};
 pub use provider::{Headers, Provider};
@@ -197,14 +197,23 @@ impl Document {
 /// The sections whose members may be spread over several files.
 const SPREAD: [&str; 6] = ["providers", "models", "guardrails", "mcp_servers", "keys", "teams"];
 
+/// The most conflicts between files that are reported.
+const MOST_CONFLICTS: usize = 1_000;
+
 /// Joins two files. What stands in both is a conflict, and the first counts.
 fn merge(first: Node, second: Node, sources: &Sources, problems: &mut Vec<Problem>) -> Node {
     let span = first.span;
     match (first.value, second.value) {
         (Value::Map(mut entries), Value::Map(more)) => {
+            let mut at: HashMap<String, usize> =
+                entries.iter().enumerate().map(|(at, entry)| (entry.name.clone(), at)).collect();
             for entry in more {
-                match entries.iter_mut().find(|known| known.name == entry.name) {
-                    None => entries.push(entry),
+                match at.get(&entry.name).and_then(|at| entries.get_mut(*at)) {
+                    None => {
+                        at.insert(entry.name.clone(), entries.len());
+                        entries.push(entry);
+                    }
+                    Some(_) if problems.len() >= MOST_CONFLICTS => {}
                     // Each file of a folder may say which version it is written in.
                     Some(known) if known.name == "version" && known.value.value == entry.value.value => {}
                     Some(known) if SPREAD.contains(&known.name.as_str()) => {
@@ -231,10 +240,11 @@ fn merge_section(known: &mut Entry, entry: Entry, sources: &Sources, problems: &
         problems.push(conflict(&entry.name, &entry, known, sources));
         return;
     };
-    let names: std::collections::HashMap<String, usize> =
+    let names: HashMap<String, usize> =
         objects.iter().enumerate().map(|(at, object)| (object.name.clone(), at)).collect();
     for object in more {
         match names.get(&object.name).and_then(|at| objects.get(*at)) {
+            Some(_) if problems.len() >= MOST_CONFLICTS => {}
             Some(first) => problems.push(conflict(&join(&entry.name, &object.name), object, first, sources)),
             None => objects.push(object.clone()),
         }

@@ -12,6 +12,9 @@ use crate::{
     source::Span,
 };
 
+/// After so many problems, further unknown fields are not reported.
+const MOST_PROBLEMS: usize = 1_000;
+
 /// Reads nodes, collects problems and remembers where everything stands.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
@@ -100,7 +103,11 @@ impl Reader {
 
     /// The items of a list, read one by one; those that cannot be read are left out.
     pub(crate) fn list<T: Field>(&mut self, items: &[Node]) -> Vec<T> {
-        items.iter().enumerate().filter_map(|(at, item)| self.at_index(at, item, |reader, node| T::read(node, reader))).collect()
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, item)| self.at_index(at, item, |reader, node| T::read(node, reader)))
+            .collect()
     }
 
     /// The members of an object, or a report that this is none.
@@ -133,13 +140,19 @@ impl Reader {
     /// Reports every member that is not among `known`, and those that only later versions act on.
     pub(crate) fn unknown(&mut self, entries: &[Entry], known: &[&str], later: &[(&str, &str)]) {
         for entry in entries.iter().filter(|entry| !known.contains(&entry.name.as_str())) {
+            if self.problems.len() >= MOST_PROBLEMS {
+                return;
+            }
             let path = join(&self.path, &entry.name);
             let name = quote(&entry.name);
             let problem = match later.iter().find(|(name, _)| *name == entry.name) {
-                Some((_, instead)) => {
-                    Problem::new(codes::NOT_SUPPORTED, Some(entry.name_span), path, format!("{name} is not supported yet"))
-                        .hint(*instead)
-                }
+                Some((_, instead)) => Problem::new(
+                    codes::NOT_SUPPORTED,
+                    Some(entry.name_span),
+                    path,
+                    format!("{name} is not supported yet"),
+                )
+                .hint(*instead),
                 None => {
                     let hint = match nearest(&entry.name, known.iter().copied()) {
                         Some(meant) => format!("did you mean `{meant}`?"),
@@ -386,7 +399,12 @@ pub(crate) fn no_choice(node: &Node, reader: &mut Reader, word: &str, words: &[&
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("write {}", one_of(words.iter().copied())),
     };
-    reader.problem(codes::BAD_CHOICE, node, format!("{} is none of {}", quote(word), one_of(words.iter().copied())), hint);
+    reader.problem(
+        codes::BAD_CHOICE,
+        node,
+        format!("{} is none of {}", quote(word), one_of(words.iter().copied())),
+        hint,
+    );
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ const LATER: [(&str, &str); 5] = [
     ("when", "use `fallback`, or give the other case a model of its own"),
 ];
 const FORMS: [&str; 2] = ["fallback", "weighted"];
-const ROUTE_HINT: &str = "write `provider/model`, `[first, second]`, `{ fallback: [..] }` or `{ weighted: { target: 3, other: 1 } }`";
+const ROUTE_HINT: &str =
+    "write `provider/model`, `[first, second]`, `{ fallback: [..] }` or `{ weighted: { target: 3, other: 1 } }`";
 
 impl Route {
     /// Every target name in it, in order.
@@ -85,7 +86,12 @@ impl Route {
         };
         if routes.iter().any(|(_, weight)| *weight > 1_000_000) || routes.iter().all(|(_, weight)| *weight == 0) {
             let message = String::from("weights are whole numbers up to 1,000,000, and one is above 0");
-            reader.problem(codes::BAD_WEIGHT, node, message, "write for example `{ openai/gpt-5.2: 3, azure/gpt-5.2: 1 }`");
+            reader.problem(
+                codes::BAD_WEIGHT,
+                node,
+                message,
+                "write for example `{ openai/gpt-5.2: 3, azure/gpt-5.2: 1 }`",
+            );
             return None;
         }
         Some(Self::Weighted(routes))
@@ -165,8 +171,10 @@ impl Serialize for Route {
             }
             Self::Weighted(routes) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                let items: Vec<_> =
-                    routes.iter().map(|(route, weight)| Weighted { r#use: route.clone(), weight: Some(*weight) }).collect();
+                let items: Vec<_> = routes
+                    .iter()
+                    .map(|(route, weight)| Weighted { r#use: route.clone(), weight: Some(*weight) })
+                    .collect();
                 map.serialize_entry("weighted", &items)?;
                 map.end()
             }

@@ -77,7 +77,7 @@ impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
-            if millis > 0 && millis % unit == 0 {
+            if millis > 0 && millis.is_multiple_of(unit) {
                 return write!(f, "{}{name}", millis / unit);
             }
         }
@@ -202,7 +202,11 @@ impl Form for Budget {
     }
 }
 
-written!(Budget, "The most that may be spent: US dollars in a day, week, month (calendar, UTC) or total.", "10 usd/month");
+written!(
+    Budget,
+    "The most that may be spent: US dollars in a day, week, month (calendar, UTC) or total.",
+    "10 usd/month"
+);
 
 /// So many in so long: `600/min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

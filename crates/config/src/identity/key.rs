@@ -164,7 +164,9 @@ pub fn mint() -> Result<(KeyId, Secret), MintError> {
 }
 
 /// [`mint`] from another source of randomness.
-pub(crate) fn mint_with(fill: &mut dyn FnMut(&mut [u8]) -> Result<(), MintError>) -> Result<(KeyId, Secret), MintError> {
+pub(crate) fn mint_with(
+    fill: &mut dyn FnMut(&mut [u8]) -> Result<(), MintError>,
+) -> Result<(KeyId, Secret), MintError> {
     let mut digits = random_digits(ID_LENGTH + SECRET_LENGTH - CHECK_LENGTH, fill)?;
     let secret = digits.split_off(ID_LENGTH);
     let body = format!("{PREFIX}{digits}_{secret}");

@@ -112,7 +112,9 @@ impl KeyTable {
     #[must_use]
     pub fn list(&self, org: &OrgId) -> Vec<Arc<KeyRecord>> {
         let mut keys: Vec<_> = self.by_digest.load().values().filter(|key| key.org == *org).map(Arc::clone).collect();
-        keys.sort_by(|one, other| one.name.cmp(&other.name).then(one.created.cmp(&other.created)).then(one.id.cmp(&other.id)));
+        keys.sort_by(|one, other| {
+            one.name.cmp(&other.name).then(one.created.cmp(&other.created)).then(one.id.cmp(&other.id))
+        });
         keys
     }
 
@@ -159,7 +161,8 @@ impl KeyTable {
     fn rebuild(&self, parts: &Parts) {
         let mut keys: HashMap<KeyDigest, Arc<KeyRecord>> = HashMap::new();
         let mut add = |record: KeyRecord| {
-            let replaces = keys.get(&record.digest).is_none_or(|known| known.revoked.is_none() && record.revoked.is_some());
+            let replaces =
+                keys.get(&record.digest).is_none_or(|known| known.revoked.is_none() && record.revoked.is_some());
             if replaces {
                 keys.insert(record.digest, Arc::new(record));
             }

@@ -7,9 +7,7 @@ use std::{
 };
 
 use tidegate_audit::{AuditPlan, Class};
-use tidegate_core::{
-    ids::{Digest, KeyName, ModelName, OrgId, ProviderName, RevisionId, TeamName},
-};
+use tidegate_core::ids::{Digest, KeyName, ModelName, OrgId, ProviderName, RevisionId, TeamName};
 use tidegate_guard::Chain;
 use tidegate_ledger::Catalog;
 use tidegate_upstream::Route;
@@ -92,7 +90,9 @@ fn catalog_digest(catalog: &Catalog) -> Digest {
     let mut lines: Vec<String> = catalog
         .models()
         .iter()
-        .map(|info| format!("{}/{} {:?} {:?} {:?}", info.provider, info.model, info.price, info.max_input, info.max_output))
+        .map(|info| {
+            format!("{}/{} {:?} {:?} {:?}", info.provider, info.model, info.price, info.max_input, info.max_output)
+        })
         .collect();
     lines.sort();
     Digest::of(lines.join("\n").as_bytes())
@@ -120,10 +120,7 @@ fn defaults(document: &Document) -> Defaults {
         }
         Some(DefaultProvider::BySurface(by)) => Defaults {
             any: None,
-            by_surface: by
-                .iter()
-                .map(|(surface, name)| (surface.clone(), ProviderName::from(name.as_str())))
-                .collect(),
+            by_surface: by.iter().map(|(surface, name)| (surface.clone(), ProviderName::from(name.as_str()))).collect(),
         },
     }
 }
@@ -150,7 +147,11 @@ fn listed(
 ) -> Vec<ListedModel> {
     let mut aliases: Vec<ListedModel> = routes
         .iter()
-        .map(|(name, route)| ListedModel { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route), alias: true })
+        .map(|(name, route)| ListedModel {
+            name: ModelName::from(Arc::clone(name)),
+            route: Arc::clone(route),
+            alias: true,
+        })
         .collect();
     aliases.sort_by(|one, other| one.name.cmp(&other.name));
     let mut by_provider: Vec<ListedModel> = providers

@@ -73,16 +73,15 @@ impl Chains<'_> {
         }
         let mut specs = Vec::with_capacity(names.len());
         for name in &names {
-            let guardrail = self
-                .document
-                .guardrails
-                .get(name)
-                .ok_or_else(|| Problem::new(
+            let guardrail = self.document.guardrails.get(name).ok_or_else(|| {
+                Problem::new(
                     crate::codes::NO_GUARDRAIL,
                     None,
                     path,
                     format!("guardrail `{name}` is not defined, and a key of the store names it"),
-                ).hint("keep the guardrail, or change the key first"))?;
+                )
+                .hint("keep the guardrail, or change the key first")
+            })?;
             specs.push(spec(name, guardrail));
         }
         let chain = Arc::new(Chain::compile(&specs).map_err(|error| refused(path, error))?);

@@ -7,16 +7,14 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_core::{
-    ids::{ProviderName, ServerName, TargetId, ToolName},
-};
+use tidegate_core::ids::{ProviderName, ServerName, TargetId, ToolName};
 use tidegate_ledger::{Catalog, Price, Rates};
 use tidegate_upstream::{
     Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address,
 };
 
 use crate::{
-    check::{Checked, implied_key_path},
+    check::{Checked, SIM_SERVER, implied_key_path},
     codes,
     document::{self, Document, Headers, Model},
     node::join,
@@ -245,7 +243,7 @@ fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Resul
     let auth = checked.secrets.get(&join(&path, "key")).map_or(Auth::None, |secret| Auth::Bearer(secret.clone()));
     Ok(McpServer {
         name: name.into(),
-        base: destination(&written.url, &path)?,
+        base: if written.url == SIM_SERVER { Destination::Sim } else { destination(&written.url, &path)? },
         auth,
         headers,
         timeouts: written.timeouts.as_ref().map(timeouts_of).unwrap_or_default(),

@@ -1,1 +1,167 @@
-//! Tests.
+//! What the proxy runs by.
+
+use tidegate_core::{clock::UnixMillis, money::PerMillion};
+use tidegate_upstream::{Auth, Destination};
+
+use super::*;
+use crate::{
+    check::{Mode, Options},
+    environment::Fixed,
+    identity::{Pepper, StoredRules, mint},
+    live,
+    source::Sources,
+    vendor::Vendors,
+};
+
+pub(crate) fn machine() -> Fixed {
+    let (_, good) = mint().unwrap();
+    Fixed::default()
+        .variable("OPENAI_API_KEY", "canary-openai-secret")
+        .variable("ANTHROPIC_API_KEY", "canary-anthropic-secret")
+        .variable("GOOD_KEY", good.expose())
+        .file("policies/a.cedar", "forbid(principal, action, resource) when { context.request.stream };")
+}
+
+pub(crate) fn compiled(text: &str, stored: Vec<StoredKey>) -> Result<Snapshot, live::Rejection> {
+    let vendors = Vendors::builtin().unwrap();
+    let options = Options { mode: Mode::Up, secrets: true, public_listener: false, vendors: &vendors };
+    let ingredients = Ingredients { vendors: &vendors, catalog: Arc::new(Catalog::builtin().unwrap()), stored };
+    live::compile(Sources::of_text("tidegate.yaml", text), &machine(), &options, &ingredients)
+        .map(|candidate| candidate.snapshot)
+}
+
+const WHOLE: &str = include_str!("../check/tests/whole.yaml");
+
+fn stored(name: &str, rules: StoredRules) -> StoredKey {
+    let (id, secret) = mint().unwrap();
+    StoredKey {
+        id,
+        name: name.into(),
+        org: "default".into(),
+        team: Some("research".into()),
+        digest: Pepper::new(&[1; 32]).unwrap().digest(secret.expose()),
+        created: UnixMillis(0),
+        expires: None,
+        revoked: None,
+        rules: Some(rules),
+    }
+}
+
+#[test]
+fn names_lead_to_targets() {
+    let snapshot = compiled(WHOLE, Vec::new()).unwrap();
+    let targets = |model: &str| -> Option<Vec<String>> {
+        let routed = snapshot.route(model, "openai")?;
+        Some(routed.route.targets().iter().map(|target| target.id.to_string()).collect())
+    };
+    assert_eq!(targets("chat").unwrap(), ["openai/gpt-5.2", "anthropic/claude-sonnet-4-6"]);
+    assert_eq!(targets("anthropic/any-model").unwrap(), ["anthropic/any-model"]);
+    assert_eq!(targets("gpt-5.2").unwrap(), ["openai/gpt-5.2"]);
+    assert_eq!(snapshot.route("gpt-5.2", "openai").unwrap().name.as_str(), "openai/gpt-5.2");
+    for none in ["anthropic/", "anthropic/a b", "", "\u{0}"] {
+        assert_eq!(targets(none), None, "{none}");
+    }
+}
+
+#[test]
+fn a_models_own_settings_count_over_the_catalogues() {
+    let snapshot = compiled(WHOLE, Vec::new()).unwrap();
+    let target = &snapshot.route("spread", "openai").unwrap().route.targets()[0];
+    assert_eq!(target.max_output, Some(4096));
+    assert_eq!(target.price.as_ref().unwrap().rates.input, PerMillion(150_000_000));
+    assert_eq!(target.timeouts.total, Duration::from_secs(600));
+    let unknown = snapshot.route("openai/a-model-nobody-priced", "openai").unwrap();
+    assert_eq!(unknown.route.targets()[0].price, None);
+}
+
+#[test]
+fn settings_pass_into_the_models_that_a_model_names() {
+    let text = "version: 1\nproviders: { sim: {} }\nmodels:\n  inner: { fallback: [sim/chat], max_output: 7 }\n  outer: { fallback: [inner, sim/slow], max_output: 9, retry: { attempts: 3 } }\n";
+    let snapshot = compiled(text, Vec::new()).unwrap();
+    let targets = snapshot.route("outer", "openai").unwrap().route.targets();
+    assert_eq!(targets[0].max_output, Some(7));
+    assert_eq!(targets[0].retry.attempts, 3);
+    assert_eq!(targets[1].max_output, Some(9));
+}
+
+#[test]
+fn credentials_go_where_they_belong() {
+    let snapshot = compiled(WHOLE, Vec::new()).unwrap();
+    let provider =
+        |name: &str| Arc::clone(snapshot.providers().find(|provider| provider.name.as_str() == name).unwrap());
+    assert!(matches!(&provider("openai").auth, Auth::Bearer(secret) if secret.expose() == "canary-openai-secret"));
+    assert!(matches!(&provider("anthropic").auth, Auth::Header { name, .. } if name == "x-api-key"));
+    assert_eq!(provider("anthropic").headers["anthropic-version"], "2023-06-01");
+    assert!(matches!(&provider("local").auth, Auth::None));
+    assert!(matches!(&provider("local").base, Destination::Http { allow_private: true, .. }));
+    assert!(matches!(&provider("openai").base, Destination::Http { allow_private: false, .. }));
+    assert!(!format!("{snapshot:?}").contains("canary"));
+}
+
+#[test]
+fn only_hosts_that_cannot_be_public_may_be_private() {
+    for host in [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "[::1]",
+        "localhost",
+        "ollama",
+        "billing.internal",
+        "a.svc.cluster.local",
+    ] {
+        assert!(private_host(host), "{host}");
+    }
+    for host in ["api.openai.com", "8.8.8.8", "169.254.169.254", "internal.example.com", "localhost.example.com"] {
+        assert!(!private_host(host), "{host}");
+    }
+}
+
+#[test]
+fn a_key_is_held_to_its_own_rules_and_its_teams() {
+    let snapshot = compiled(WHOLE, Vec::new()).unwrap();
+    let org = OrgId::from("default");
+    let rules = snapshot.key(&org, &KeyName::from("team-a")).unwrap();
+    let scopes: Vec<String> = rules.scopes.iter().map(ToString::to_string).collect();
+    assert_eq!(scopes, ["key `team-a`", "team `research`"]);
+    assert!(rules.hard_budget);
+    assert!(rules.chain.enforces(tidegate_core::segment::Origin::Prompt));
+    assert!(snapshot.key(&OrgId::from("other"), &KeyName::from("team-a")).is_none());
+    assert_eq!(snapshot.ledger_rules.len(), 2);
+    assert_eq!(snapshot.declared.len(), 1);
+}
+
+#[test]
+fn keys_of_the_store_are_added_taken_away_and_change_the_revision() {
+    let snapshot = compiled(WHOLE, Vec::new()).unwrap();
+    let rules = StoredRules { models: vec!["chat".into()], guardrails: vec!["pii".into()], ..StoredRules::default() };
+    let key = stored("ci", rules.clone());
+    let with = snapshot.with_stored_keys(vec![key.clone()]).unwrap();
+    assert_ne!(with.revision, snapshot.revision);
+    let org = OrgId::from("default");
+    assert!(with.key(&org, &KeyName::from("ci")).unwrap().hard_budget);
+    // Another secret for the same rules decides nothing else.
+    assert_eq!(snapshot.with_stored_keys(vec![stored("ci", rules)]).unwrap().revision, with.revision);
+    let revoked = StoredKey { revoked: Some(UnixMillis(1)), ..key };
+    let without = with.with_stored_keys(vec![revoked]).unwrap();
+    assert_eq!(without.revision, snapshot.revision);
+    assert!(without.key(&org, &KeyName::from("ci")).is_none());
+}
+
+#[test]
+fn a_key_of_the_store_cannot_take_the_files_name_or_lose_its_guardrail() {
+    let everything = StoredRules { models: vec!["*".into()], ..StoredRules::default() };
+    let snapshot = compiled(WHOLE, vec![stored("team-a", everything)]).unwrap();
+    let rules = snapshot.key(&OrgId::from("default"), &KeyName::from("team-a")).unwrap();
+    assert!(rules.chain.enforces(tidegate_core::segment::Origin::Prompt));
+    let guarded = StoredRules { guardrails: vec!["gone".into()], ..StoredRules::default() };
+    assert!(compiled(WHOLE, vec![stored("ci", guarded)]).is_err());
+}
+
+#[test]
+fn lists_name_aliases_first_and_then_what_the_catalogue_knows() {
+    let snapshot = compiled("version: 1\nproviders: { sim: {} }\nmodels: { z: sim/chat }\n", Vec::new()).unwrap();
+    let names: Vec<&str> = snapshot.listed_models().iter().map(|model| model.name.as_str()).collect();
+    assert_eq!(names.first(), Some(&"z"));
+    assert!(names.contains(&"sim/chat") && names.len() == 8, "{names:?}");
+}

@@ -44,12 +44,15 @@ pub(crate) fn explain(what: &str) -> Result<()> {
         output::line(&format!("{what}: {}\n\n{}", code.title(), code.explanation()));
         return Ok(());
     }
-    if let Some(text) = tidegate_config::schema::explain(what) {
-        output::line(&text);
-        return Ok(());
-    }
+    let refused = match tidegate_config::schema::explain(what) {
+        Ok(text) => {
+            output::line(&text);
+            return Ok(());
+        }
+        Err(refused) => refused,
+    };
     let known: Vec<String> = codes::all().map(|code| code.to_string()).collect();
-    Err(exit(4, format!("`{what}` is neither a code nor a place in the configuration; codes: {}", known.join(", "))))
+    Err(exit(4, format!("{refused}\ncodes: {}", known.join(", "))))
 }
 
 /// Prints the schema of the configuration, or the admin API's.

@@ -10,6 +10,9 @@ use hyper::body::Frame;
 
 use super::{Sim, ledger::End, script::Script};
 
+/// How long a cut waits for what was sent before it.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
 /// The body type of every answer.
 pub(super) type Body = BoxBody<Bytes, io::Error>;
 
@@ -100,6 +103,8 @@ async fn next(mut sending: Sending) -> Option<(Result<Frame<Bytes>, io::Error>, 
         return None;
     }
     if sending.cut_after.is_some_and(|after| sending.sent >= after) {
+        // What was sent must have left before the connection breaks, or the ledger would count what nobody got.
+        tokio::time::sleep(BEFORE_CUT).await;
         sending.over = true;
         sending.entry.end(End::Cut);
         return Some((Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by the script")), sending));

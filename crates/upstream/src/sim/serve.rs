@@ -90,7 +90,8 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request).await,
-        (_, "/mcp") => mcp::serve(sim, request).await,
+        // Reached through memory, the server has no path of its own.
+        (_, "/mcp" | "/") => mcp::serve(sim, request).await,
         _ => json(StatusCode::NOT_FOUND, openai::error(404, "the sim has no such route")),
     }
 }

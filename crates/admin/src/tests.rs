@@ -1,0 +1,5 @@
+//! The control plane as its clients see it.
+
+mod door;
+mod keys;
+mod reports;
