@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
-use tidegate_config::{identity::KeyStoreError, problem::quote};
+use tidegate_config::{identity::KeyStoreError, problem::quote, reference::looks_secret};
 use tidegate_core::calls::CallIndexError;
 use tidegate_ledger::StoreError;
 
@@ -194,7 +194,7 @@ fn refuse_json(error: &serde_json::Error) -> Refusal {
     if error.is_data() {
         let text = error.to_string();
         let named = ["unknown field", "missing field", "duplicate field"].iter().any(|start| text.starts_with(start));
-        let why = if named && !tidegate_config::reference::looks_secret(&text) {
+        let why = if named && !text.split(['`', ' ']).any(looks_secret) {
             text.chars().take(300).map(|letter| if letter.is_control() { '·' } else { letter }).collect()
         } else {
             format!("a value at {place} is of the wrong type")

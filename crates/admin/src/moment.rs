@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidegate_core::clock::UnixMillis;
 use tidegate_ledger::period::rfc3339;
 
-/// The last moment that every engine can hold and RFC 3339 can write: the end of the year 9999.
-pub(crate) const LAST: UnixMillis = UnixMillis(253_402_300_799_999);
+/// The last moment that every engine can hold and RFC 3339 can write in any zone: in the last days of the year 9999.
+pub(crate) const LAST: UnixMillis = UnixMillis(253_402_207_199_999);
 
 /// What a moment may look like, in words.
 pub(crate) const FORMS: &str = "write `2026-12-01T00:00:00Z`, `2026-12-01` (UTC) or a length of time such as `7d`";

@@ -109,7 +109,7 @@ impl LedgerStore for Engine {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.waiting.lock().drain(..).for_each(|entry| self.memory.record(entry));
+        self.waiting.lock().drain(..).for_each(|entry| LedgerStore::record(&self.memory, entry));
         Ok(())
     }
 

@@ -67,7 +67,7 @@ catalogue! {
     DUPLICATE = 104, "a name stands twice",
         "A name may stand once in a mapping: with two, it would be a guess which one counts. Remove one, or give one of them another name.";
     ALIASES = 105, "anchors and aliases expand to too much",
-        "YAML anchors (`&name`) and aliases (`*name`) are allowed within bounds: 1,000 aliases and 200,000 values after expansion. A text that expands further is refused before it takes memory.";
+        "YAML anchors (`&name`) and aliases (`*name`) are allowed within bounds: 1,000 aliases that expand to 20,000 values. A text that expands further is refused before it takes memory.";
     TOO_DEEP = 106, "the text is nested too deeply",
         "No configuration needs more than 32 levels. A route tree that is deeper is better written as several named models.";
     DOCUMENTS = 108, "the file holds several YAML documents",

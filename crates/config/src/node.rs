@@ -19,6 +19,9 @@ const MAX_DEPTH: usize = 32;
 /// The most values of one file, aliases expanded.
 const MAX_VALUES: usize = 200_000;
 
+/// The most values that aliases of one file expand to.
+const MAX_REPLAYED: usize = 20_000;
+
 /// The most repeated names of one file that are reported.
 const MOST_PROBLEMS: usize = 100;
 
@@ -111,7 +114,7 @@ fn budget() -> serde_saphyr::Budget {
 
 fn alias_limits() -> serde_saphyr::options::AliasLimits {
     let mut limits = serde_saphyr::options::AliasLimits::default();
-    limits.max_total_replayed_events = MAX_VALUES;
+    limits.max_total_replayed_events = MAX_REPLAYED;
     limits.max_replay_stack_depth = 16;
     limits
 }

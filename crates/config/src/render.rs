@@ -76,19 +76,29 @@ fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Sp
     out.push_str(&format!("\n {number} | {}\n {margin} | {indent}{}", piece.trim_end(), "^".repeat(width.min(room))));
 }
 
-/// A piece of a line, by first character and width, with everything that must not be seen as stars.
+/// What is looked at on both sides of a printed piece for words that must not be seen, in bytes.
+const AROUND: usize = 8 * 1024;
+
+/// A piece of a line, by first character and width, with everything that must not be seen as stars. Looks at no more
+/// of the line than the piece and what stands around it, since a line may be as long as a file.
 fn starred(line: &str, (first, width): (usize, usize), line_start: usize, file: u32, masks: &[Span]) -> String {
+    let piece: Vec<(usize, char)> = line.char_indices().skip(first).take(width).collect();
+    let (Some((start, _)), Some((end, _))) = (piece.first().copied(), piece.last().copied()) else {
+        return String::new();
+    };
+    let from = floor(line, start.saturating_sub(AROUND));
+    let to = floor(line, end.saturating_add(AROUND));
     let mut hidden: Vec<(usize, usize)> = masks
         .iter()
         .filter(|mask| mask.file == file)
         .map(|mask| (usize::try_from(mask.start).unwrap_or(0), usize::try_from(mask.end).unwrap_or(0)))
-        .filter(|(start, end)| *end > line_start && *start < line_start.saturating_add(line.len()))
         .map(|(start, end)| (start.saturating_sub(line_start), end.saturating_sub(line_start)))
+        .filter(|(first, last)| *last > start && *first <= end)
         .collect();
-    hidden.extend(reference::secret_ranges(line));
-    line.char_indices()
-        .skip(first)
-        .take(width)
+    let words = reference::secret_ranges(line.get(from..to).unwrap_or_default());
+    hidden.extend(words.into_iter().map(|(start, end)| (start.saturating_add(from), end.saturating_add(from))));
+    piece
+        .into_iter()
         .map(|(at, letter)| match letter {
             _ if hidden.iter().any(|(start, end)| (*start..*end).contains(&at)) => '*',
             letter if letter.is_control() => ' ',

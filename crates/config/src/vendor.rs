@@ -42,9 +42,9 @@ pub struct Vendor {
     pub headers: BTreeMap<String, String>,
     /// Where it departs from its dialect.
     pub quirks: Quirks,
-    /// Where all this was found.
+    /// Where its address and authentication are documented.
     pub source: String,
-    /// When it was last seen there.
+    /// When its address was last compared with a copy of that page, or of what the file names instead.
     pub date: String,
 }
 

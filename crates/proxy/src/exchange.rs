@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-
 use http::HeaderMap;
 use tidegate_config::snapshot::Snapshot;
 use tidegate_core::{

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use tidegate_audit::record::{CallKind, Caller as AuditCaller, Completeness, IntentRecord, OutcomeRecord, RefusalRecord};
+use tidegate_audit::record::{
+    CallKind, Caller as AuditCaller, Completeness, IntentRecord, OutcomeRecord, RefusalRecord,
+};
 use tidegate_core::{
     calls::CallSummary,
     clock,
@@ -14,7 +16,6 @@ use tidegate_core::{
     fault::{FaultCode, FaultOrigin},
     ids::OrgId,
     money::NanoUsd,
-    usage::Usage,
 };
 use tidegate_ledger::{Settlement, cost};
 use tidegate_upstream::Running;
@@ -176,17 +177,17 @@ fn summary(exchange: &mut Exchange, ending: &Ending<'_>) -> CallSummary {
         surface: Arc::from(exchange.surface.as_str()),
         action: story.action,
         resource: Arc::clone(&story.resource),
-        served_by: story.served_by.take(),
+        served_by: story.served_by.clone(),
         status: ending.status,
         error: ending.fault.map(|fault| Arc::from(fault.code.as_str())),
-        usage: story.usage.unwrap_or(Usage::default()),
+        usage: story.usage.unwrap_or_default(),
         cost: story.cost,
         receipt: story.receipt,
         revision: Arc::from(exchange.snapshot.revision.to_string()),
         policies: std::mem::take(&mut story.policies),
         observed: std::mem::take(&mut story.observed),
         verdicts: std::mem::take(&mut story.verdicts),
-        attempts: std::mem::take(&mut story.attempts),
+        attempts: story.attempts.clone(),
         stages: std::mem::take(&mut story.stages),
         facts: std::mem::take(&mut story.facts),
     }

@@ -100,6 +100,7 @@ async fn step(mut flow: Flow) -> Option<(Result<Frame<Bytes>, Infallible>, Flow)
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for the length of one match")]
 enum Next {
     Event(Result<Event, Fault>),
     Nothing,

@@ -26,7 +26,10 @@ impl Client {
     pub(crate) fn new(admin: &Admin) -> Result<Self> {
         let url = url::Url::parse(&admin.admin_url).with_context(|| format!("{} is no URL", admin.admin_url))?;
         if url.scheme() != "http" {
-            return Err(exit(64, "the admin API is reached over http on this machine; a tunnel brings it from elsewhere"));
+            return Err(exit(
+                64,
+                "the admin API is reached over http on this machine; a tunnel brings it from elsewhere",
+            ));
         }
         let host = url.host_str().unwrap_or("127.0.0.1");
         let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or(8788));
@@ -95,16 +98,12 @@ impl Client {
         };
         tokio::pin!(connection);
         tokio::pin!(exchange);
-        loop {
-            tokio::select! {
-                result = &mut exchange => return result,
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        return Err(unavailable(&error));
-                    }
-                    return exchange.await;
-                }
-            }
+        tokio::select! {
+            result = &mut exchange => result,
+            ended = &mut connection => match ended {
+                Ok(()) => exchange.await,
+                Err(error) => Err(unavailable(&error)),
+            },
         }
     }
 }

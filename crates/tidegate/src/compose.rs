@@ -74,12 +74,8 @@ struct Loader {
 
 impl Loader {
     fn load(&self, store: &Sqlite) -> Result<Result<Candidate, Rejection>> {
-        let options = Options {
-            mode: self.mode,
-            secrets: true,
-            public_listener: self.public_listener,
-            vendors: &self.vendors,
-        };
+        let options =
+            Options { mode: self.mode, secrets: true, public_listener: self.public_listener, vendors: &self.vendors };
         let stored = store.all().context("the keys could not be read")?;
         let ingredients = Ingredients { vendors: &self.vendors, catalog: Arc::clone(&self.catalog), stored };
         if self.paths.is_empty() {
@@ -118,7 +114,10 @@ fn with_sim(sources: Sources) -> Sources {
 pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let public = |address: &SocketAddr| !address.ip().is_loopback();
     if public(&arguments.admin_listen) {
-        return Err(exit(64, "the admin API listens on loopback addresses only: give --admin-listen one, and reach it through a tunnel"));
+        return Err(exit(
+            64,
+            "the admin API listens on loopback addresses only: give --admin-listen one, and reach it through a tunnel",
+        ));
     }
     if mode == Mode::Serve && arguments.config.is_empty() {
         return Err(exit(64, "serve needs a configuration: tidegate serve -c tidegate.yaml"));
@@ -354,7 +353,9 @@ fn reload(loader: &Loader, parts: &Parts) {
             let number = gate.live.reject(rejection.clone(), now);
             tracing::error!(number, problems = %rejection.rendered, "revision rejected: the last good one keeps serving");
         }
-        Err(error) => tracing::error!(%error, "the configuration could not be read: the last good revision keeps serving"),
+        Err(error) => {
+            tracing::error!(%error, "the configuration could not be read: the last good revision keeps serving")
+        }
     }
 }
 

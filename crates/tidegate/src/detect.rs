@@ -22,7 +22,8 @@ pub(crate) struct Found {
 pub(crate) fn providers(vendors: &Vendors, variable: impl Fn(&str) -> Option<String>) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for vendor in vendors.iter().filter(|vendor| vendor.needs_key()) {
-        let key = vendor.env.iter().find_map(|name| variable(name).filter(|key| !key.is_empty()).map(|key| (name, key)));
+        let key =
+            vendor.env.iter().find_map(|name| variable(name).filter(|key| !key.is_empty()).map(|key| (name, key)));
         if let Some((name, key)) = key {
             let fingerprint = Some(Secret::new(key).fingerprint());
             found.push(Found { name: vendor.name.clone(), from: name.clone(), fingerprint });

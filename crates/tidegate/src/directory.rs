@@ -34,10 +34,6 @@ impl Directory {
             .with_context(|| format!("cannot set the mode of {}", keys.display()))
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn keys(&self) -> PathBuf {
         self.root.join("keys")
     }

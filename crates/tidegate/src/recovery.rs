@@ -16,7 +16,6 @@ use tidegate_core::{
     clock::{self, UnixMillis},
     ids::RevisionId,
     money::NanoUsd,
-    usage::Usage,
 };
 use tidegate_ledger::{Attribution, Entry, EntryKind, Ledger, LedgerStore, Scope, ScopeKind};
 use tidegate_store::Sqlite;
@@ -127,40 +126,40 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
 }
 
 /// Puts a call into the index that is not in it yet.
-fn remember(
-    store: &Sqlite,
-    intent: &IntentRecord,
-    outcome: OutcomeRecord,
-    receipt: u64,
-    at: UnixMillis,
-) -> Result<()> {
+fn remember(store: &Sqlite, intent: &IntentRecord, outcome: OutcomeRecord, receipt: u64, at: UnixMillis) -> Result<()> {
     if store.get(&intent.caller.org, intent.call)?.is_some() {
         return Ok(());
     }
     let unknown = outcome.completeness == Completeness::Unknown;
-    CallIndex::record(store, CallSummary {
-        id: intent.call,
-        org: intent.caller.org.clone(),
-        at,
-        millis: outcome.millis,
-        key: Some(intent.caller.key_name.clone()),
-        team: intent.caller.team.clone(),
-        surface: Arc::clone(&intent.surface),
-        action: Some(intent.action),
-        resource: intent.model.as_ref().map_or_else(|| Arc::clone(&intent.resource), |model| Arc::from(model.as_str())),
-        served_by: outcome.served_by,
-        status: outcome.status,
-        error: if unknown { Some(Arc::from("unknown")) } else { outcome.fault },
-        usage: outcome.usage.unwrap_or(Usage::default()),
-        cost: outcome.cost,
-        receipt: Some(receipt),
-        revision: Arc::from(RevisionId(intent.revision).to_string()),
-        policies: intent.policies.iter().map(ToString::to_string).collect(),
-        observed: Vec::new(),
-        verdicts: outcome.verdicts,
-        attempts: Vec::new(),
-        stages: outcome.stages,
-        facts: Vec::new(),
-    });
+    CallIndex::record(
+        store,
+        CallSummary {
+            id: intent.call,
+            org: intent.caller.org.clone(),
+            at,
+            millis: outcome.millis,
+            key: Some(intent.caller.key_name.clone()),
+            team: intent.caller.team.clone(),
+            surface: Arc::clone(&intent.surface),
+            action: Some(intent.action),
+            resource: intent
+                .model
+                .as_ref()
+                .map_or_else(|| Arc::clone(&intent.resource), |model| Arc::from(model.as_str())),
+            served_by: outcome.served_by,
+            status: outcome.status,
+            error: if unknown { Some(Arc::from("unknown")) } else { outcome.fault },
+            usage: outcome.usage.unwrap_or_default(),
+            cost: outcome.cost,
+            receipt: Some(receipt),
+            revision: Arc::from(RevisionId(intent.revision).to_string()),
+            policies: intent.policies.iter().map(ToString::to_string).collect(),
+            observed: Vec::new(),
+            verdicts: outcome.verdicts,
+            attempts: Vec::new(),
+            stages: outcome.stages,
+            facts: Vec::new(),
+        },
+    );
     Ok(())
 }

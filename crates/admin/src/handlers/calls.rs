@@ -123,8 +123,8 @@ pub(crate) struct CallDetail {
     attempts: Vec<AttemptView>,
     /// What each stage of the pipeline said.
     stages: Vec<StageView>,
-    /// The facts that decided.
-    facts: Vec<Fact>,
+    /// The facts that decided, each as its name and its value.
+    facts: Vec<[String; 2]>,
 }
 
 /// An attempt at a target.
@@ -155,15 +155,6 @@ pub(crate) struct StageView {
     /// What it concerned or why.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-}
-
-/// A fact that decided.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Fact {
-    /// Its name.
-    name: String,
-    /// Its value as text.
-    value: String,
 }
 
 /// A record of the audit log.
@@ -318,7 +309,7 @@ impl CallDetail {
             micros: event.micros,
             detail: event.detail.as_ref().map(ToString::to_string),
         });
-        let fact = |(name, value): &(Arc<str>, Arc<str>)| Fact { name: name.to_string(), value: value.to_string() };
+        let fact = |(name, value): &(Arc<str>, Arc<str>)| [name.to_string(), value.to_string()];
         Self {
             row: CallRow::of(call),
             usage: json(&call.usage),

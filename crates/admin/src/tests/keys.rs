@@ -140,7 +140,7 @@ async fn names_belong_to_one_key_and_one_owner() {
     assert_eq!(plane.get("/api/v1/keys/a").await.json()["state"], "active");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn revocation_is_a_promise() {
     let plane = Plane::new(Mode::Up);
     let (id, key) = plane.key(r#"{"name":"a"}"#).await;

@@ -156,7 +156,7 @@ async fn a_call_is_shown_with_its_records() {
     CallIndex::record(&*plane.engine, summary(id, 1_000, "a", None));
     let story = plane.get(&format!("/api/v1/calls/{id}")).await.json();
     assert_eq!(story["call"]["stages"][0], json!({ "stage": "admit", "verdict": "pass", "micros": 3 }));
-    assert_eq!(story["call"]["facts"][0], json!({ "name": "action", "value": "invoke_model" }));
+    assert_eq!(story["call"]["facts"][0], json!(["action", "invoke_model"]));
     assert_eq!(story["audit"][0]["leaf"], leaf);
     assert_eq!(story["audit"].as_array().unwrap().len(), 2);
     assert_eq!(plane.get(&format!("/api/v1/calls/{}", CallId::new())).await.status, StatusCode::NOT_FOUND);

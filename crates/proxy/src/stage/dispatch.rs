@@ -74,7 +74,8 @@ pub(crate) async fn dispatch(
     };
     let Answered { mut head, body, mut running } = answered;
     exchange.story.attempts = std::mem::take(&mut head.attempts);
-    exchange.story.losses = head.losses.iter().map(|loss| Arc::from(format!("{} {}", loss.what, loss.pointer))).collect();
+    exchange.story.losses =
+        head.losses.iter().map(|loss| Arc::from(format!("{} {}", loss.what, loss.pointer))).collect();
     exchange.story.served_by = Some(Arc::from(head.served_by.to_string()));
     exchange.story.upstream = Duration::from_millis(head.upstream_millis).max(exchange.story.upstream);
     if let ServedBy::Model(target) = &head.served_by {

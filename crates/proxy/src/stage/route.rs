@@ -45,7 +45,8 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.stream = call.stream();
             exchange.story.resource = Arc::from(call.model().as_str());
             let asked = call.model().as_str();
-            let found = exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;
+            let found =
+                exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;
             exchange.story.model = Some(found.name);
             let route = found.route;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();

@@ -21,7 +21,10 @@ pub(crate) fn run(command: Audit) -> Result<()> {
                 output::line(&format!("{} holds: {report:#?}", dir.display()));
                 return Ok(());
             }
-            output::object(output, &json!({"dir": dir.display().to_string(), "ok": true, "report": format!("{report:?}")}))
+            output::object(
+                output,
+                &json!({"dir": dir.display().to_string(), "ok": true, "report": format!("{report:?}")}),
+            )
         }
         Audit::Prove { leaf, dir } => {
             let (proof, entry) = prove(&dir, leaf).with_context(|| format!("leaf {leaf} of {}", dir.display()))?;

@@ -42,7 +42,14 @@ pub(crate) async fn run(command: Key) -> Result<()> {
             output::rows(
                 admin.output,
                 &list(&answer, "keys"),
-                &[("id", "/id"), ("name", "/name"), ("team", "/team"), ("state", "/state"), ("owner", "/origin"), ("expires", "/expires")],
+                &[
+                    ("id", "/id"),
+                    ("name", "/name"),
+                    ("team", "/team"),
+                    ("state", "/state"),
+                    ("owner", "/origin"),
+                    ("expires", "/expires"),
+                ],
             )
         }
         Key::Issue { name, admin } => {

@@ -43,7 +43,8 @@ pub(crate) async fn calls(arguments: &Calls) -> Result<()> {
 /// A row with its time and cost as people read them.
 fn readable(row: &mut Value) {
     let at = row.get("at").and_then(Value::as_u64);
-    let usd = row.get("cost").and_then(Value::as_str).and_then(|cost| cost.parse().ok()).map(tidegate_core::money::NanoUsd);
+    let usd =
+        row.get("cost").and_then(Value::as_str).and_then(|cost| cost.parse().ok()).map(tidegate_core::money::NanoUsd);
     if let Some(members) = row.as_object_mut() {
         if let Some(at) = at {
             members.insert("at".to_owned(), json!(output::moment(at)));
@@ -73,8 +74,17 @@ fn tell(call: &Value) {
     output::line(&format!("{}  {}  {} ms", text("/id"), text("/at"), text("/millis")));
     output::line(&format!("  who       key {} (team {})", text("/key"), text("/team")));
     output::line(&format!("  what      {} {} on {}", text("/action"), text("/resource"), text("/surface")));
-    output::line(&format!("  ended     {} {}", text("/status"), call.get("error").and_then(Value::as_str).unwrap_or("ok")));
-    output::line(&format!("  served    {} (revision {}, audit leaf {})", text("/served_by"), text("/revision"), text("/receipt")));
+    output::line(&format!(
+        "  ended     {} {}",
+        text("/status"),
+        call.get("error").and_then(Value::as_str).unwrap_or("ok")
+    ));
+    output::line(&format!(
+        "  served    {} (revision {}, audit leaf {})",
+        text("/served_by"),
+        text("/revision"),
+        text("/receipt")
+    ));
     output::line(&format!(
         "  used      {} in, {} out, {} usd",
         text("/usage/input"),
@@ -97,12 +107,33 @@ fn tell(call: &Value) {
         }
     }
     for verdict in call.get("verdicts").and_then(Value::as_array).into_iter().flatten() {
-        let part = |name: &str| verdict.get(name).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        output::line(&format!("  guard     {} found {} × {} in {}: {}", part("guardrail"), part("count"), part("category"), part("origin"), part("action")));
+        let part = |name: &str| {
+            verdict
+                .get(name)
+                .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        output::line(&format!(
+            "  guard     {} found {} × {} in {}: {}",
+            part("guardrail"),
+            part("count"),
+            part("category"),
+            part("origin"),
+            part("action")
+        ));
     }
     for attempt in call.get("attempts").and_then(Value::as_array).into_iter().flatten() {
-        let part = |name: &str| attempt.get(name).map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        output::line(&format!("  attempt   {} {} {} after {} ms", part("target"), part("status"), part("outcome"), part("millis")));
+        let part = |name: &str| {
+            attempt
+                .get(name)
+                .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        output::line(&format!(
+            "  attempt   {} {} {} after {} ms",
+            part("target"),
+            part("status"),
+            part("outcome"),
+            part("millis")
+        ));
     }
     waterfall(call);
 }
@@ -116,7 +147,14 @@ fn waterfall(call: &Value) {
     for stage in stages {
         let part = |name: &str| stage.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let bar = "█".repeat(usize::try_from(micros(stage).saturating_mul(30).div_ceil(longest)).unwrap_or(0));
-        output::line(&format!("    {:<15} {:>9} µs  {:<8} {:<30} {}", part("stage"), micros(stage), part("verdict"), bar, part("detail")));
+        output::line(&format!(
+            "    {:<15} {:>9} µs  {:<8} {:<30} {}",
+            part("stage"),
+            micros(stage),
+            part("verdict"),
+            bar,
+            part("detail")
+        ));
     }
 }
 
