@@ -64,6 +64,8 @@ def everything_url(folder):
 
 #: May use everything.
 TEST_KEY = make_key("TESTER00", "k3yOfTheTester")
+#: May use everything too.
+OTHER_KEY = make_key("OTHER000", "k3yOfTheOther")
 #: May use one model and no MCP server.
 MODELS_ONLY_KEY = make_key("MODELS00", "k3yOfTheBystander")
 #: Well formed, and known to nobody.
@@ -89,10 +91,11 @@ def gateway(folder, model_url, everything_url):
         },
         "keys": {
             "tester": {"secret": "env:TEST_KEY", "allow": {"models": "*", "mcp_servers": "*"}},
+            "other": {"secret": "env:OTHER_KEY", "allow": {"models": "*", "mcp_servers": "*"}},
             "models-only": {"secret": "env:MODELS_ONLY_KEY", "allow": {"models": ["by-openai"]}},
         },
     }
-    env = {"TEST_KEY": TEST_KEY, "MODELS_ONLY_KEY": MODELS_ONLY_KEY}
+    env = {"TEST_KEY": TEST_KEY, "OTHER_KEY": OTHER_KEY, "MODELS_ONLY_KEY": MODELS_ONLY_KEY}
     running = Gateway("serve", folder / "serve", config, env)
     try:
         yield running

@@ -172,7 +172,7 @@ def test_a_budget_is_never_overspent(quick, dialect):
     assert len(mine) == len(calls)
     assert cost(mine) <= budget
     assert Decimal(spent(quick, made["name"])["usd"]) == cost(mine)
-    # One call that is dearer than all that is left is refused; the next small one may still fit another key's budget.
+    # The budget of one key is no other key's.
     assert post(quick, dialect, "still here", most=16).status_code == 200
 
 

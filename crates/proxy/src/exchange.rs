@@ -106,13 +106,18 @@ pub(crate) struct Ending<'a> {
 
 impl Exchange {
     /// A call that has just come in.
-    pub(crate) fn begin(gate: Arc<Gate>, surface: Surface, headers: HeaderMap, address: IpAddr) -> Self {
+    pub(crate) fn begin(gate: Arc<Gate>, surface: Surface, mut headers: HeaderMap, address: IpAddr) -> Self {
+        let id = CallId::new();
+        // Upstreams see the gateway's id of the call, and never one that a caller made up.
+        if let Ok(value) = http::HeaderValue::from_str(&id.to_string()) {
+            headers.insert("x-tidegate-call-id", value);
+        }
         let snapshot = Arc::clone(&gate.live.current().snapshot);
         gate.metrics.in_flight.inc();
         Self {
             snapshot,
             gate,
-            id: CallId::new(),
+            id,
             surface,
             address,
             headers,

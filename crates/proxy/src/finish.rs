@@ -58,6 +58,8 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
         }
         // What was dropped on its way to the upstream told the ledger and the log itself.
         None if exchange.story.sent => {}
+        // What the gateway answered by itself, or relayed within a session, sent no call.
+        None if ending.fault.is_none() && ending.complete => {}
         None => refuse(exchange, ending),
     }
     measure(exchange, ending);

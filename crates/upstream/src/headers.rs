@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tidegate_protocol::llm::Dialect;
 
 /// Headers that callers of every dialect may send on.
-const REQUEST_COMMON: [&str; 4] = ["user-agent", "idempotency-key", "traceparent", "tracestate"];
+/// The call id is the gateway's own, set by the proxy over whatever a caller sent.
+const REQUEST_COMMON: [&str; 5] = ["user-agent", "idempotency-key", "traceparent", "tracestate", "x-tidegate-call-id"];
 
 /// Headers that callers may send on to an OpenAI-compatible upstream. Organisation and project are the account's own
 /// affair and come from configuration, never from a caller.
@@ -61,7 +62,7 @@ pub(crate) fn to_model(
 /// The headers of a request to an MCP server, without the credential and the session's own.
 pub(crate) fn to_server(forward: &HeaderMap, configured: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(10);
-    copy(forward, &["user-agent", "traceparent", "tracestate"], &mut out);
+    copy(forward, &["user-agent", "traceparent", "tracestate", "x-tidegate-call-id"], &mut out);
     finish(&mut out, configured);
     out
 }

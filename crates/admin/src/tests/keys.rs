@@ -197,6 +197,10 @@ async fn a_rotated_key_has_another_id_and_the_old_one_is_void() {
     assert_eq!(plane.flight.cuts.lock().first(), Some(&Selector::Key(id)));
     assert_eq!(plane.get("/api/v1/keys/a").await.json()["budget"][0], "1 usd/day");
     assert_eq!(plane.get(&format!("/api/v1/keys/{id}")).await.status, StatusCode::NOT_FOUND);
+    // A rotation that the store does not keep leaves the present key as it is.
+    plane.engine.broken.store(true, Ordering::SeqCst);
+    assert_eq!(plane.post("/api/v1/keys/a/rotate", "").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(plane.lets_in(made["key"].as_str().unwrap()));
 }
 
 #[tokio::test]

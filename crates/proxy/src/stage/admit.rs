@@ -8,7 +8,7 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
 };
 
-use crate::exchange::Exchange;
+use crate::{exchange::Exchange, surface::Surface};
 
 /// The longest patience that a caller may ask for.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +28,7 @@ fn admitted(exchange: &mut Exchange) -> Result<((), StageVerdict), Fault> {
             "The gateway has as many calls in flight as it takes: try again in a second.",
         ));
     }
+    known_host(exchange)?;
     let largest = u64::try_from(exchange.snapshot.body_limit).unwrap_or(u64::MAX);
     let declared = exchange.header("content-length").and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > largest) {
@@ -53,10 +54,77 @@ fn admitted(exchange: &mut Exchange) -> Result<((), StageVerdict), Fault> {
     Ok(((), StageVerdict::Pass))
 }
 
+/// Refuses names that this gateway does not go by: a page in a browser that had its own name resolved to this address
+/// sends that name as host, and its origin with it.
+fn known_host(exchange: &Exchange) -> Result<(), Fault> {
+    let snapshot = &exchange.snapshot;
+    let own = snapshot.public_url.as_deref().and_then(host_of_url);
+    let known = |host: &str| {
+        let name = without_port(host).to_ascii_lowercase();
+        let listed = snapshot.hosts.iter().any(|known| **known == *name || known.eq_ignore_ascii_case(host));
+        listed || own.is_some_and(|own| own.eq_ignore_ascii_case(&name)) || is_loopback(&name)
+    };
+    let refuse = |what: &str| {
+        Fault::new(
+            FaultCode::PolicyDenied,
+            format!("This gateway does not serve this {what}: add its name to `hosts` in the configuration."),
+        )
+    };
+    if exchange.header("host").is_some_and(|host| !known(host)) {
+        return Err(refuse("host"));
+    }
+    // Model clients in browsers are other people's pages by design; a tool server is only for those that are known.
+    if exchange.surface == Surface::Mcp
+        && exchange.header("origin").is_some_and(|origin| !host_of_url(origin).is_some_and(known))
+    {
+        return Err(refuse("origin"));
+    }
+    Ok(())
+}
+
+/// The host of a URL or an origin, without its port.
+fn host_of_url(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some(without_port(authority))
+}
+
+fn without_port(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        return authority.split_inclusive(']').next().unwrap_or(authority);
+    }
+    authority.split(':').next().unwrap_or(authority)
+}
+
+fn is_loopback(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The body is larger than `largest` bytes.
 pub(crate) fn too_large(largest: u64) -> Fault {
     Fault::new(
         FaultCode::TooLarge,
         format!("The body is larger than the {largest} bytes that this gateway takes (limits.body_bytes)."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_rebinding_host_and_origin() {
+        for name in ["localhost", "127.0.0.1", "127.8.9.1", "[::1]", "gate.localhost"] {
+            assert!(is_loopback(name), "{name}");
+        }
+        for name in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", ""] {
+            assert!(!is_loopback(name), "{name}");
+        }
+        assert_eq!(host_of_url("http://evil.example:8787/x"), Some("evil.example"));
+        assert_eq!(host_of_url("http://[::1]:1"), Some("[::1]"));
+        assert_eq!(host_of_url("null"), None);
+    }
 }

@@ -4,7 +4,7 @@ use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
     facts::Resource,
-    fault::{Fault, Retry},
+    fault::Fault,
 };
 use tidegate_ledger::{Ask, Attribution, Refused, Reservation};
 use tidegate_policy::Permit;
@@ -23,7 +23,7 @@ pub(crate) fn reserve(
 ) -> Result<Reservation, Fault> {
     let started = clock::now();
     let result = reserved(exchange, caller, routed, permit).map(|reservation| (reservation, StageVerdict::Pass));
-    exchange.stage(Stage::Reserve, started, result.map_err(fault))
+    exchange.stage(Stage::Reserve, started, result.map_err(Fault::from))
 }
 
 fn reserved(exchange: &Exchange, caller: &Caller, routed: &Routed, permit: &Permit) -> Result<Reservation, Refused> {
@@ -45,10 +45,4 @@ fn reserved(exchange: &Exchange, caller: &Caller, routed: &Routed, permit: &Perm
         wall: exchange.at,
         now: clock::now(),
     })
-}
-
-/// Says which budget or limit, and when it will fit again.
-pub(crate) fn fault(refused: Refused) -> Fault {
-    let retry = refused.retry_after().map_or(Retry::No, Retry::After);
-    Fault::new(refused.code(), refused.to_string()).with_retry(retry)
 }

@@ -58,7 +58,9 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
                 return Err(no_such_server(tool.server().as_str()));
             }
             let session = exchange.header("mcp-session-id");
-            let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server())?;
+            let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server());
+            exchange.session_is_missing = leg.is_err();
+            let leg = leg?;
             Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(leg), estimate: call.estimate() })
         }
     }

@@ -108,11 +108,14 @@ pub(super) fn rotate(control: &Control, asked: &str) -> Result<(Made, KeyId), Re
     }
     let (id, secret) = minted()?;
     let digest = control.keys.pepper().digest(secret.expose());
-    control.key_store.rotate(&control.org(), key.id, id, &digest)?;
     let mut stored = control.key_store.all()?;
-    // Whatever the store's read shows, the old digest opens nothing from here on.
-    stored.retain(|known| known.id != key.id);
+    for known in stored.iter_mut().filter(|known| known.id == key.id) {
+        known.id = id;
+        known.digest = digest;
+    }
+    // Everything that may fail comes before the store forgets the old key: its new secret could not be shown again.
     let next = control.with_keys(&stored)?;
+    control.key_store.rotate(&control.org(), key.id, id, &digest)?;
     control.activate(next, stored, &format!("key {} rotated", shown(key.name.as_str())));
     control.live_calls.cut(&Selector::Key(key.id));
     Ok((made(&StoredKey { id, digest, ..key.clone() }, &secret, None), key.id))

@@ -1,0 +1,179 @@
+//! What is left after `kill -9`, again and again.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use tidegate_audit::{
+    Audit, OpenOptions,
+    record::{Completeness, IntentRecord, OutcomeRecord, Record},
+    verify::verify,
+};
+
+use super::gateway::{Gateway, Sim, Start, key, question};
+
+/// `TIDEGATE_KILL_ROUNDS` sets another number of rounds than this, for example 500 for a long run.
+const ROUNDS: usize = 20;
+const CALLERS: usize = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_minus_nine_loses_nothing() {
+    let rounds = std::env::var("TIDEGATE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, secret) = (Sim::start().await, key());
+    let config = json!({
+        "version": 1,
+        "providers": {"out": {"type": "openai", "base_url": format!("{}/v1", sim.url)}},
+        "models": {
+            "chat": {"route": "out/chat", "price": {"input": "1 usd/mtok", "output": "4 usd/mtok"}},
+            "stream": {"route": "out/stream", "price": {"input": "1 usd/mtok", "output": "4 usd/mtok"}},
+        },
+        "keys": {"loader": {"secret": "env:LOADER", "allow": {"models": "*"}, "budget": "1000 usd/month"}},
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("LOADER", &secret);
+    for round in 0..rounds {
+        let mut gateway = start.run().await;
+        let pause = rand::rng().random_range(50..400);
+        tokio::select! {
+            () = load(&gateway, &secret, round) => {}
+            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+        }
+        gateway.kill().await;
+    }
+    let mut gateway = start.run().await;
+    let spend = gateway.show("/api/v1/spend?by=key").await;
+    gateway.stop().await;
+
+    let audit_dir = folder.path().join("data/audit");
+    verify(&audit_dir, None).unwrap();
+    let told = Told::read(&audit_dir, &folder.path().join("data/keys"));
+    assert!(told.intents.len() > rounds, "the load was no load: {} calls", told.intents.len());
+    let reached: HashSet<String> =
+        sim.requests().await.iter().map(|entry| entry["call_id"].as_str().unwrap().to_owned()).collect();
+    let unrecorded: Vec<&String> = reached.iter().filter(|call| !told.intents.contains_key(*call)).collect();
+    assert!(unrecorded.is_empty(), "sent without an intent: {unrecorded:?}");
+    let open: Vec<&String> = told.intents.keys().filter(|call| !told.outcomes.contains_key(*call)).collect();
+    assert!(open.is_empty(), "no outcome: {open:?}");
+    same_money(&told, &folder.path().join("data/state.db"), &spend);
+    a_flipped_byte_is_refused(&audit_dir);
+}
+
+/// Calls without end, whole and streamed.
+async fn load(gateway: &Gateway, secret: &str, round: usize) {
+    let caller = async |number: usize| {
+        let headers = [("authorization", format!("Bearer {secret}"))];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        for turn in 0.. {
+            let (model, stream) = if (number + turn) % 2 == 0 { ("chat", false) } else { ("stream", true) };
+            let body = question(model, &format!("round {round} caller {number} turn {turn}"), stream).to_string();
+            let url = format!("{}/v1/chat/completions", gateway.url);
+            let Ok(mut call) = super::http::open("POST", &url, &headers, body).await else { return };
+            assert_eq!(call.status, 200);
+            call.rest().await;
+        }
+    };
+    join_all((0..CALLERS).map(caller)).await;
+}
+
+/// What the audit log tells of calls.
+struct Told {
+    intents: BTreeMap<String, IntentRecord>,
+    outcomes: HashMap<String, OutcomeRecord>,
+}
+
+impl Told {
+    fn read(dir: &Path, keys: &Path) -> Self {
+        let (audit, recovery) = Audit::open(OpenOptions::new(dir, keys)).unwrap();
+        assert!(recovery.unknown.is_empty(), "a clean stop left calls open: {:?}", recovery.unknown);
+        let (mut intents, mut outcomes) = (BTreeMap::new(), HashMap::new());
+        for record in audit.records_from(0) {
+            match record.unwrap().1.record {
+                Record::Intent(intent) => assert!(intents.insert(intent.call.to_string(), *intent).is_none()),
+                Record::Outcome(entry) => {
+                    assert!(outcomes.insert(entry.call.to_string(), entry.outcome).is_none(), "two outcomes");
+                }
+                _ => {}
+            }
+        }
+        audit.close();
+        Self { intents, outcomes }
+    }
+}
+
+/// The state file agrees with the log, call by call, and the report with both.
+fn same_money(told: &Told, state: &Path, spend: &Value) {
+    let state = rusqlite::Connection::open(state).unwrap();
+    let mut rows = state.prepare("SELECT call, kind, cost, held, input, output FROM entry").unwrap();
+    type Row = (String, String, Option<u64>, u64, u64, u64);
+    let entries: HashMap<String, Row> = rows
+        .query_map([], |row| {
+            let call: String = row.get(0)?;
+            Ok((call.clone(), (call, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
+        })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut problems = Vec::new();
+    let (mut input, mut output) = (0, 0);
+    for (call, intent) in &told.intents {
+        let outcome = &told.outcomes[call];
+        let Some((_, kind, cost, held, entry_input, entry_output)) = entries.get(call) else {
+            problems.push(format!("{call}: not in the state, outcome {:?}", outcome.completeness));
+            continue;
+        };
+        let usage = outcome.usage.unwrap_or_default();
+        let known = outcome.completeness != Completeness::Unknown;
+        let reserved = intent.reservation.amount.unwrap_or_default().0;
+        let expected = if known { (outcome.cost.map(|cost| cost.0), 0) } else { (None, reserved) };
+        if (*cost, *held) != expected || (*entry_input, *entry_output) != (usage.input, usage.output) {
+            problems.push(format!(
+                "{call}: state {kind} cost {cost:?} held {held} tokens {entry_input}/{entry_output}, log {:?} \
+                 {expected:?} tokens {}/{}",
+                outcome.completeness, usage.input, usage.output
+            ));
+        }
+        (input, output) = (input + usage.input, output + usage.output);
+    }
+    for call in entries.keys().filter(|call| !told.intents.contains_key(*call)) {
+        problems.push(format!("{call}: in the state without an intent"));
+    }
+    assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), told.intents.len(), problems.join("\n"));
+    let row = &spend["rows"][0];
+    assert_eq!(row["calls"], told.intents.len(), "{spend}");
+    assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(input), &json!(output)));
+}
+
+/// A byte of every kind of file below the log, one after the other.
+fn a_flipped_byte_is_refused(dir: &Path) {
+    let files = files(&dir.join("tile"));
+    assert!(files.len() > 2, "{files:?}");
+    for file in files.iter().step_by((files.len() / 12).max(1)) {
+        let good = std::fs::read(file).unwrap();
+        let mut bad = good.clone();
+        let at = rand::rng().random_range(0..bad.len());
+        bad[at] ^= 1 << rand::rng().random_range(0..8);
+        std::fs::write(file, &bad).unwrap();
+        assert!(verify(dir, None).is_err(), "byte {at} of {} may be changed", file.display());
+        std::fs::write(file, &good).unwrap();
+    }
+    verify(dir, None).unwrap();
+}
+
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            all.extend(files(&entry.path()));
+        } else {
+            all.push(entry.path());
+        }
+    }
+    all.sort();
+    all
+}
+

@@ -1,0 +1,15 @@
+//! The stories, one module each, and what they share.
+
+mod budget;
+mod canaries;
+mod cuts;
+mod gateway;
+mod http;
+mod inputs;
+mod kill;
+mod leaving;
+mod reload;
+mod revocation;
+mod secrets;
+mod stages;
+mod streams;
