@@ -18,7 +18,7 @@ from gateway import Failed, Gateway, tidegate
 PER_INPUT_TOKEN, PER_OUTPUT_TOKEN = Decimal("0.000001"), Decimal("0.000004")
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 both_dialects = pytest.mark.parametrize("dialect", list(PATHS))
-CARD, SECRET = "4111 1111 1111 1111", "AKIAIOSFODNN7CANARY1"
+CARD = "4111 1111 1111 1111"
 
 
 def body(prompt, model="sim/chat", most=64, **more):
@@ -143,9 +143,10 @@ def test_secrets_and_cards_are_redacted(quick, dialect, stream):
         return streamed_text(events), response.text
 
     open_text, _ = look(None)
-    assert CARD in open_text and SECRET in open_text
+    assert CARD in open_text
+    secret = re.search(r"the key is (\w{16,}),", open_text)[1]
     guarded_text, everything = look(GUARDED_KEY)
-    for hidden in (CARD, CARD.replace(" ", ""), "1111 1111", SECRET, SECRET[4:]):
+    for hidden in (CARD, CARD.replace(" ", ""), "1111 1111", secret, secret[4:]):
         assert hidden not in guarded_text
         assert hidden not in everything
     assert guarded_text.startswith("The card is ") and guarded_text.endswith(", keep them safe.")

@@ -4,4 +4,5 @@
 //! state file and the audit log. Every wait has an end.
 
 #[cfg(test)]
+#[path = "stories/mod.rs"]
 mod stories;

@@ -89,8 +89,9 @@ pub(crate) struct Exchange {
     pub(crate) entered: Option<Entered>,
     /// The id of the JSON-RPC request, as it was written.
     pub(crate) rpc_id: Option<bytes::Bytes>,
-    /// Whether the protocol session that was named does not exist.
-    pub(crate) session_is_missing: bool,
+    /// Whether the protocol session, or the server that was named, does not exist for this caller: then the HTTP status
+    /// says so too, and not the JSON-RPC error alone.
+    pub(crate) outside_session: bool,
     ended: bool,
 }
 
@@ -131,7 +132,7 @@ impl Exchange {
             cut: CancellationToken::new(),
             entered: None,
             rpc_id: None,
-            session_is_missing: false,
+            outside_session: false,
             ended: false,
         }
     }

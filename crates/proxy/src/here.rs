@@ -117,21 +117,26 @@ fn session_permit(exchange: &mut Exchange, caller: &Caller, server: &ServerName)
     exchange.story.is_tool = true;
     exchange.story.action = Some(Action::UseServer);
     exchange.story.resource = Arc::from(server.as_str());
+    exchange.outside_session = true;
     if exchange.snapshot.server(server.as_str()).is_none() {
         return Err(no_such_server(server.as_str()));
     }
     let facts = Facts::new(exchange.surface.as_str(), Action::UseServer, Resource::Server(server.clone()));
-    SessionPermit::authorize(&exchange.policies(), &caller.principal, &facts, server, exchange.at).map_err(|denial| {
-        let mut fault = no_such_server(server.as_str());
-        fault.policies = denial.policies;
-        fault
-    })
+    let policies = exchange.policies();
+    let permit =
+        SessionPermit::authorize(&policies, &caller.principal, &facts, server, exchange.at).map_err(|denial| {
+            let mut fault = no_such_server(server.as_str());
+            fault.policies = denial.policies;
+            fault
+        })?;
+    exchange.outside_session = false;
+    Ok(permit)
 }
 
 fn leg(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<Arc<Leg>, Fault> {
     let session = exchange.header("mcp-session-id");
     let leg = exchange.gate.sessions.leg(session, caller.principal.key, server);
-    exchange.session_is_missing = leg.is_err();
+    exchange.outside_session = leg.is_err();
     leg
 }
 

@@ -115,11 +115,3 @@ fn cell(value: Option<&Value>) -> String {
         Some(other) => other.to_string(),
     }
 }
-
-/// A moment in milliseconds since 1970 as people read it, in UTC.
-pub(crate) fn moment(millis: u64) -> String {
-    i64::try_from(millis)
-        .ok()
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
-        .map_or_else(|| millis.to_string(), |moment| moment.strftime("%Y-%m-%d %H:%M:%S").to_string())
-}

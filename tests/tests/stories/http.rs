@@ -42,10 +42,6 @@ impl Open {
         }
         all
     }
-
-    pub(crate) fn call_id(&self) -> String {
-        self.headers["x-tidegate-call-id"].to_str().unwrap().to_owned()
-    }
 }
 
 /// A whole answer.

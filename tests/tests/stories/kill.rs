@@ -1,7 +1,7 @@
 //! What is left after `kill -9`, again and again.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -53,12 +53,13 @@ async fn kill_minus_nine_loses_nothing() {
     verify(&audit_dir, None).unwrap();
     let told = Told::read(&audit_dir, &folder.path().join("data/keys"));
     assert!(told.intents.len() > rounds, "the load was no load: {} calls", told.intents.len());
-    let reached: HashSet<String> =
-        sim.requests().await.iter().map(|entry| entry["call_id"].as_str().unwrap().to_owned()).collect();
-    let unrecorded: Vec<&String> = reached.iter().filter(|call| !told.intents.contains_key(*call)).collect();
+    let reached: HashMap<String, Value> =
+        sim.requests().await.into_iter().map(|entry| (entry["call_id"].as_str().unwrap().to_owned(), entry)).collect();
+    let unrecorded: Vec<&String> = reached.keys().filter(|call| !told.intents.contains_key(*call)).collect();
     assert!(unrecorded.is_empty(), "sent without an intent: {unrecorded:?}");
     let open: Vec<&String> = told.intents.keys().filter(|call| !told.outcomes.contains_key(*call)).collect();
     assert!(open.is_empty(), "no outcome: {open:?}");
+    same_tokens(&told, &reached);
     same_money(&told, &folder.path().join("data/state.db"), &spend);
     a_flipped_byte_is_refused(&audit_dir);
 }
@@ -105,15 +106,33 @@ impl Told {
     }
 }
 
+/// A call that is whole in the log was sent, and its tokens are those that the upstream counted.
+fn same_tokens(told: &Told, reached: &HashMap<String, Value>) {
+    let kinds = told.outcomes.values().fold(BTreeMap::new(), |mut kinds, outcome| {
+        *kinds.entry(outcome.completeness).or_insert(0) += 1;
+        kinds
+    });
+    println!("{} calls reached the upstream; outcomes: {kinds:?}", reached.len());
+    assert!(kinds.contains_key(&Completeness::Complete) && kinds.contains_key(&Completeness::Unknown), "{kinds:?}");
+    for (call, outcome) in told.outcomes.iter().filter(|(_, told)| told.completeness == Completeness::Complete) {
+        let usage = outcome.usage.unwrap_or_default();
+        let counted = (&json!(usage.input), &json!(usage.output));
+        let entry = reached.get(call).unwrap_or_else(|| panic!("{call} is whole and was never sent"));
+        assert_eq!((&entry["input_tokens"], &entry["output_tokens"]), counted, "{call}: {entry}");
+    }
+}
+
 /// The state file agrees with the log, call by call, and the report with both.
 fn same_money(told: &Told, state: &Path, spend: &Value) {
     let state = rusqlite::Connection::open(state).unwrap();
     let mut rows = state.prepare("SELECT call, kind, cost, held, input, output FROM entry").unwrap();
-    type Row = (String, String, Option<u64>, u64, u64, u64);
+    type Row = (String, Option<u64>, u64, u64, u64);
+    let whole = |number: i64| u64::try_from(number).unwrap();
     let entries: HashMap<String, Row> = rows
         .query_map([], |row| {
-            let call: String = row.get(0)?;
-            Ok((call.clone(), (call, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
+            let cost = row.get::<_, Option<i64>>(2)?.map(whole);
+            let entry = (row.get(1)?, cost, whole(row.get(3)?), whole(row.get(4)?), whole(row.get(5)?));
+            Ok((row.get(0)?, entry))
         })
         .unwrap()
         .map(Result::unwrap)
@@ -122,7 +141,7 @@ fn same_money(told: &Told, state: &Path, spend: &Value) {
     let (mut input, mut output) = (0, 0);
     for (call, intent) in &told.intents {
         let outcome = &told.outcomes[call];
-        let Some((_, kind, cost, held, entry_input, entry_output)) = entries.get(call) else {
+        let Some((kind, cost, held, entry_input, entry_output)) = entries.get(call) else {
             problems.push(format!("{call}: not in the state, outcome {:?}", outcome.completeness));
             continue;
         };
@@ -176,4 +195,3 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     all.sort();
     all
 }
-

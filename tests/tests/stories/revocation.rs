@@ -26,8 +26,8 @@ async fn a_revoked_key_is_refused_within_a_second_and_its_streams_are_cut() {
             open.push(call);
         }
     }
-    let bystander = gateway.open("/v1/messages", &gateway.key, &question("sim/slow", "a b c d e f g h", true));
-    let mut bystander = bystander.await;
+    let slow = question("sim/slow", "a b c d e f g h", true);
+    let mut bystander = gateway.open("/v1/messages", &gateway.key, &slow).await;
     let revoked = gateway.ask("POST", "/api/v1/keys/passing/revoke", None).await;
     assert_eq!(revoked.status, 200, "{}", revoked.text());
     assert_eq!(revoked.json()["cut"], 4);

@@ -48,7 +48,8 @@ async fn tool_call(gateway: &Gateway) -> super::http::Answer {
     let message = |id: u32, method: &str, params: Value| {
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
     };
-    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let hello = super::http::send("POST", &url, &headers, message(1, "initialize", hello)).await;
     assert_eq!(hello.status, 200, "{}", hello.text());
     let session = hello.header("mcp-session-id").to_owned();

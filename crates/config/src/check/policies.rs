@@ -94,6 +94,8 @@ pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)]) -> P
         .filter_map(|target| target.name.split_once('/'))
         .map(|(provider, model)| TargetId::new(provider, model))
         .collect();
+    // A provider that no route names can still be called by `provider/model`, so policies may name it.
+    targets.extend(document.providers.keys().map(|provider| TargetId::new(provider.as_str(), "*")));
     targets.sort();
     targets.dedup();
     let servers = document.mcp_servers.iter().map(|(name, server)| ServerEntity {

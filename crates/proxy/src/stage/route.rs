@@ -55,11 +55,12 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
         }
         Call::Tool(tool) => {
             if exchange.snapshot.server(tool.server().as_str()).is_none() {
+                exchange.outside_session = true;
                 return Err(no_such_server(tool.server().as_str()));
             }
             let session = exchange.header("mcp-session-id");
             let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server());
-            exchange.session_is_missing = leg.is_err();
+            exchange.outside_session = leg.is_err();
             let leg = leg?;
             Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(leg), estimate: call.estimate() })
         }

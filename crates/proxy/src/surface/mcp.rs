@@ -66,7 +66,7 @@ pub(crate) fn code(exchange: &Exchange, fault: &Fault) -> i64 {
 /// The HTTP status of a fault on this surface.
 pub(crate) fn status(exchange: &Exchange, fault: &Fault) -> u16 {
     let transport = matches!(fault.code, FaultCode::Unauthenticated | FaultCode::TooLarge | FaultCode::HeadersTooLarge);
-    if exchange.rpc_id.is_some() && !transport && !exchange.session_is_missing { 200 } else { fault.status }
+    if exchange.rpc_id.is_some() && !transport && !exchange.outside_session { 200 } else { fault.status }
 }
 
 /// A fault as a JSON-RPC error response, to the request whose id is known.

@@ -18,12 +18,30 @@ pub(crate) fn run(command: Audit) -> Result<()> {
             let key = key.map(|key| vkey(&key)).transpose()?;
             let report = verify(&dir, key.as_deref()).map_err(|error| exit(1, format!("{error}")))?;
             if output == Format::Table {
-                output::line(&format!("{} holds: {report:#?}", dir.display()));
-                return Ok(());
+                output::talk("the log holds: every file was read, every hash and the signature agree");
             }
+            let counts = &report.counts;
             output::object(
                 output,
-                &json!({"dir": dir.display().to_string(), "ok": true, "report": format!("{report:?}")}),
+                &json!({
+                    "ok": true,
+                    "dir": dir.display().to_string(),
+                    "origin": report.origin,
+                    "key": report.key,
+                    "size": report.size,
+                    "root": hex::encode(report.root),
+                    "pending": report.pending,
+                    "unfinished_bytes": report.unfinished_bytes,
+                    "files": report.files,
+                    "intents": counts.intents,
+                    "attempts": counts.attempts,
+                    "outcomes": counts.outcomes,
+                    "unknown": counts.unknown,
+                    "refusals": counts.refusals,
+                    "activations": counts.activations,
+                    "summaries": counts.summaries,
+                    "open": report.open,
+                }),
             )
         }
         Audit::Prove { leaf, dir } => {

@@ -1,7 +1,7 @@
 //! `calls`, `why`, `spend`, `status`: what the gateway saw.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     cli::{Admin, Calls, Spend},
@@ -19,10 +19,7 @@ pub(crate) async fn calls(arguments: &Calls) -> Result<()> {
         }
     }
     let answer = Client::new(&arguments.admin)?.get(&format!("/calls{query}")).await?;
-    let mut rows = list(&answer, "calls");
-    if arguments.admin.output == Format::Table {
-        rows.iter_mut().for_each(readable);
-    }
+    let rows = list(&answer, "calls");
     output::rows(
         arguments.admin.output,
         &rows,
@@ -40,28 +37,13 @@ pub(crate) async fn calls(arguments: &Calls) -> Result<()> {
     )
 }
 
-/// A row with its time and cost as people read them.
-fn readable(row: &mut Value) {
-    let at = row.get("at").and_then(Value::as_u64);
-    let usd =
-        row.get("cost").and_then(Value::as_str).and_then(|cost| cost.parse().ok()).map(tidegate_core::money::NanoUsd);
-    if let Some(members) = row.as_object_mut() {
-        if let Some(at) = at {
-            members.insert("at".to_owned(), json!(output::moment(at)));
-        }
-        members.insert("usd".to_owned(), usd.map_or(Value::Null, |usd| json!(usd.to_usd())));
-    }
-}
-
 /// The whole story of one call.
 pub(crate) async fn why(call: &str, admin: &Admin) -> Result<()> {
     let answer = Client::new(admin)?.get(&format!("/calls/{}", segment(call))).await?;
     if admin.output != Format::Table {
         return output::object(admin.output, &answer);
     }
-    let mut summary = answer.get("summary").or_else(|| answer.get("call")).unwrap_or(&answer).clone();
-    readable(&mut summary);
-    tell(&summary);
+    tell(answer.get("call").filter(|call| call.is_object()).unwrap_or(&answer));
     Ok(())
 }
 

@@ -45,11 +45,29 @@ pub(super) const DEFAULT_MAX_TOKENS: u64 = 256;
 
 /// A card number that passes the Luhn check and belongs to nobody (the schemes' own documentation uses it), and a
 /// secret that opens nothing: for showing what guards do.
-const LEAK: &str = "The card is 4111 1111 1111 1111 and the key is AKIAIOSFODNN7CANARY1, keep them safe.";
+const LEAK: &str = "The card is 4111 1111 1111 1111 and the key is AKIAIOSFODNN7CANARYQ, keep them safe.";
 
 /// Tokens of a text: four bytes each, rounded up.
 pub(super) fn tokens(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX).div_ceil(4)
+}
+
+/// Counts the tokens of a text that is sent in pieces, so that they add up to what the whole text counts for.
+#[derive(Default)]
+pub(super) struct Running {
+    bytes: usize,
+    counted: u64,
+}
+
+impl Running {
+    /// The tokens that the next piece adds.
+    pub(super) fn add(&mut self, piece: &str) -> u64 {
+        self.bytes = self.bytes.saturating_add(piece.len());
+        let whole = u64::try_from(self.bytes).unwrap_or(u64::MAX).div_ceil(4);
+        let added = whole.saturating_sub(self.counted);
+        self.counted = whole;
+        added
+    }
 }
 
 /// The answer of `question.model` to `question` as `script` wants it.

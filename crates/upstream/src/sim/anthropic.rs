@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, DEFAULT_MAX_TOKENS, Question, tokens},
+    answer::{Answer, DEFAULT_MAX_TOKENS, Question, Running, tokens},
     body::Piece,
     openai::halves,
 };
@@ -93,10 +93,11 @@ pub(super) fn stream(question: &Question, answer: &Answer) -> Vec<Piece> {
     if answer.tools.is_empty() || !answer.pieces.is_empty() {
         let block = json!({"type": "text", "text": ""});
         pieces.push(event(&json!({"type": "content_block_start", "index": 0, "content_block": block}), 0, false));
+        let mut running = Running::default();
         for text in &answer.pieces {
             let delta = json!({"type": "text_delta", "text": text});
             let value = json!({"type": "content_block_delta", "index": 0, "delta": delta});
-            pieces.push(event(&value, tokens(text), true));
+            pieces.push(event(&value, running.add(text), true));
         }
         pieces.push(event(&json!({"type": "content_block_stop", "index": 0}), 0, false));
         index = 1;
@@ -106,10 +107,11 @@ pub(super) fn stream(question: &Question, answer: &Answer) -> Vec<Piece> {
         let start = json!({"type": "content_block_start", "index": index, "content_block": block});
         pieces.push(event(&start, tokens(name), true));
         let (head, tail) = halves(arguments);
+        let mut running = Running::default();
         for part in [head, tail] {
             let delta = json!({"type": "input_json_delta", "partial_json": part});
             let value = json!({"type": "content_block_delta", "index": index, "delta": delta});
-            pieces.push(event(&value, tokens(part), true));
+            pieces.push(event(&value, running.add(part), true));
         }
         pieces.push(event(&json!({"type": "content_block_stop", "index": index}), 0, false));
         index = index.saturating_add(1);

@@ -217,7 +217,7 @@ async fn call_tool(sim: Sim, call_id: Option<String>, id: &Value, params: &Value
         "search_notes" => format!("Notes that hold \"{}\": 1, 3.", text("query")),
         "read_note" => format!("Note {} says: buy bread.", number("id")),
         "send_mail" => format!("Sent to {}.", text("to")),
-        "leak" => "card 4111 1111 1111 1111, key AKIAIOSFODNN7CANARY1".to_owned(),
+        "leak" => "card 4111 1111 1111 1111, key AKIAIOSFODNN7CANARYQ".to_owned(),
         "slow" => return slow(id, params, number("steps"), &script, entry),
         "fail" => "This tool always fails.".to_owned(),
         _ => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, DEFAULT_MAX_TOKENS, Question, tokens},
+    answer::{Answer, DEFAULT_MAX_TOKENS, Question, Running, tokens},
     body::Piece,
 };
 
@@ -106,8 +106,10 @@ pub(super) fn stream(question: &Question, answer: &Answer, wants_usage: bool) ->
         content,
     };
     let mut pieces = vec![piece(&chunk(json!({"role": "assistant", "content": ""}), Value::Null), 0, false)];
+    let mut running = Running::default();
     for text in &answer.pieces {
-        pieces.push(piece(&chunk(json!({"content": text}), Value::Null), tokens(text), true));
+        let count = running.add(text);
+        pieces.push(piece(&chunk(json!({"content": text}), Value::Null), count, true));
     }
     for (index, (name, arguments)) in answer.tools.iter().enumerate() {
         let mut first = tool_call(index, name, "");
@@ -116,9 +118,10 @@ pub(super) fn stream(question: &Question, answer: &Answer, wants_usage: bool) ->
         }
         pieces.push(piece(&chunk(json!({"tool_calls": [first]}), Value::Null), tokens(name), true));
         let (head, tail) = halves(arguments);
+        let mut running = Running::default();
         for part in [head, tail] {
             let delta = json!({"tool_calls": [{"index": index, "function": {"arguments": part}}]});
-            pieces.push(piece(&chunk(delta, Value::Null), tokens(part), true));
+            pieces.push(piece(&chunk(delta, Value::Null), running.add(part), true));
         }
     }
     pieces.push(piece(&chunk(json!({}), json!(finish_reason(answer))), 0, false));

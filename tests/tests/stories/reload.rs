@@ -1,0 +1,55 @@
+//! A configuration that goes bad while it serves.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    gateway::{Gateway, Start, key, question, until},
+    http,
+};
+
+fn config(budget: &str) -> Value {
+    json!({"version": 1, "keys": {"k": {"secret": "env:K", "allow": {"models": "*"}, "budget": budget}}})
+}
+
+async fn ready(gateway: &Gateway) -> Value {
+    let answer = http::send("GET", &format!("{}/readyz", gateway.admin), &[], "").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_configuration_at_reload_keeps_the_last_good_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = key();
+    let gateway = Start::new("up", folder.path()).config(config("1 usd/month")).env("K", &secret).run().await;
+    let good = ready(&gateway).await["revision"].clone();
+    let bad = [
+        "version: 1\nkeys: [".to_owned(),
+        String::new(),
+        "version: 2\n".to_owned(),
+        "version: 1\nversion: 1\n".to_owned(),
+        config("one dollar").to_string(),
+        "version: 1\nkeys: { k: { secret: env:K, allow: { models: [nowhere/x] } } }\n".to_owned(),
+    ];
+    for (number, text) in bad.iter().enumerate() {
+        std::fs::write(&gateway.config, text).unwrap();
+        let rejected = async || ready(&gateway).await["rejected"]["number"].as_u64().unwrap_or(0);
+        let least = u64::try_from(number).unwrap();
+        until(&format!("rejecting {text:?}"), Duration::from_secs(6), async || rejected().await > least + 1).await;
+        let shown = ready(&gateway).await;
+        assert_eq!((&shown["revision"], &shown["ready"]), (&good, &json!(true)), "{text:?}");
+        assert!(shown["status"].as_str().unwrap().contains("rejected"), "{shown}");
+        let status = gateway.show("/api/v1/status").await;
+        assert!(!status["rejected"]["problems"].as_array().unwrap().is_empty(), "{status}");
+        let answer = gateway.post("/v1/chat/completions", &secret, &question("sim/chat", "still there?", false)).await;
+        assert_eq!((answer.status, answer.header("x-tidegate-revision")), (200, good.as_str().unwrap()));
+    }
+    let metrics = http::send("GET", &format!("{}/metrics", gateway.admin), &[], "").await.text();
+    let shows =
+        metrics.lines().any(|line| line.contains("rejected") && !line.starts_with('#') && !line.ends_with(" 0"));
+    std::fs::write(&gateway.config, config("2 usd/month").to_string()).unwrap();
+    until("the next good one", Duration::from_secs(6), async || ready(&gateway).await["revision"] != good).await;
+    assert!(shows, "no metric tells of rejected revisions:\n{metrics}");
+}
