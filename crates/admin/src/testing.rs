@@ -203,7 +203,7 @@ pub(crate) fn compiled(text: &str) -> Result<Candidate, Rejection> {
     let vendors = Vendors::builtin().unwrap();
     let options = Options { mode: Mode::Up, secrets: true, public_listener: false, vendors: &vendors };
     let catalog = Arc::new(Catalog::builtin().unwrap());
-    let ingredients = Ingredients { vendors: &vendors, catalog, stored: Vec::new() };
+    let ingredients = Ingredients { vendors: &vendors, catalog, stored: Vec::new(), pins: Vec::new() };
     live::compile(Sources::of_text("tidegate.yaml", text), &environment, &options, &ingredients)
 }
 

@@ -27,6 +27,7 @@ use crate::{
     document::{Document, Written, literal_secret},
     environment::Environment,
     node::join,
+    pins::PinnedTool,
     problem::{Problem, Severity, nearest, one_of, quote},
     reference::{Missing, NotReference, Reference},
     source::Span,
@@ -72,11 +73,24 @@ pub struct Checked {
     pub watched: Vec<PathBuf>,
 }
 
-/// Checks a document.
+/// Checks a document, without any pinned tool.
 ///
 /// # Errors
 /// Every problem there is, mistakes of form first, then in the order of the text. Never empty.
 pub fn check(written: &Written, environment: &dyn Environment, options: &Options<'_>) -> Result<Checked, Vec<Problem>> {
+    check_pinned(written, environment, options, &[])
+}
+
+/// Checks a document, its policies against the tools that are pinned.
+///
+/// # Errors
+/// As for [`check`].
+pub fn check_pinned(
+    written: &Written,
+    environment: &dyn Environment,
+    options: &Options<'_>,
+    pins: &[PinnedTool],
+) -> Result<Checked, Vec<Problem>> {
     let unread = written
         .problems
         .iter()
@@ -105,7 +119,7 @@ pub fn check(written: &Written, environment: &dyn Environment, options: &Options
     let policy_files = checker.policy_files();
     // Policies are checked against the names in the document: with mistakes there, theirs would only be echoes.
     let sound = checker.problems.iter().all(|problem| problem.severity == Severity::Warning);
-    let policies = if sound { checker.compile_policies(&policy_files) } else { None };
+    let policies = if sound { checker.compile_policies(&policy_files, pins) } else { None };
     let Checker { mut problems, secrets, watched, .. } = checker;
     problems.sort_by(|one, other| (one.span, &one.path).cmp(&(other.span, &other.path)));
     problems.dedup();

@@ -13,6 +13,7 @@ pub mod found;
 pub mod identity;
 pub mod live;
 mod node;
+pub mod pins;
 pub mod problem;
 pub mod reference;
 pub mod render;

@@ -190,8 +190,8 @@ pub fn compile_written(
     options: &Options<'_>,
     ingredients: &Ingredients<'_>,
 ) -> Result<Candidate, Rejection> {
-    let checked =
-        check::check(&written, environment, options).map_err(|problems| Rejection::new(problems, &written.sources))?;
+    let checked = check::check_pinned(&written, environment, options, &ingredients.pins)
+        .map_err(|problems| Rejection::new(problems, &written.sources))?;
     let watched = checked.watched.clone();
     let snapshot =
         Snapshot::compile(checked, ingredients).map_err(|problems| Rejection::new(problems, &written.sources))?;

@@ -9,15 +9,17 @@ use tidegate_core::ids::{Digest, RevisionId};
 use crate::{
     document::Document,
     identity::{StoredKey, StoredRules},
+    pins::PinnedTool,
     vendor,
 };
 
-/// The digest of what does not change with keys: the document's canonical form, the policy files, the vendors and the
-/// catalogue of prices.
+/// The digest of what does not change with keys: the document's canonical form, the policy files, the vendors, the
+/// catalogue of prices and the pinned tools, which come in the order of their names.
 pub(crate) fn base(
     document: &Document,
     policies: &[(String, String)],
     catalog: &Digest,
+    pins: &[PinnedTool],
 ) -> Result<Digest, serde_json::Error> {
     let mut parts = Parts::default();
     parts.add("document", document.canonical()?.as_bytes());
@@ -32,6 +34,10 @@ pub(crate) fn base(
         parts.add(name, text.as_bytes());
     }
     parts.add("catalog", catalog.as_bytes());
+    for pin in pins {
+        parts.add("pin", pin.server.as_str().as_bytes());
+        parts.add(pin.name.as_str(), pin.digest.as_bytes());
+    }
     Ok(parts.digest())
 }
 

@@ -24,6 +24,7 @@ use crate::{
     check::model_name,
     document::{Bodies, Document},
     identity::{Declared, StoredKey},
+    pins::PinnedTool,
     problem::Problem,
 };
 
@@ -72,6 +73,7 @@ pub struct Snapshot {
     team_rules: Arc<BTreeMap<TeamName, TeamRules>>,
     keys: Arc<HashMap<(OrgId, KeyName), Arc<KeyRules>>>,
     stored: Arc<[StoredKey]>,
+    pins: Arc<[PinnedTool]>,
     without_guardrails: Arc<Chain>,
 }
 
@@ -199,6 +201,20 @@ impl Snapshot {
     /// Where a key's rules cannot be compiled.
     pub fn with_stored_keys(&self, stored: Vec<StoredKey>) -> Result<Self, Vec<Problem>> {
         keys::apply(self.clone(), stored)
+    }
+
+    /// The pinned tools that this revision's policies were compiled against, by server and tool.
+    #[must_use]
+    pub fn pins(&self) -> &[PinnedTool] {
+        &self.pins
+    }
+
+    /// The same configuration with these pinned tools, instead of those it knew. Compiles every policy again.
+    ///
+    /// # Errors
+    /// Where a policy names a tool or an argument that the pins do not have.
+    pub fn with_pins(&self, pins: Vec<PinnedTool>) -> Result<Self, Vec<Problem>> {
+        build::with_pins(self.clone(), pins)
     }
 
     /// Compiles what `check` found sound.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use tidegate_config::snapshot::Snapshot;
+use tidegate_config::{document::Bodies, snapshot::Snapshot};
 use tidegate_core::{
     clock::{self, UnixMillis},
     event::{Stage, StageEvent, StageVerdict},
@@ -27,6 +27,9 @@ use tidegate_upstream::{Running, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::{finish, gate::Gate, live::Entered, surface::Surface};
+
+/// The most of an answer that is kept, in bytes.
+const LARGEST_KEPT: usize = 4 * 1024 * 1024;
 
 /// Who calls, with everything that follows from it.
 #[derive(Clone)]
@@ -61,6 +64,9 @@ pub(crate) struct Story {
     pub(crate) usage: Option<Usage>,
     pub(crate) cost: Option<NanoUsd>,
     pub(crate) upstream: Duration,
+    /// The bodies that are kept, as guards let them through; nothing where none are kept.
+    pub(crate) request_body: Option<bytes::Bytes>,
+    pub(crate) response_body: Option<bytes::BytesMut>,
     /// Whether the reservation and the intent were handed to the dispatch.
     pub(crate) sent: bool,
 }
@@ -175,6 +181,20 @@ impl Exchange {
         tracing::trace!(call = %self.id, stage = event.stage.as_str(), micros = event.micros, "stage");
         self.gate.metrics.stage(&event);
         self.story.stages.push(event);
+    }
+
+    /// Whether bodies are kept.
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        self.gate.blobs.is_some() && self.snapshot.bodies == Bodies::Redacted
+    }
+
+    /// Keeps a piece of the answer, where bodies are kept and there is room for it.
+    pub(crate) fn keep_response(&mut self, piece: &[u8]) {
+        if self.keeps_bodies() {
+            let kept = self.story.response_body.get_or_insert_default();
+            let room = LARGEST_KEPT.saturating_sub(kept.len());
+            kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        }
     }
 
     /// Notes the facts that a decision was made on, without content.

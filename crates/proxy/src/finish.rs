@@ -14,7 +14,7 @@ use tidegate_core::{
     event::{Stage, StageEvent, StageVerdict},
     facts::Action,
     fault::{FaultCode, FaultOrigin},
-    ids::OrgId,
+    ids::{Digest, OrgId},
     money::NanoUsd,
 };
 use tidegate_ledger::{Settlement, cost};
@@ -129,10 +129,28 @@ fn outcome(exchange: &Exchange, ending: &Ending<'_>) -> OutcomeRecord {
     record.verdicts = story.verdicts.clone();
     record.losses = story.losses.clone();
     record.stages = story.stages.clone();
+    record.blobs = kept_bodies(exchange);
     if let Some(digest) = &story.response_digest {
         record.digests = std::mem::take(&mut record.digests).with_response(digest);
     }
     record
+}
+
+/// Keeps the bodies of this call and says under which names; a body that cannot be kept is missing, and the log says so.
+fn kept_bodies(exchange: &Exchange) -> Vec<Digest> {
+    let Some(blobs) = exchange.gate.blobs.as_ref().filter(|_| exchange.keeps_bodies()) else { return Vec::new() };
+    let bodies = [exchange.story.request_body.as_deref(), exchange.story.response_body.as_deref()];
+    bodies
+        .into_iter()
+        .flatten()
+        .filter_map(|body| match blobs.put(body) {
+            Ok(digest) => Some(digest),
+            Err(error) => {
+                tracing::error!(call = %exchange.id, %error, "a body could not be kept");
+                None
+            }
+        })
+        .collect()
 }
 
 fn millis(exchange: &Exchange) -> u64 {

@@ -25,7 +25,10 @@ use tidegate_upstream::{Event, EventStream};
 use crate::{
     exchange::{Ending, Exchange},
     respond::{self, Body},
-    stage::guard_request::{add, blocked_fault},
+    stage::{
+        authorize::may_propose,
+        guard_request::{add, blocked_fault},
+    },
 };
 
 /// After this long without an event, the caller gets a sign of life.
@@ -111,6 +114,11 @@ enum Next {
 impl Flow {
     fn take(&mut self, mut event: Event) {
         let started = clock::now();
+        let starts = std::mem::take(&mut event.facts.tool_starts);
+        if let Err(fault) = starts.iter().try_for_each(|start| may_propose(&self.exchange, &start.name)) {
+            self.fail(&fault);
+            return;
+        }
         if event.facts.terminator {
             let rest = self.hold.flush();
             if self.released(rest) {
@@ -169,6 +177,7 @@ impl Flow {
 
     fn push(&mut self, raw: Bytes) {
         self.digester.update(&raw);
+        self.exchange.keep_response(&raw);
         self.ready.push_back(raw);
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tidegate_audit::Audit;
+use tidegate_audit::{Audit, blob::Blobs};
 use tidegate_config::{identity::KeyTable, live::Live};
 use tidegate_core::calls::CallIndex;
 use tidegate_ledger::Ledger;
 use tidegate_upstream::Upstream;
 
-use crate::{floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
+use crate::{discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
 
 /// The parts of the data plane.
 pub struct Gate {
@@ -20,6 +20,10 @@ pub struct Gate {
     pub ledger: Ledger,
     /// The log.
     pub audit: Arc<Audit>,
+    /// Where bodies are kept; `None` where this process keeps none.
+    pub blobs: Option<Arc<Blobs>>,
+    /// Who is told which tools servers list.
+    pub discovery: Arc<dyn Discovery>,
     /// The only way out.
     pub upstream: Arc<Upstream>,
     /// Finished calls, for people.

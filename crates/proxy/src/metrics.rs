@@ -101,6 +101,8 @@ pub struct Metrics {
     stages: Seconds<StageLabels>,
     gateway_faults: Family<FaultLabels, Counter>,
     failure_ratio: Gauge<f64, AtomicU64>,
+    revision: Gauge,
+    rejected_revision: Gauge,
     findings: Family<FindingLabels, Counter>,
     spend: Family<SpendLabels, Counter>,
     pub(crate) in_flight: Gauge,
@@ -141,6 +143,8 @@ impl Metrics {
             stages: Family::new_with_constructor(stage_durations),
             gateway_faults: Family::default(),
             failure_ratio: Gauge::default(),
+            revision: Gauge::default(),
+            rejected_revision: Gauge::default(),
             findings: Family::default(),
             spend: Family::default(),
             in_flight: Gauge::default(),
@@ -184,6 +188,12 @@ impl Metrics {
             "Calls that failed through the gateway's own doing, of all finished calls since the start",
             self.failure_ratio.clone(),
         );
+        registry.register("tidegate_revision_number", "Number of the active revision", self.revision.clone());
+        registry.register(
+            "tidegate_revision_rejected_number",
+            "Number of the revision that was rejected last, while the one before it keeps serving; 0 where none is",
+            self.rejected_revision.clone(),
+        );
         registry.register("tidegate_guard_findings", "What guardrails found", self.findings.clone());
         registry.register("tidegate_spend_nano_usd", "Settled cost in billionths of a dollar", self.spend.clone());
         registry.register("tidegate_calls_in_flight", "Calls in flight", self.in_flight.clone());
@@ -192,6 +202,13 @@ impl Metrics {
             "Requests refused before their caller was known",
             self.unidentified.clone(),
         );
+    }
+
+    /// Notes which revision is active, and which one was rejected since.
+    pub fn revision(&self, active: u64, rejected: Option<u64>) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.revision.set(number(active));
+        self.rejected_revision.set(rejected.map_or(0, number));
     }
 
     /// The registry as Prometheus' text format (OpenMetrics 1.0).

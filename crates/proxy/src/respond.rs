@@ -50,6 +50,7 @@ pub(crate) fn refusal(exchange: &mut Exchange, mut fault: Fault) -> Response<Bod
 
 /// A whole answer of the upstream, or of the gateway itself. Ends the exchange before it leaves.
 pub(crate) fn answer(exchange: &mut Exchange, status: u16, vendor: HeaderMap, bytes: Bytes) -> Response<Body> {
+    exchange.keep_response(&bytes);
     exchange.end(&Ending { status, fault: None, complete: true });
     let length = bytes.len();
     let mut response = Response::new(whole(bytes));

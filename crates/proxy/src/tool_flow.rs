@@ -29,6 +29,7 @@ use tidegate_upstream::{
 };
 
 use crate::{
+    discovery,
     exchange::{Ending, Exchange},
     here::session_header,
     respond::{self, Body},
@@ -143,6 +144,7 @@ impl ToolFlow {
     fn finished(&mut self, message: Message) -> Result<(Bytes, Option<Arc<str>>), Fault> {
         let Some(asked) = self.asked.as_mut() else { return Err(incomplete()) };
         let mut answer = Answer::new(asked.method, message);
+        discovery::learn(self.exchange.gate.discovery.as_ref(), &asked.server, &answer);
         if let (Some(kind), Some(listing)) =
             (ListKind::of(asked.method), asked.permit.as_ref().and_then(Permit::listing))
         {
@@ -253,6 +255,7 @@ impl ToolFlow {
     }
 
     fn push(&mut self, message: &[u8]) {
+        self.exchange.keep_response(message);
         self.ready.push_back(Frame::build(Some("message"), message).raw);
     }
 

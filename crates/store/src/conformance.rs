@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
-use tidegate_config::identity::{KeyStore, KeyStoreError};
+use tidegate_config::{
+    identity::{KeyStore, KeyStoreError},
+    pins::PinStore,
+};
 use tidegate_core::{
     calls::{CallIndex, CallQuery, CallSummary},
     clock::UnixMillis,
@@ -12,13 +15,13 @@ use tidegate_core::{
 };
 use tidegate_ledger::{Entry, EntryKind, LedgerStore, Scope, ScopeKind, SpendBy, SpendQuery, ports::summarize};
 
-use self::samples::{call, digest, entry, key};
+use self::samples::{call, digest, entry, key, pin};
 use crate::{Memory, Sqlite};
 
 pub(crate) mod samples;
 
-pub(crate) trait Engine: LedgerStore + KeyStore + CallIndex {}
-impl<T: LedgerStore + KeyStore + CallIndex> Engine for T {}
+pub(crate) trait Engine: LedgerStore + KeyStore + CallIndex + PinStore {}
+impl<T: LedgerStore + KeyStore + CallIndex + PinStore> Engine for T {}
 
 macro_rules! on_every_engine {
     ($($name:ident)*) => {
@@ -51,6 +54,7 @@ on_every_engine! {
     a_list_of_calls_is_bounded
     a_call_recorded_again_replaces_itself
     a_call_of_another_tenant_cannot_be_reached
+    what_is_pinned_comes_back_and_is_never_replaced
     auth_path_injection
 }
 
@@ -171,7 +175,7 @@ fn keys_come_back_by_tenant_and_name(store: &impl Engine) {
     }
     assert_eq!(KeyStore::list(store, &"default".into()).unwrap(), [plain, second]);
     assert_eq!(KeyStore::list(store, &"other".into()).unwrap(), [elsewhere]);
-    assert_eq!(store.all().unwrap().len(), 3);
+    assert_eq!(KeyStore::all(store).unwrap().len(), 3);
     assert!(KeyStore::list(store, &"nobody".into()).unwrap().is_empty());
 }
 
@@ -207,7 +211,7 @@ fn a_rotated_key_has_a_new_identifier_and_the_old_rules(store: &impl Engine) {
     store.insert(&before).unwrap();
     let after = key("default", "a", 2);
     store.rotate(&before.org, before.id, after.id, &after.digest).unwrap();
-    assert_eq!(store.all().unwrap(), std::slice::from_ref(&after));
+    assert_eq!(KeyStore::all(store).unwrap(), std::slice::from_ref(&after));
     let again = store.rotate(&before.org, before.id, "33333333".parse().unwrap(), &digest(3));
     assert!(matches!(again, Err(KeyStoreError::NotFound)));
     store.revoke(&after.org, after.id, UnixMillis(5)).unwrap();
@@ -220,7 +224,7 @@ fn revoking_twice_keeps_the_first_moment(store: &impl Engine) {
     store.insert(&key).unwrap();
     store.revoke(&key.org, key.id, UnixMillis(5)).unwrap();
     store.revoke(&key.org, key.id, UnixMillis(9)).unwrap();
-    assert_eq!(store.all().unwrap()[0].revoked, Some(UnixMillis(5)));
+    assert_eq!(KeyStore::all(store).unwrap()[0].revoked, Some(UnixMillis(5)));
     let unknown = store.revoke(&key.org, "99999999".parse().unwrap(), UnixMillis(5));
     assert!(matches!(unknown, Err(KeyStoreError::NotFound)));
 }
@@ -232,7 +236,7 @@ fn a_key_of_another_tenant_cannot_be_reached(store: &impl Engine) {
     assert!(matches!(store.revoke(&other, key.id, UnixMillis(5)), Err(KeyStoreError::NotFound)));
     let rotated = store.rotate(&other, key.id, "99999999".parse().unwrap(), &digest(9));
     assert!(matches!(rotated, Err(KeyStoreError::NotFound)));
-    assert_eq!(store.all().unwrap(), [key]);
+    assert_eq!(KeyStore::all(store).unwrap(), [key]);
 }
 
 fn calls_are_listed_newest_first_and_filtered(store: &impl Engine) {
@@ -284,6 +288,15 @@ fn a_call_of_another_tenant_cannot_be_reached(store: &impl Engine) {
     assert_eq!(CallIndex::get(store, &"other".into(), call.id).unwrap(), None);
 }
 
+fn what_is_pinned_comes_back_and_is_never_replaced(store: &impl Engine) {
+    let pins = [pin("wiki", "'; DROP TABLE tool_pins; --", 2), pin("notes", "search", 1)];
+    assert_eq!(store.pin(&pins).unwrap(), pins);
+    let changed = [pin("notes", "search", 9), pin("notes", "delete", 3), pin("notes", "delete", 4)];
+    assert_eq!(store.pin(&changed).unwrap(), [changed[1].clone()]);
+    assert_eq!(PinStore::all(store).unwrap(), [changed[1].clone(), pins[1].clone(), pins[0].clone()]);
+    assert!(store.pin(&[]).unwrap().is_empty());
+}
+
 fn auth_path_injection(store: &impl Engine) {
     let hostile = [
         "'; DROP TABLE api_key; --",
@@ -316,5 +329,5 @@ fn auth_path_injection(store: &impl Engine) {
     expected.sort();
     assert_eq!(names, expected);
     assert!(hostile.iter().all(|name| balances(store, 9_999).contains_key(&Scope::new(ScopeKind::Key, *name))));
-    assert_eq!(store.all().unwrap().len(), hostile.len());
+    assert_eq!(KeyStore::all(store).unwrap().len(), hostile.len());
 }

@@ -1,8 +1,8 @@
 //! Where state is kept: one engine a folder, each implementing the ports that other crates declare.
 //!
 //! Owns the engines [`Memory`] (nothing outlives the process) and [`Sqlite`] (one file), for finished calls' money
-//! ([`tidegate_ledger::LedgerStore`]), keys ([`tidegate_config::identity::KeyStore`]) and the index of calls
-//! ([`tidegate_core::calls::CallIndex`]). Never decides anything, never sees a key itself, never opens a socket. The
+//! ([`tidegate_ledger::LedgerStore`]), keys ([`tidegate_config::identity::KeyStore`]), pinned tools
+//! ([`tidegate_config::pins::PinStore`]) and the index of calls ([`tidegate_core::calls::CallIndex`]). Never decides anything, never sees a key itself, never opens a socket. The
 //! binary makes an engine and hands it to the ledger, the table of keys and the admin API. Every engine passes the
 //! same suite.
 

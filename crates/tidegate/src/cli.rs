@@ -120,6 +120,9 @@ pub(crate) struct Check {
     /// Check as `up` would: the simulator is allowed.
     #[arg(long)]
     pub(crate) up: bool,
+    /// Pinned tools that policies may name: a JSON file.
+    #[arg(long)]
+    pub(crate) pins: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -221,6 +224,14 @@ pub(crate) enum Audit {
         /// The form of what is printed.
         #[arg(short, long, default_value = "table")]
         output: Format,
+    },
+    /// Print a body that was kept, by the name that the call's outcome gives it.
+    Body {
+        /// The blob's name: 64 hexadecimal digits.
+        digest: String,
+        /// The gateway's data directory.
+        #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
+        data_dir: PathBuf,
     },
     /// Print the proof (.tlog-proof) of one entry: its leaf, as in the header x-tidegate-receipt.
     Prove {

@@ -7,12 +7,13 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 use tidegate_admin::Control;
-use tidegate_audit::{Audit, OpenOptions, record::ActivationRecord};
+use tidegate_audit::{Audit, OpenOptions, blob::Blobs, record::ActivationRecord};
 use tidegate_config::{
     check::{Mode, Options},
     environment::Machine,
     identity::{KeyStore, KeyTable, Pepper},
     live::{self, Candidate, Live, Rejection},
+    pins::PinStore,
     snapshot::Ingredients,
     source::{Source, Sources},
     vendor::Vendors,
@@ -29,6 +30,7 @@ use crate::{
     cli::Run,
     detect::{self, Found},
     directory::Directory,
+    discovery::Discoverer,
     output::exit,
     recovery,
 };
@@ -76,8 +78,9 @@ impl Loader {
     fn load(&self, store: &Sqlite) -> Result<Result<Candidate, Rejection>> {
         let options =
             Options { mode: self.mode, secrets: true, public_listener: self.public_listener, vendors: &self.vendors };
-        let stored = store.all().context("the keys could not be read")?;
-        let ingredients = Ingredients { vendors: &self.vendors, catalog: Arc::clone(&self.catalog), stored };
+        let stored = KeyStore::all(store).context("the keys could not be read")?;
+        let pins = PinStore::all(store).context("the pinned tools could not be read")?;
+        let ingredients = Ingredients { vendors: &self.vendors, catalog: Arc::clone(&self.catalog), stored, pins };
         if self.paths.is_empty() {
             let sources = Sources::of_text("built-in", &detect::document(&self.found));
             return Ok(live::compile(sources, &Machine, &options, &ingredients));
@@ -146,6 +149,8 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
 
     let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
     let audit = Arc::new(audit);
+    let blobs =
+        Arc::new(Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?);
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
@@ -161,11 +166,17 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         ..UpstreamOptions::default()
     })?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
+    let live = Arc::new(Live::new(snapshot, clock::wall()));
+    let changes = Arc::new(Mutex::new(()));
+    let pins = Arc::clone(&store) as Arc<dyn PinStore>;
+    let discovery = Discoverer::new(Arc::clone(&live), Arc::clone(&audit), pins, Arc::clone(&changes))?;
     let gate = Arc::new(Gate {
-        live: Arc::new(Live::new(snapshot, clock::wall())),
+        live,
         keys: Arc::clone(&keys),
         ledger: ledger.clone(),
         audit: Arc::clone(&audit),
+        blobs: Some(blobs),
+        discovery: Arc::new(discovery),
         upstream: Arc::new(upstream),
         calls: Arc::clone(&store) as Arc<dyn CallIndex>,
         registry: Registry::new(),
@@ -177,8 +188,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let admin_listener = bind(arguments.admin_listen, mode).await?;
     let (data_plane, control_plane) = (data_listener.local_addr()?, admin_listener.local_addr()?);
     let stop = CancellationToken::new();
-    let changes = Arc::new(Mutex::new(()));
-    let metrics = Arc::clone(&gate.metrics);
+    let (metrics, live) = (Arc::clone(&gate.metrics), Arc::clone(&gate.live));
     let control = Arc::new(Control {
         live: Arc::clone(&gate.live),
         keys,
@@ -188,7 +198,10 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         audit,
         calls: Arc::clone(&store) as Arc<dyn CallIndex>,
         live_calls: Arc::new(gate.registry.clone()),
-        metrics: Arc::new(move || metrics.text()),
+        metrics: Arc::new(move || {
+            metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
+            metrics.text()
+        }),
         sim,
         admin_token,
         mode,
@@ -272,7 +285,8 @@ fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::sec
     Ok(secret)
 }
 
-fn record_activation(
+/// Puts an activation on record; one that cannot be is logged.
+pub(crate) fn record_activation(
     audit: &Audit,
     snapshot: &tidegate_config::snapshot::Snapshot,
     previous: Option<tidegate_core::ids::RevisionId>,
@@ -294,7 +308,8 @@ fn record_activation(
 /// Picks up changes of the configuration's files; what is wrong leaves the last good revision serving.
 fn watch(loader: Loader, watched: Vec<PathBuf>, parts: Arc<Parts>, stop: CancellationToken) {
     let _ = task::spawn("configuration", async move {
-        let mut seen = stamps(&watched);
+        // Nothing is taken as seen: a change between the start's reading and the first look would be missed.
+        let mut seen = Stamps::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -339,6 +354,8 @@ fn reload(loader: &Loader, parts: &Parts) {
             let snapshot = candidate.snapshot;
             let previous = gate.live.current().snapshot.revision;
             if previous == snapshot.revision {
+                // Back to what is active: nothing is rejected any more.
+                gate.live.activate(snapshot, now);
                 return;
             }
             gate.ledger.configure(snapshot.ledger_rules.clone());
@@ -370,11 +387,20 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
         let done = tokio::task::spawn_blocking(move || {
             Floods::flush(&parts.gate);
             parts.gate.ledger.expire(clock::wall());
+            sweep(&parts.gate);
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
         });
         if let Err(error) = done.await {
             tracing::error!(%error, "housekeeping failed");
         }
+    }
+}
+
+/// Erases bodies that were kept for longer than the configuration says.
+fn sweep(gate: &Gate) {
+    let retention = gate.live.current().snapshot.retention;
+    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.sweep(retention, clock::wall())) {
+        tracing::error!(%error, "kept bodies could not be swept");
     }
 }
 

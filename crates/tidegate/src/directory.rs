@@ -46,6 +46,10 @@ impl Directory {
         self.root.join("audit")
     }
 
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
     /// Up to which leaf of the log the state has everything.
     pub(crate) fn applied(&self) -> PathBuf {
         self.root.join("state.applied")

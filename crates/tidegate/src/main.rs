@@ -8,6 +8,7 @@ mod commands;
 mod compose;
 mod detect;
 mod directory;
+mod discovery;
 mod output;
 mod recovery;
 

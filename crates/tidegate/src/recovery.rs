@@ -3,7 +3,7 @@
 //! The log is the truth; the state is written behind it. A marker says up to which leaf the state has everything, so
 //! that a start reads only what came after.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use tidegate_audit::{
@@ -33,15 +33,23 @@ pub(crate) fn recover(
 ) -> Result<()> {
     let from = applied(directory);
     let mut lost: Vec<Entry> = Vec::new();
+    let mut intents: HashMap<u64, Box<IntentRecord>> = HashMap::new();
     for record in audit.records_from(from) {
         let (leaf, entry) = record.context("the audit log could not be read")?;
         match entry.record {
             Record::Outcome(outcome) => {
-                let Some(Record::Intent(intent)) = audit.entry(outcome.intent)?.map(|entry| entry.record) else {
-                    continue;
+                let intent = match intents.remove(&outcome.intent) {
+                    Some(intent) => intent,
+                    None => match audit.entry(outcome.intent)?.map(|entry| entry.record) {
+                        Some(Record::Intent(intent)) => intent,
+                        _ => continue,
+                    },
                 };
-                lost.push(ledger_entry(&intent, &outcome.outcome, entry.at, snapshot));
+                lost.extend(ledger_entry(&intent, &outcome.outcome, entry.at, snapshot));
                 remember(store, &intent, outcome.outcome, outcome.intent, entry.at)?;
+            }
+            Record::Intent(intent) => {
+                intents.insert(leaf, intent);
             }
             Record::Refusal(refusal) => {
                 remember(store, &refusal.call, refusal.outcome, leaf, entry.at)?;
@@ -57,6 +65,7 @@ pub(crate) fn recover(
             "the gateway had not been stopped cleanly: calls without an outcome are now `unknown`, and hold their money"
         );
     }
+    mark_applied(directory, audit, store);
     Ok(())
 }
 
@@ -78,14 +87,15 @@ pub(crate) fn mark_applied(directory: &Directory, audit: &Audit, store: &Sqlite)
 
 /// A call whose outcome stood before the marker may have been recorded just after it, so a little more is read again;
 /// what is known already is passed over.
-const AGAIN: u64 = 4_096;
+const AGAIN: u64 = 512;
 
 fn applied(directory: &Directory) -> u64 {
     let text = std::fs::read_to_string(directory.applied()).unwrap_or_default();
     text.trim().parse::<u64>().unwrap_or(0).saturating_sub(AGAIN)
 }
 
-fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, snapshot: &Snapshot) -> Entry {
+/// What the ledger is to know of a call; `None` for one that was given up before anything was sent.
+fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, snapshot: &Snapshot) -> Option<Entry> {
     let caller = &intent.caller;
     let scopes = snapshot.key(&caller.org, &caller.key_name).map_or_else(
         || {
@@ -96,8 +106,14 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         |rules| Arc::clone(&rules.scopes),
     );
     let unknown = outcome.completeness == Completeness::Unknown;
+    let given_up = matches!(outcome.fault.as_deref(), Some("abandoned" | "audit_unavailable"));
+    if given_up && outcome.cost.is_none() && !unknown {
+        return None;
+    }
     let reserved = intent.reservation.amount.unwrap_or_default();
-    Entry {
+    // A call whose cost nobody knows keeps what it reserved, whether it ended or not.
+    let cost = outcome.cost.filter(|_| !unknown);
+    Some(Entry {
         call: intent.call,
         attribution: Attribution {
             org: caller.org.clone(),
@@ -117,12 +133,12 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         at,
         finished: at,
         kind: if unknown { EntryKind::Unknown } else { EntryKind::Settled },
-        cost: if unknown { None } else { outcome.cost.or(Some(NanoUsd::ZERO)) },
-        held: if unknown { reserved } else { NanoUsd::ZERO },
+        cost,
+        held: if cost.is_none() { reserved } else { NanoUsd::ZERO },
         reserved,
         overrun: NanoUsd::ZERO,
         usage: outcome.usage.unwrap_or_default(),
-    }
+    })
 }
 
 /// Puts a call into the index that is not in it yet.

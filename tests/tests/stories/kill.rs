@@ -11,11 +11,16 @@ use rand::RngExt as _;
 use serde_json::{Value, json};
 use tidegate_audit::{
     Audit, OpenOptions,
-    record::{Completeness, IntentRecord, OutcomeRecord, Record},
+    record::{CallKind, Completeness, IntentRecord, OutcomeRecord, Record},
     verify::verify,
 };
+use tidegate_core::clock;
 
-use super::gateway::{Gateway, Sim, Start, key, question};
+use super::{
+    gateway::{Gateway, Sim, Start, key, question},
+    http::open,
+    mcp::Session,
+};
 
 /// `TIDEGATE_KILL_ROUNDS` sets another number of rounds than this, for example 500 for a long run.
 const ROUNDS: usize = 20;
@@ -33,11 +38,16 @@ async fn kill_minus_nine_loses_nothing() {
             "chat": {"route": "out/chat", "price": {"input": "1 usd/mtok", "output": "4 usd/mtok"}},
             "stream": {"route": "out/stream", "price": {"input": "1 usd/mtok", "output": "4 usd/mtok"}},
         },
-        "keys": {"loader": {"secret": "env:LOADER", "allow": {"models": "*"}, "budget": "1000 usd/month"}},
+        "mcp_servers": {"sim": {"url": format!("{}/mcp", sim.url)}},
+        "keys": {"loader": {
+            "secret": "env:LOADER", "allow": {"models": "*", "mcp_servers": "*"}, "budget": "1000 usd/month"}},
     });
     let start = Start::new("serve", folder.path()).config(config).env("LOADER", &secret);
+    let mut slowest = Duration::ZERO;
     for round in 0..rounds {
+        let before = clock::now();
         let mut gateway = start.run().await;
+        slowest = slowest.max(clock::now() - before);
         let pause = rand::rng().random_range(50..400);
         tokio::select! {
             () = load(&gateway, &secret, round) => {}
@@ -45,6 +55,8 @@ async fn kill_minus_nine_loses_nothing() {
         }
         gateway.kill().await;
     }
+    println!("the slowest start took {slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     let mut gateway = start.run().await;
     let spend = gateway.show("/api/v1/spend?by=key").await;
     gateway.stop().await;
@@ -64,21 +76,27 @@ async fn kill_minus_nine_loses_nothing() {
     a_flipped_byte_is_refused(&audit_dir);
 }
 
-/// Calls without end, whole and streamed.
+/// Calls without end: whole and streamed ones of models, and one caller's of a tool.
 async fn load(gateway: &Gateway, secret: &str, round: usize) {
     let caller = async |number: usize| {
-        let headers = [("authorization", format!("Bearer {secret}"))];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let bearer = format!("Bearer {secret}");
         for turn in 0.. {
-            let (model, stream) = if (number + turn) % 2 == 0 { ("chat", false) } else { ("stream", true) };
+            let (model, stream) = if (number + turn).is_multiple_of(2) { ("chat", false) } else { ("stream", true) };
             let body = question(model, &format!("round {round} caller {number} turn {turn}"), stream).to_string();
             let url = format!("{}/v1/chat/completions", gateway.url);
-            let Ok(mut call) = super::http::open("POST", &url, &headers, body).await else { return };
+            let Ok(mut call) = open("POST", &url, &[("authorization", &bearer)], body).await else { return };
             assert_eq!(call.status, 200);
             call.rest().await;
         }
     };
-    join_all((0..CALLERS).map(caller)).await;
+    let tools = async {
+        let Some(session) = Session::begin(gateway, secret).await else { return };
+        for turn in 0.. {
+            let Some(answer) = session.echo(&format!("round {round} turn {turn}")).await else { return };
+            assert_eq!(answer.status, 200);
+        }
+    };
+    tokio::join!(join_all((0..CALLERS).map(caller)), tools);
 }
 
 /// What the audit log tells of calls.
@@ -114,11 +132,15 @@ fn same_tokens(told: &Told, reached: &HashMap<String, Value>) {
     });
     println!("{} calls reached the upstream; outcomes: {kinds:?}", reached.len());
     assert!(kinds.contains_key(&Completeness::Complete) && kinds.contains_key(&Completeness::Unknown), "{kinds:?}");
+    let tools = told.intents.values().filter(|intent| intent.kind == CallKind::Tool).count();
+    assert!(tools > 0, "no tool was called");
     for (call, outcome) in told.outcomes.iter().filter(|(_, told)| told.completeness == Completeness::Complete) {
         let usage = outcome.usage.unwrap_or_default();
         let counted = (&json!(usage.input), &json!(usage.output));
         let entry = reached.get(call).unwrap_or_else(|| panic!("{call} is whole and was never sent"));
-        assert_eq!((&entry["input_tokens"], &entry["output_tokens"]), counted, "{call}: {entry}");
+        if told.intents[call].kind == CallKind::Model {
+            assert_eq!((&entry["input_tokens"], &entry["output_tokens"]), counted, "{call}: {entry}");
+        }
     }
 }
 
@@ -148,8 +170,9 @@ fn same_money(told: &Told, state: &Path, spend: &Value) {
         let usage = outcome.usage.unwrap_or_default();
         let known = outcome.completeness != Completeness::Unknown;
         let reserved = intent.reservation.amount.unwrap_or_default().0;
-        let expected = if known { (outcome.cost.map(|cost| cost.0), 0) } else { (None, reserved) };
-        if (*cost, *held) != expected || (*entry_input, *entry_output) != (usage.input, usage.output) {
+        let expected = if known { (outcome.cost.unwrap_or_default().0, 0) } else { (0, reserved) };
+        if (cost.unwrap_or_default(), *held) != expected || (*entry_input, *entry_output) != (usage.input, usage.output)
+        {
             problems.push(format!(
                 "{call}: state {kind} cost {cost:?} held {held} tokens {entry_input}/{entry_output}, log {:?} \
                  {expected:?} tokens {}/{}",

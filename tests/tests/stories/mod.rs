@@ -8,6 +8,7 @@ mod http;
 mod inputs;
 mod kill;
 mod leaving;
+mod mcp;
 mod reload;
 mod revocation;
 mod secrets;

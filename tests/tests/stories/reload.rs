@@ -46,10 +46,17 @@ async fn bad_configuration_at_reload_keeps_the_last_good_one() {
         let answer = gateway.post("/v1/chat/completions", &secret, &question("sim/chat", "still there?", false)).await;
         assert_eq!((answer.status, answer.header("x-tidegate-revision")), (200, good.as_str().unwrap()));
     }
-    let metrics = http::send("GET", &format!("{}/metrics", gateway.admin), &[], "").await.text();
-    let shows =
-        metrics.lines().any(|line| line.contains("rejected") && !line.starts_with('#') && !line.ends_with(" 0"));
     std::fs::write(&gateway.config, config("2 usd/month").to_string()).unwrap();
     until("the next good one", Duration::from_secs(6), async || ready(&gateway).await["revision"] != good).await;
-    assert!(shows, "no metric tells of rejected revisions:\n{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_revision_shows_in_the_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Start::new("up", folder.path()).config(config("1 usd/month")).env("K", &key()).run().await;
+    std::fs::write(&gateway.config, "version: 2\n").unwrap();
+    until("rejecting", Duration::from_secs(6), async || !ready(&gateway).await["rejected"].is_null()).await;
+    let metrics = http::send("GET", &format!("{}/metrics", gateway.admin), &[], "").await.text();
+    let tells = |line: &str| line.contains("rejected") && !line.starts_with('#') && !line.ends_with(" 0");
+    assert!(metrics.lines().any(tells), "no metric tells of a rejected revision:\n{metrics}");
 }

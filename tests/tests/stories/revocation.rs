@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     gateway::{Start, question},
+    mcp::Session,
     streams::{Dialect, hear},
 };
 
@@ -26,11 +27,13 @@ async fn a_revoked_key_is_refused_within_a_second_and_its_streams_are_cut() {
             open.push(call);
         }
     }
+    let mut tool = Session::begin(&gateway, &key).await.unwrap().slow(1_000).await.unwrap();
+    assert!(tool.next().await.is_some());
     let slow = question("sim/slow", "a b c d e f g h", true);
     let mut bystander = gateway.open("/v1/messages", &gateway.key, &slow).await;
     let revoked = gateway.ask("POST", "/api/v1/keys/passing/revoke", None).await;
     assert_eq!(revoked.status, 200, "{}", revoked.text());
-    assert_eq!(revoked.json()["cut"], 4);
+    assert_eq!(revoked.json()["cut"], 5);
     let refused = async {
         loop {
             let answer = gateway.post("/v1/chat/completions", &key, &question("sim/chat", "hello", false)).await;
@@ -42,6 +45,8 @@ async fn a_revoked_key_is_refused_within_a_second_and_its_streams_are_cut() {
             let heard = hear(&call.rest().await);
             assert!(!heard.terminated && heard.errors.len() == 1, "{heard:?}");
         }
+        let rest = String::from_utf8(tool.rest().await).unwrap();
+        assert!(rest.contains("\"error\"") && !rest.contains("\"result\""), "{rest}");
     };
     timeout(Duration::from_secs(1), refused).await.expect("a revoked key is refused and cut within a second");
     assert!(hear(&bystander.rest().await).terminated, "another key's stream was cut");

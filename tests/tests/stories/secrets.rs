@@ -8,11 +8,14 @@ use tidegate_testkit::scripted::{Reply, Scripted};
 
 use super::{
     gateway::{Gateway, Start, key, question},
-    streams::{Dialect, hear},
+    streams::{Channel, Dialect, hear},
 };
 
 /// The longest beginning of a secret that says nothing: the public mark of its kind.
 const HARMLESS: usize = 4;
+/// What stands around the secret; JSON, since it also stands in the arguments of a tool.
+const BEFORE: &str = "{\"text\": \"so the key is ";
+const AFTER: &str = " and that is all\"}";
 /// Calls at the same time.
 const AT_ONCE: usize = 8;
 
@@ -26,7 +29,7 @@ fn pieces(first: usize, second: usize) -> Vec<String> {
     let secret = secret();
     let (head, rest) = secret.split_at(first);
     let (middle, tail) = rest.split_at(second - first);
-    let whole = [format!("so the key is {head}"), middle.to_owned(), format!("{tail} and that is all")];
+    let whole = [format!("{BEFORE}{head}"), middle.to_owned(), format!("{tail}{AFTER}")];
     whole.into_iter().filter(|piece| !piece.is_empty()).collect()
 }
 
@@ -36,13 +39,13 @@ async fn upstream(dialect: Dialect) -> Scripted {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let model = body["model"].as_str().unwrap().to_owned();
         let numbers: Vec<usize> = model.split('-').skip(1).map(|number| number.parse().unwrap()).collect();
-        let [first, second, step] = numbers[..] else { panic!("{model}") };
+        let [first, second, step, channel] = numbers[..] else { panic!("{model}") };
         let pieces = if first == 0 && second == 0 {
-            format!("so the key is {} and that is all", secret()).chars().map(String::from).collect()
+            format!("{BEFORE}{}{AFTER}", secret()).chars().map(String::from).collect()
         } else {
             pieces(first, second)
         };
-        let text = dialect.stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = dialect.stream_in(Channel::ALL[channel], &pieces.iter().map(String::as_str).collect::<Vec<_>>());
         let mut reply = Reply::stream();
         for part in text.as_bytes().chunks(step) {
             reply = reply.send(part);
@@ -92,10 +95,11 @@ async fn a_secret_split_over_any_chunk_border_never_reaches_the_client() {
     let length = secret().len();
     let splits = (0..=length).map(|at| (at, length, 1 << 20)).chain((1..length - 1).map(|at| (at, at + 1, 7)));
     let splits: HashSet<_> = splits.chain([(0, 0, 1 << 20), (0, 0, 3), (5, 11, 1)]).collect();
+    let channel = |split: (usize, usize, usize)| (0..Channel::ALL.len()).map(move |channel| (split, channel));
     // Every way of writing the answer, for every dialect, with every key: some of them at a time.
     let cases: Vec<_> = Dialect::BOTH
         .into_iter()
-        .flat_map(|dialect| splits.iter().map(move |split| (dialect, *split)))
+        .flat_map(|dialect| splits.iter().flat_map(move |split| channel(*split)).map(move |split| (dialect, split)))
         .flat_map(|(dialect, split)| keys.iter().map(move |(action, key)| (dialect, split, *action, key)))
         .collect();
     let failures: Vec<String> = stream::iter(&cases)
@@ -111,13 +115,14 @@ async fn a_secret_split_over_any_chunk_border_never_reaches_the_client() {
 async fn one(
     gateway: &Gateway,
     dialect: Dialect,
-    (first, second, step): (usize, usize, usize),
+    ((first, second, step), channel): ((usize, usize, usize), usize),
     action: &str,
     key: &str,
 ) -> Option<String> {
-    let model = format!("{}/split-{first}-{second}-{step}", dialect.kind());
+    let model = format!("{}/split-{first}-{second}-{step}-{channel}", dialect.kind());
     let answer = gateway.post(dialect.path(), key, &question(&model, "the key?", true)).await;
-    let what = |problem: &str| Some(format!("{model} {action}: {problem}: {}", answer.text()));
+    let what =
+        |problem: &str| Some(format!("{model} {:?} {action}: {problem}: {}", Channel::ALL[channel], answer.text()));
     let secret = secret();
     if answer.text().contains(&secret) {
         return what("the secret is there as it stands");
@@ -138,15 +143,12 @@ async fn one(
         let ended = !heard.terminated && heard.errors.len() == 1 && heard.errors[0].contains("guardrail");
         return if ended { None } else { what("a blocked stream does not end with its error") };
     }
-    let sent = if (first, second) == (0, 0) {
-        format!("so the key is {secret} and that is all").len()
-    } else {
-        pieces(first, second).len()
-    };
+    let sent =
+        if (first, second) == (0, 0) { BEFORE.len() + secret.len() + AFTER.len() } else { pieces(first, second).len() };
     let frames = sent + if dialect == Dialect::OpenAi { 3 } else { 5 };
     if heard.frames != frames {
         return what(&format!("{} frames instead of {frames}", heard.frames));
     }
-    let kept = heard.text.starts_with("so the key is ") && heard.text.ends_with(" and that is all");
+    let kept = heard.text.starts_with(BEFORE) && heard.text.ends_with(AFTER);
     if heard.terminated && heard.errors.is_empty() && kept { None } else { what("the rest of the text is not whole") }
 }

@@ -1,9 +1,12 @@
 //! One pipeline for every kind of call.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidegate_core::event::Stage;
 
-use super::gateway::{Gateway, Start, question};
+use super::{
+    gateway::{Start, question},
+    mcp::Session,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_passes_every_stage() {
@@ -11,7 +14,9 @@ async fn every_kind_passes_every_stage() {
     let gateway = Start::new("up", folder.path()).run().await;
     let unary = gateway.post("/v1/chat/completions", &gateway.key, &question("sim/chat", "hi", false)).await;
     let stream = gateway.post("/v1/messages", &gateway.key, &question("sim/chat", "hi", true)).await;
-    let tool = tool_call(&gateway).await;
+    let session = Session::begin(&gateway, &gateway.key).await.expect("a session");
+    let tool = session.echo("over the wire").await.unwrap();
+    assert!(tool.text().contains("over the wire"), "{}", tool.text());
     let kinds = [("model", unary), ("model stream", stream), ("MCP tool", tool)];
     let mut stories = Vec::new();
     for (kind, answer) in kinds {
@@ -34,29 +39,4 @@ async fn every_kind_passes_every_stage() {
         missing.extend(absent.map(|((kind, _), _)| format!("{kind}: {name}")));
     }
     assert!(missing.is_empty(), "{missing:?}");
-}
-
-/// The answer of one tool call in a session of its own.
-async fn tool_call(gateway: &Gateway) -> super::http::Answer {
-    let url = format!("{}/mcp/sim", gateway.url);
-    let bearer = format!("Bearer {}", gateway.key);
-    let mut headers = vec![
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/json"),
-        ("accept", "application/json, text/event-stream"),
-    ];
-    let message = |id: u32, method: &str, params: Value| {
-        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
-    };
-    let hello =
-        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-    let hello = super::http::send("POST", &url, &headers, message(1, "initialize", hello)).await;
-    assert_eq!(hello.status, 200, "{}", hello.text());
-    let session = hello.header("mcp-session-id").to_owned();
-    headers.push(("mcp-session-id", &session));
-    headers.push(("mcp-protocol-version", "2025-06-18"));
-    let call = message(2, "tools/call", json!({"name": "echo", "arguments": {"message": "over the wire"}}));
-    let answer = super::http::send("POST", &url, &headers, call).await;
-    assert!(answer.text().contains("over the wire"), "{}", answer.text());
-    answer
 }

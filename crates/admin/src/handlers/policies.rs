@@ -35,7 +35,7 @@ pub(crate) struct PolicyView {
 pub(crate) async fn list(State(control): State<Arc<Control>>) -> Json<PolicyList> {
     let active = control.live.current();
     let snapshot = &active.snapshot;
-    let mut input = policy_input(&snapshot.document, &snapshot.policy_files);
+    let mut input = policy_input(&snapshot.document, &snapshot.policy_files, snapshot.pins());
     for key in snapshot.stored_keys().iter().filter(|key| key.revoked.is_none()) {
         let declared = snapshot.document.keys.contains_key(key.name.as_str());
         let Some(rules) = key.rules.as_ref().filter(|_| !declared) else { continue };

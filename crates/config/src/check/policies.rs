@@ -1,12 +1,12 @@
 //! Reads policy files and compiles them with the permits that the document is short for.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, collections::HashMap, path::PathBuf};
 
 use tidegate_core::ids::{KeyName, ModelName, OrgId, ServerName, TargetId, TeamName, ToolName};
-use tidegate_policy::{Allow, KeyEntity, Policies, PolicyInput, PolicyProblem, PolicySource, ServerEntity};
+use tidegate_policy::{Allow, KeyEntity, Policies, PolicyInput, PolicyProblem, PolicySource, ServerEntity, ToolPin};
 
 use super::Checker;
-use crate::{codes, document::Document, problem::Problem, source::MAX_FILES};
+use crate::{codes, document::Document, pins::PinnedTool, problem::Problem, source::MAX_FILES};
 
 /// The largest policy file, in bytes.
 const MAX_POLICY_BYTES: usize = 1024 * 1024;
@@ -55,8 +55,8 @@ impl Checker<'_> {
     }
 
     /// Compiles everything that permits and forbids; what is wrong is reported.
-    pub(super) fn compile_policies(&mut self, files: &[(String, String)]) -> Option<Policies> {
-        match tidegate_policy::compile(&policy_input(self.document, files)) {
+    pub(super) fn compile_policies(&mut self, files: &[(String, String)], pins: &[PinnedTool]) -> Option<Policies> {
+        match tidegate_policy::compile(&policy_input(self.document, files, pins)) {
             Ok(policies) => Some(policies),
             Err(problems) => {
                 self.problems.extend(problems.into_iter().map(problem));
@@ -75,9 +75,15 @@ pub(crate) fn problem(from: PolicyProblem) -> Problem {
     Problem::new(codes::POLICY, None, "policies", format!("{place}{policy}{}", from.message)).hint(hint)
 }
 
-/// What the document and its policy files mean for policy.
+/// What the document, its policy files and the pinned tools mean for policy. Pins of servers that the document does not
+/// name count for nothing.
 #[must_use]
-pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)]) -> PolicyInput<'a> {
+pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)], pins: &[PinnedTool]) -> PolicyInput<'a> {
+    let mut pinned: HashMap<&str, Vec<ToolPin>> = HashMap::new();
+    for pin in pins {
+        let tool = ToolPin { name: pin.name.clone(), input_schema: pin.input_schema.clone() };
+        pinned.entry(pin.server.as_str()).or_default().push(tool);
+    }
     let keys = document.keys.iter().map(|(name, key)| KeyEntity {
         name: KeyName::from(name.as_str()),
         team: key.team.as_deref().map(TeamName::from),
@@ -104,7 +110,7 @@ pub fn policy_input<'a>(document: &Document, files: &'a [(String, String)]) -> P
             .tools
             .as_ref()
             .map(|tools| tools.iter().map(|tool| ToolName::from(tool.as_str())).collect()),
-        pins: Vec::new(),
+        pins: pinned.remove(name.as_str()).unwrap_or_default(),
     });
     PolicyInput {
         keys: keys.collect(),

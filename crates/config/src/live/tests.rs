@@ -17,7 +17,7 @@ fn with<T>(run: impl FnOnce(&Options<'_>, &Ingredients<'_>) -> T) -> T {
     let vendors = Vendors::builtin().unwrap();
     let options = Options { mode: Mode::Up, secrets: true, public_listener: false, vendors: &vendors };
     let catalog = Arc::new(Catalog::builtin().unwrap());
-    run(&options, &Ingredients { vendors: &vendors, catalog, stored: Vec::new() })
+    run(&options, &Ingredients { vendors: &vendors, catalog, stored: Vec::new(), pins: Vec::new() })
 }
 
 fn machine() -> Fixed {

@@ -17,10 +17,11 @@ use super::{
     targets::{self, Known, refused},
 };
 use crate::{
-    check::{Checked, DEFAULT_ORG},
+    check::{Checked, DEFAULT_ORG, policy_input, policy_problem},
     document::{AuditClass, DefaultProvider, Document, Moment, Size, Time},
     identity::{Declared, StoredKey},
     node::join,
+    pins::PinnedTool,
     problem::Problem,
     revision,
     vendor::Vendors,
@@ -42,6 +43,8 @@ pub struct Ingredients<'a> {
     pub catalog: Arc<Catalog>,
     /// The keys of the store.
     pub stored: Vec<StoredKey>,
+    /// The tools that are pinned.
+    pub pins: Vec<PinnedTool>,
 }
 
 pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result<Snapshot, Vec<Problem>> {
@@ -50,8 +53,8 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
     let routes = targets::routes(&checked.document, &providers, catalog)?;
     let servers = targets::servers(&checked)?;
     let one = |problem: Problem| vec![problem];
-    let base = revision::base(&checked.document, &checked.policy_files, &catalog_digest(catalog))
-        .map_err(|error| one(refused("", error)))?;
+    let pins = known_pins(&checked.document, ingredients.pins.clone());
+    let base = base(&checked.document, &checked.policy_files, catalog, &pins).map_err(one)?;
     let without_guardrails = Chain::compile(&[]).map_err(|error| one(refused("guardrails", error)))?;
     let document = checked.document;
     let number = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
@@ -78,11 +81,44 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         team_rules: Arc::new(keys::teams(&document)),
         keys: Arc::default(),
         stored: Arc::from(Vec::new()),
+        pins: pins.into(),
         without_guardrails: Arc::new(without_guardrails),
         policy_files: Arc::new(checked.policy_files),
         document: Arc::new(document),
     };
     keys::apply(snapshot, ingredients.stored.clone())
+}
+
+/// The same snapshot with its policies compiled against these pins, instead of those it knew.
+pub(super) fn with_pins(mut snapshot: Snapshot, pins: Vec<PinnedTool>) -> Result<Snapshot, Vec<Problem>> {
+    let pins = known_pins(&snapshot.document, pins);
+    let input = policy_input(&snapshot.document, &snapshot.policy_files, &pins);
+    let policies = tidegate_policy::compile(&input)
+        .map_err(|problems| problems.into_iter().map(policy_problem).collect::<Vec<_>>())?;
+    snapshot.base =
+        base(&snapshot.document, &snapshot.policy_files, &snapshot.catalog, &pins).map_err(|problem| vec![problem])?;
+    snapshot.policies = Arc::new(policies);
+    snapshot.pins = pins.into();
+    // The policies hold no key of the store any more, so none is to be taken out of them.
+    let stored = std::mem::replace(&mut snapshot.stored, Arc::from(Vec::new()));
+    keys::apply(snapshot, stored.to_vec())
+}
+
+/// The pins of the servers that the document names, one a tool, by server and tool.
+fn known_pins(document: &Document, mut pins: Vec<PinnedTool>) -> Vec<PinnedTool> {
+    pins.retain(|pin| document.mcp_servers.contains_key(pin.server.as_str()));
+    pins.sort_by(|one, other| (&one.server, &one.name).cmp(&(&other.server, &other.name)));
+    pins.dedup_by(|later, first| later.server == first.server && later.name == first.name);
+    pins
+}
+
+fn base(
+    document: &Document,
+    policies: &[(String, String)],
+    catalog: &Catalog,
+    pins: &[PinnedTool],
+) -> Result<Digest, Problem> {
+    revision::base(document, policies, &catalog_digest(catalog), pins).map_err(|error| refused("", error))
 }
 
 /// What the catalogue says, in an order of its own.

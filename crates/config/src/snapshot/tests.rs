@@ -1,6 +1,10 @@
 //! What the proxy runs by.
 
-use tidegate_core::{clock::UnixMillis, money::PerMillion};
+use tidegate_core::{
+    clock::UnixMillis,
+    facts::{Action, Facts, Resource},
+    money::PerMillion,
+};
 use tidegate_upstream::{Auth, Destination};
 
 use super::*;
@@ -23,10 +27,19 @@ pub(crate) fn machine() -> Fixed {
 }
 
 pub(crate) fn compiled(text: &str, stored: Vec<StoredKey>) -> Result<Snapshot, live::Rejection> {
+    with_machine(text, &machine(), stored, Vec::new())
+}
+
+fn with_machine(
+    text: &str,
+    machine: &Fixed,
+    stored: Vec<StoredKey>,
+    pins: Vec<PinnedTool>,
+) -> Result<Snapshot, live::Rejection> {
     let vendors = Vendors::builtin().unwrap();
     let options = Options { mode: Mode::Up, secrets: true, public_listener: false, vendors: &vendors };
-    let ingredients = Ingredients { vendors: &vendors, catalog: Arc::new(Catalog::builtin().unwrap()), stored };
-    live::compile(Sources::of_text("tidegate.yaml", text), &machine(), &options, &ingredients)
+    let ingredients = Ingredients { vendors: &vendors, catalog: Arc::new(Catalog::builtin().unwrap()), stored, pins };
+    live::compile(Sources::of_text("tidegate.yaml", text), machine, &options, &ingredients)
         .map(|candidate| candidate.snapshot)
 }
 
@@ -166,4 +179,81 @@ fn lists_name_aliases_first_and_then_what_the_catalogue_knows() {
     let known = snapshot.catalog.models().iter().filter(|info| &*info.provider == "sim").count();
     assert!(names.contains(&"sim/chat") && names.len() == known + 1, "{names:?}");
     assert!(names[1..].is_sorted(), "{names:?}");
+}
+
+const TOOLS: &str = "version: 1\npolicies: p\nproviders: { sim: {} }\nmcp_servers: { s: { url: 'sim:mcp' } }\n";
+
+fn pin(server: &str, tool: &str, argument: &str) -> PinnedTool {
+    let schema = format!(r#"{{"type":"object","properties":{{"{argument}":{{"type":"integer"}}}}}}"#);
+    let pin = PinnedTool::new(server.into(), tool.into(), schema.as_bytes(), schema.as_bytes(), UnixMillis(1));
+    pin.unwrap()
+}
+
+/// A machine with one policy, which reads an argument of the tool `add`.
+fn reading(argument: &str) -> Fixed {
+    let policy = format!(
+        "@id(\"all\") permit(principal, action, resource);\n@id(\"large\") forbid(principal, action == \
+         Tidegate::Action::\"call_tool:s/add\", resource) when {{ context.args has {argument} && context.args.{argument} > 5 }};"
+    );
+    machine().file("p/a.cedar", &policy)
+}
+
+fn may_add(snapshot: &Snapshot, tool: &str, value: i64) -> bool {
+    let principal = tidegate_core::principal::Principal {
+        org: "default".into(),
+        key: "AAAAAAAA".parse().unwrap(),
+        key_name: "k".into(),
+        team: None,
+        chain: Vec::new(),
+        address: "192.0.2.7".parse().unwrap(),
+    };
+    let members = [(Arc::from("a"), tidegate_core::value::Value::Integer(value))].into_iter().collect();
+    let resource = Resource::Tool("s".into(), tool.into());
+    let facts = Facts {
+        arguments: Some(tidegate_core::value::Value::Record(members)),
+        ..Facts::new("mcp", Action::CallTool, resource.clone())
+    };
+    snapshot.policies.decide(&principal, &facts, &resource, UnixMillis(1)).is_allowed()
+}
+
+#[test]
+fn a_policy_reads_the_arguments_of_a_pinned_tool_and_no_others() {
+    let compiled = |argument: &str, pins| with_machine(TOOLS, &reading(argument), Vec::new(), pins);
+    let snapshot = compiled("a", vec![pin("s", "add", "a")]).unwrap();
+    assert!(may_add(&snapshot, "add", 5));
+    assert!(!may_add(&snapshot, "add", 6));
+    // A tool without a pin is decided by `call_tool` on its server.
+    assert!(may_add(&snapshot, "other", 6));
+    let unknown = compiled("b", vec![pin("s", "add", "a")]).unwrap_err();
+    assert!(unknown.rendered.contains("large"), "{}", unknown.rendered);
+    assert!(compiled("a", Vec::new()).is_err(), "a tool that nobody pinned has no action of its own");
+}
+
+#[test]
+fn pins_are_added_to_a_revision_and_change_it() {
+    let machine = machine().file("p/a.cedar", "permit(principal, action, resource == Tidegate::Tool::\"s/add\");");
+    let key = stored("ci", StoredRules { mcp_servers: vec!["*".into()], ..StoredRules::default() });
+    let key = StoredKey { team: None, ..key };
+    let pins = vec![pin("s", "sub", "a"), pin("s", "add", "a"), pin("gone", "add", "a")];
+    let started = with_machine(TOOLS, &machine, vec![key.clone()], pins.clone()).unwrap();
+    let snapshot = with_machine(TOOLS, &machine, vec![key], Vec::new()).unwrap();
+    let with = snapshot.with_pins(pins.clone()).unwrap();
+    assert_ne!(with.revision, snapshot.revision);
+    assert_eq!(with.revision, started.revision);
+    assert_eq!(with.pins(), [pins[1].clone(), pins[0].clone()]);
+    assert_eq!(with.with_pins(Vec::new()).unwrap().revision, snapshot.revision);
+    // Permits of the store's keys are there once, and can be taken out.
+    let without = with.with_stored_keys(Vec::new()).unwrap();
+    assert_eq!(without.pins().len(), 2);
+    assert!(without.with_pins(vec![pin("s", "sub", "a")]).is_err(), "the policy names a tool that no pin has");
+    let changed = [pin("s", "sub", "a"), pin("s", "add", "b")];
+    assert_ne!(snapshot.with_pins(changed.to_vec()).unwrap().revision, with.revision);
+}
+
+#[test]
+fn a_pin_is_bounded() {
+    let new = |name: &str, schema: &[u8]| PinnedTool::new("s".into(), name.into(), schema, b"d", UnixMillis(1));
+    assert!(new("", b"{}").is_none() && new(&"a".repeat(257), b"{}").is_none());
+    assert_eq!(new("a", b"{}").unwrap().input_schema, "{}");
+    assert_eq!(new("a", &vec![b' '; crate::pins::MAX_INPUT_SCHEMA + 1]).unwrap().input_schema, "");
 }

@@ -107,7 +107,7 @@ fn is_loopback(name: &str) -> bool {
 pub(crate) fn too_large(largest: u64) -> Fault {
     Fault::new(
         FaultCode::TooLarge,
-        format!("The body is larger than the {largest} bytes that this gateway takes (limits.body_bytes)."),
+        format!("The body is larger than the {largest} bytes that this gateway takes (limits.body)."),
     )
 }
 

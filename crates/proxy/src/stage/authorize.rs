@@ -7,7 +7,7 @@ use tidegate_core::{
     event::{Stage, StageVerdict},
     facts::{Action, Facts, Resource},
     fault::{Fault, FaultCode},
-    ids::{ModelName, TargetId},
+    ids::{ModelName, TargetId, ToolName},
 };
 use tidegate_policy::{Decision, Denial, DenyReason, Permit};
 use tidegate_protocol::call::Call;
@@ -170,6 +170,26 @@ pub(crate) fn visible_models(
     };
     let reported = exchange.stage(Stage::Authorize, started, Ok((seen.unwrap_or_default(), StageVerdict::Pass)));
     reported.unwrap_or_default()
+}
+
+/// Whether a model's answer may propose a call of `tool`: yes, unless a policy forbids it. Running it is decided again,
+/// where it is run.
+pub(crate) fn may_propose(exchange: &Exchange, tool: &str) -> Result<(), Fault> {
+    let Some(caller) = &exchange.caller else { return Ok(()) };
+    let resource = Resource::ProposedTool(ToolName::from(tool));
+    let mut facts = Facts::new(exchange.surface.as_str(), Action::ProposeTool, resource.clone());
+    facts.model = exchange.story.model.clone();
+    facts.session = exchange.story.session.clone();
+    let decision = exchange.policies().decide(&caller.principal, &facts, &resource, exchange.at);
+    if decision.is_allowed() {
+        return Ok(());
+    }
+    let mut fault = Fault::new(
+        FaultCode::PolicyDenied,
+        "The model proposed a tool call that a policy forbids, so its answer was withheld.",
+    );
+    fault.policies = decision.determining.iter().map(ToString::to_string).collect();
+    Err(fault)
 }
 
 /// The first letter large, a full stop at the end.

@@ -38,6 +38,12 @@ pub(crate) async fn dispatch(
     routed: Routed,
 ) -> Result<Answer, Fault> {
     let started = clock::now();
+    if exchange.keeps_bodies() {
+        exchange.story.request_body = Some(match &call {
+            Call::Model(call) => call.body(),
+            Call::Tool(call) => call.body(),
+        });
+    }
     let to = match routed.way {
         Way::Models(route) => {
             let permitted = |id: &_| permit.allows(&Resource::Model(tidegate_core::ids::TargetId::clone(id)));

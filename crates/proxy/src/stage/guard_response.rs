@@ -18,6 +18,7 @@ use crate::{
     flow,
     respond::{self, Body},
     stage::{
+        authorize::may_propose,
         dispatch::Answer,
         guard_request::{add, blocked_fault},
     },
@@ -30,7 +31,9 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
     match body {
         AnswerBody::Unary { mut answer, usage } => {
             exchange.story.usage = Some(usage);
-            match guard_model(&mut exchange, &mut answer) {
+            let proposed =
+                answer.proposed_calls().iter().try_for_each(|call| may_propose(&exchange, call.name.as_str()));
+            match proposed.and_then(|()| guard_model(&mut exchange, &mut answer)) {
                 Ok(()) => {
                     let bytes = answer.body();
                     exchange.story.response_digest = Some(Digest::of(&bytes));

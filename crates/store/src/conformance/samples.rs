@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tidegate_config::identity::{KeyDigest, StoredKey, StoredRules};
+use tidegate_config::{
+    identity::{KeyDigest, StoredKey, StoredRules},
+    pins::PinnedTool,
+};
 use tidegate_core::{
     calls::CallSummary,
     clock::UnixMillis,
@@ -15,6 +18,13 @@ use tidegate_core::{
     usage::{Usage, UsageSource},
 };
 use tidegate_ledger::{Attribution, Budget, Entry, EntryKind, Scope, ScopeKind, ScopeRules};
+
+/// A pin of a definition that `seed` stands for.
+pub(crate) fn pin(server: &str, tool: &str, seed: u64) -> PinnedTool {
+    let schema = format!(r#"{{"type":"object","title":"{seed}"}}"#);
+    let pin = PinnedTool::new(server.into(), tool.into(), schema.as_bytes(), schema.as_bytes(), UnixMillis(seed));
+    pin.unwrap()
+}
 
 pub(crate) fn entry(key: &str, at: u64, cost: u64) -> Entry {
     Entry {

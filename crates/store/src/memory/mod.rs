@@ -1,17 +1,20 @@
-//! The engine that keeps everything in the process: for trial runs and tests. Owns three maps; never does I/O. What
+//! The engine that keeps everything in the process: for trial runs and tests. Owns four maps; never does I/O. What
 //! it keeps of money grows for as long as the process lives, so a gateway that stays up uses another engine.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map},
 };
 
 use parking_lot::Mutex;
-use tidegate_config::identity::{KeyDigest, KeyStore, KeyStoreError, StoredKey};
+use tidegate_config::{
+    identity::{KeyDigest, KeyStore, KeyStoreError, StoredKey},
+    pins::{PinStore, PinStoreError, PinnedTool},
+};
 use tidegate_core::{
     calls::{CallIndex, CallIndexError, CallQuery, CallSummary},
     clock::UnixMillis,
-    ids::{CallId, KeyId, OrgId},
+    ids::{CallId, KeyId, OrgId, ServerName, ToolName},
     money::NanoUsd,
 };
 use tidegate_ledger::{Balance, Entry, LedgerStore, Scope, SpendQuery, SpendRow, StoreError, ports::summarize};
@@ -27,6 +30,7 @@ pub struct Memory {
     entries: Mutex<HashMap<CallId, Entry>>,
     keys: Mutex<Vec<StoredKey>>,
     calls: Mutex<Calls>,
+    pins: Mutex<BTreeMap<(ServerName, ToolName), PinnedTool>>,
 }
 
 /// Calls by the order in which they were recorded.
@@ -120,6 +124,24 @@ impl KeyStore for Memory {
         let key = keys.iter_mut().find(|key| key.org == *org && key.id == id).ok_or(KeyStoreError::NotFound)?;
         key.revoked.get_or_insert(at);
         Ok(())
+    }
+}
+
+impl PinStore for Memory {
+    fn all(&self) -> Result<Vec<PinnedTool>, PinStoreError> {
+        Ok(self.pins.lock().values().cloned().collect())
+    }
+
+    fn pin(&self, pins: &[PinnedTool]) -> Result<Vec<PinnedTool>, PinStoreError> {
+        let mut kept = self.pins.lock();
+        let mut fresh = Vec::new();
+        for pin in pins {
+            if let btree_map::Entry::Vacant(place) = kept.entry((pin.server.clone(), pin.name.clone())) {
+                place.insert(pin.clone());
+                fresh.push(pin.clone());
+            }
+        }
+        Ok(fresh)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes wrong inside the engine, and how each port says it. Owns no resource; the ports' files use it.
 
 use rusqlite::ErrorCode;
-use tidegate_config::identity::KeyStoreError;
+use tidegate_config::{identity::KeyStoreError, pins::PinStoreError};
 use tidegate_core::calls::CallIndexError;
 use tidegate_ledger::StoreError;
 
@@ -37,6 +37,10 @@ impl Failure {
 
     pub(crate) fn calls(self) -> CallIndexError {
         CallIndexError(format!("does not answer: {self}"))
+    }
+
+    pub(crate) fn pins(self) -> PinStoreError {
+        PinStoreError(format!("does not answer: {self}"))
     }
 
     pub(crate) fn keys(self) -> KeyStoreError {

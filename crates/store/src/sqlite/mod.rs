@@ -7,6 +7,7 @@ mod failure;
 mod keys;
 mod ledger;
 mod open;
+mod pins;
 mod queue;
 mod readers;
 mod schema;

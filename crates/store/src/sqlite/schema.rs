@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
 
 /// What brings a file of version `n` to `n + 1`, by `n`.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, TOOL_PINS];
 
 /// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
 /// holds. Whole scope lists are kept once, since there are few and every entry has one.
@@ -71,6 +71,18 @@ CREATE TABLE call (
 CREATE INDEX call_org ON call (org, at, id);
 CREATE INDEX call_key ON call (org, key, at, id) WHERE key IS NOT NULL;
 CREATE INDEX call_error ON call (org, at, id) WHERE error IS NOT NULL;
+"#;
+
+/// What each tool's definition was when it was first seen.
+const TOOL_PINS: &str = r#"
+CREATE TABLE tool_pins (
+    server       TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    input_schema TEXT NOT NULL,
+    digest       BLOB NOT NULL,
+    pinned_at    INTEGER NOT NULL,
+    PRIMARY KEY (server, name)
+) STRICT;
 "#;
 
 /// The version that this build writes.

@@ -7,7 +7,10 @@ use std::{
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tidegate_config::identity::{KeyStore, KeyStoreError};
+use tidegate_config::{
+    identity::{KeyStore, KeyStoreError},
+    pins::PinStore,
+};
 use tidegate_core::{
     calls::{CallIndex, CallQuery},
     clock::{UnixMillis, now},
@@ -20,7 +23,7 @@ use crate::{
     Memory,
     conformance::{
         balances, keep, keep_calls, loaded,
-        samples::{call, entry, key},
+        samples::{call, entry, key, pin},
     },
 };
 
@@ -91,11 +94,11 @@ fn a_key_survives_a_crash_as_soon_as_its_change_returned() {
     let mut key = key("default", "a", 1);
     store.insert(&key).unwrap();
     let (_copy, copied) = crashed(&path);
-    assert_eq!(Sqlite::open(copied).unwrap().all().unwrap(), [key.clone()]);
+    assert_eq!(KeyStore::all(&Sqlite::open(copied).unwrap()).unwrap(), [key.clone()]);
     store.revoke(&key.org, key.id, UnixMillis(5)).unwrap();
     key.revoked = Some(UnixMillis(5));
     let (_copy, copied) = crashed(&path);
-    assert_eq!(Sqlite::open(copied).unwrap().all().unwrap(), [key]);
+    assert_eq!(KeyStore::all(&Sqlite::open(copied).unwrap()).unwrap(), [key]);
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn many_threads_record_change_keys_and_read_at_once() {
     });
     assert_eq!(loaded(&store, 0).len(), 1_200);
     assert_eq!(CallIndex::list(&store, &"default".into(), &everything()).unwrap().len(), 1_000);
-    assert_eq!(store.all().unwrap().len(), 24);
+    assert_eq!(KeyStore::all(&store).unwrap().len(), 24);
     assert_eq!(balances(&store, 1_000)[&Scope::new(ScopeKind::Key, "a")], NanoUsd(2_400));
 }
 

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use tidegate_audit::{prove::prove, verify::verify};
+use tidegate_audit::{blob::Blobs, prove::prove, verify::verify};
+use tidegate_core::ids::Digest;
 
 use crate::{
     cli::Audit,
+    directory::Directory,
     output::{self, Format, exit},
 };
 
@@ -43,6 +45,16 @@ pub(crate) fn run(command: Audit) -> Result<()> {
                     "open": report.open,
                 }),
             )
+        }
+        Audit::Body { digest, data_dir } => {
+            let directory = Directory::at(&data_dir);
+            let digest: Digest = digest.parse()?;
+            let blobs = Blobs::open(directory.blobs(), &directory.keys())?;
+            let body = blobs
+                .get(&digest)?
+                .ok_or_else(|| exit(4, format!("there is no body {digest}: it may have been erased")))?;
+            output::raw(&String::from_utf8_lossy(&body));
+            Ok(())
         }
         Audit::Prove { leaf, dir } => {
             let (proof, entry) = prove(&dir, leaf).with_context(|| format!("leaf {leaf} of {}", dir.display()))?;

@@ -1,11 +1,14 @@
 //! `check`, `explain`, `schema`: the configuration's language, offline.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use tidegate_config::{
     check::{self, Mode, Options},
     codes::{self, Code},
     document::Document,
-    environment::Machine,
+    environment::{Environment as _, Machine},
+    pins::PinnedTool,
     render,
     source::Sources,
     vendor::Vendors,
@@ -15,6 +18,9 @@ use crate::{
     cli::Check,
     output::{self, exit},
 };
+
+/// The largest file of pinned tools, in bytes.
+const MOST_PINS_BYTES: usize = 64 << 20;
 
 /// Finds every mistake of a configuration.
 pub(crate) fn check(arguments: &Check) -> Result<()> {
@@ -26,7 +32,8 @@ pub(crate) fn check(arguments: &Check) -> Result<()> {
         Err(problems) => return Err(exit(1, render::render_all(&problems, &Sources::default()))),
     };
     let written = Document::parse(sources);
-    match check::check(&written, &Machine, &options) {
+    let pins = arguments.pins.as_deref().map_or_else(|| Ok(Vec::new()), pins)?;
+    match check::check_pinned(&written, &Machine, &options, &pins) {
         Ok(checked) => {
             for warning in &checked.warnings {
                 output::talk(&render::render(warning, &written.sources));
@@ -36,6 +43,12 @@ pub(crate) fn check(arguments: &Check) -> Result<()> {
         }
         Err(problems) => Err(exit(1, render::render_all(&problems, &written.sources))),
     }
+}
+
+/// Reads pinned tools from a file.
+fn pins(path: &Path) -> Result<Vec<PinnedTool>> {
+    let text = Machine.read(path, MOST_PINS_BYTES).with_context(|| format!("cannot read `{}`", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("`{}` is no list of pinned tools", path.display()))
 }
 
 /// Explains a code, or the field at a path.

@@ -34,7 +34,7 @@ pub(crate) async fn run(command: Policy) -> Result<()> {
             let written = Document::parse(sources);
             let checked = check(&written, &Machine, &options)
                 .map_err(|problems| exit(1, render::render_all(&problems, &written.sources)))?;
-            let input = policy_input(&checked.document, &checked.policy_files);
+            let input = policy_input(&checked.document, &checked.policy_files, &[]);
             let rows: Vec<Value> = tidegate_policy::show(&input)
                 .into_iter()
                 .map(|shown| json!({"id": shown.id.to_string(), "origin": shown.origin.to_string(), "text": shown.text.to_string()}))

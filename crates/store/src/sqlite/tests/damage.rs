@@ -121,7 +121,7 @@ fn a_full_disk_refuses_a_key_and_keeps_none() {
         }
     }
     assert!(refusals > 0);
-    assert_eq!(store.all().unwrap().len(), 200 - refusals);
+    assert_eq!(KeyStore::all(&store).unwrap().len(), 200 - refusals);
 }
 
 #[test]
@@ -138,9 +138,29 @@ fn a_row_that_makes_no_sense_is_an_error_without_its_content() {
         CallIndex::list(&store, &"default".into(), &everything()).unwrap_err().to_string(),
         store.load(UnixMillis(0)).unwrap_err().to_string(),
         store.spend(spend).unwrap_err().to_string(),
-        store.all().unwrap_err().to_string(),
+        KeyStore::all(&store).unwrap_err().to_string(),
     ];
     for problem in problems {
         assert!(problem.contains("damaged") && !problem.contains("canary"), "{problem}");
     }
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
+    let (_folder, path, store) = fresh();
+    let kept = key("default", "a", 1);
+    store.insert(&kept).unwrap();
+    store.close().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE tool_pins; PRAGMA user_version = 1;").unwrap();
+    connection.close().unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(KeyStore::all(&store).unwrap(), [kept]);
+    let pins = [pin("notes", "search", 1)];
+    assert_eq!(store.pin(&pins).unwrap(), pins);
+    store.close().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(schema::version(&connection).unwrap(), schema::newest());
+    connection.close().unwrap();
+    assert_eq!(PinStore::all(&Sqlite::open(&path).unwrap()).unwrap(), pins);
 }
