@@ -45,7 +45,7 @@ pub(crate) fn recover(
                         _ => continue,
                     },
                 };
-                lost.extend(ledger_entry(&intent, &outcome.outcome, entry.at, snapshot));
+                lost.push(ledger_entry(&intent, &outcome.outcome, entry.at, snapshot));
                 remember(store, &intent, outcome.outcome, outcome.intent, entry.at)?;
             }
             Record::Intent(intent) => {
@@ -94,8 +94,8 @@ fn applied(directory: &Directory) -> u64 {
     text.trim().parse::<u64>().unwrap_or(0).saturating_sub(AGAIN)
 }
 
-/// What the ledger is to know of a call; `None` for one that was given up before anything was sent.
-fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, snapshot: &Snapshot) -> Option<Entry> {
+/// What the ledger is to know of a call.
+fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, snapshot: &Snapshot) -> Entry {
     let caller = &intent.caller;
     let scopes = snapshot.key(&caller.org, &caller.key_name).map_or_else(
         || {
@@ -106,14 +106,14 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         |rules| Arc::clone(&rules.scopes),
     );
     let unknown = outcome.completeness == Completeness::Unknown;
-    let given_up = matches!(outcome.fault.as_deref(), Some("abandoned" | "audit_unavailable"));
-    if given_up && outcome.cost.is_none() && !unknown {
-        return None;
-    }
+    // Given up before anything was sent.
+    let void = !unknown
+        && outcome.cost.is_none()
+        && matches!(outcome.fault.as_deref(), Some("abandoned" | "audit_unavailable"));
     let reserved = intent.reservation.amount.unwrap_or_default();
     // A call whose cost nobody knows keeps what it reserved, whether it ended or not.
     let cost = outcome.cost.filter(|_| !unknown);
-    Some(Entry {
+    Entry {
         call: intent.call,
         attribution: Attribution {
             org: caller.org.clone(),
@@ -132,13 +132,17 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         scopes,
         at,
         finished: at,
-        kind: if unknown { EntryKind::Unknown } else { EntryKind::Settled },
+        kind: match (unknown, void) {
+            (true, _) => EntryKind::Unknown,
+            (false, true) => EntryKind::Void,
+            (false, false) => EntryKind::Settled,
+        },
         cost,
-        held: if cost.is_none() { reserved } else { NanoUsd::ZERO },
+        held: if cost.is_none() && !void { reserved } else { NanoUsd::ZERO },
         reserved,
         overrun: NanoUsd::ZERO,
         usage: outcome.usage.unwrap_or_default(),
-    })
+    }
 }
 
 /// Puts a call into the index that is not in it yet.

@@ -4,6 +4,7 @@ mod budget;
 mod canaries;
 mod cuts;
 mod gateway;
+mod governed;
 mod http;
 mod inputs;
 mod kill;
