@@ -71,7 +71,8 @@ impl LiveCalls for Registry {
             Selector::Team(team) => entry.team.as_ref() == Some(team),
             Selector::Call(id) => entry.call.id == *id,
         });
-        chosen.inspect(|entry| entry.cut.cancel()).count()
+        // A call that was cut before and is still ending is not counted twice.
+        chosen.filter(|entry| !entry.cut.is_cancelled()).inspect(|entry| entry.cut.cancel()).count()
     }
 
     fn list(&self, most: usize) -> Vec<LiveCall> {
@@ -79,5 +80,34 @@ impl LiveCalls for Registry {
         calls.sort_by_key(|call| call.id);
         calls.truncate(most);
         calls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::{clock, facts::Action};
+
+    use super::*;
+
+    #[test]
+    fn a_call_is_cut_once_and_counted_once() {
+        let registry = Registry::new();
+        let key = "abcd1234".parse().unwrap();
+        let call = LiveCall {
+            id: CallId::new(),
+            key,
+            key_name: "k".into(),
+            action: Action::InvokeModel,
+            since: clock::wall(),
+        };
+        let cut = CancellationToken::new();
+        let entered = registry.enter(call, Some("team".into()), cut.clone());
+        assert_eq!(registry.cut(&Selector::Team("other".into())), 0);
+        assert!(!cut.is_cancelled());
+        assert_eq!((registry.cut(&Selector::Key(key)), registry.cut(&Selector::Key(key))), (1, 0));
+        assert!(cut.is_cancelled());
+        assert_eq!(registry.list(10).len(), 1);
+        drop(entered);
+        assert!(registry.is_empty());
     }
 }
