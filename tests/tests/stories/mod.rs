@@ -6,6 +6,7 @@ mod cuts;
 mod gateway;
 mod governed;
 mod http;
+mod incidents;
 mod inputs;
 mod kill;
 mod leaving;
