@@ -87,30 +87,29 @@ fn hostile_stream_takes_linear_time() {
     }
 }
 
+/// Prints its speed: `cargo test --release -p tidegate-guard --test linear clean -- --nocapture`.
 #[test]
-#[ignore = "a measurement: cargo test --release -p tidegate-guard --test linear -- --ignored --nocapture"]
-fn clean_text_speed() {
+fn clean_text_has_no_finding_and_waits_for_nothing() {
     let prose = "The committee met on a rainy morning to discuss the plans for the new library, and it was soon \
                  agreed that the old hall should be kept; nobody objected to the cost of the repairs.\n";
     let json = "{\"city\":\"Rome\",\"temperature\":21.5,\"conditions\":[\"sunny\",\"dry\"],\"wind\":{\"speed\":12,\"unit\":\"km/h\"}},\n";
     let code = "    let total: u64 = items.iter().filter(|item| item.price > limit).map(|item| item.price).sum();\n";
     for (name, unit) in [("prose", prose), ("json", json), ("code", code)] {
-        let text = unit.repeat((8 << 20) / unit.len());
+        let text = unit.repeat((256 << 10) / unit.len());
         for detect in ["secrets", "email", "card", "iban", "all"] {
             let chain = if detect == "all" { chain() } else { chain_of(&[detect]) }.unwrap();
             let start = clock::now();
-            for _ in 0..10 {
-                assert!(chain.scan(Origin::Completion, &text).is_empty());
-            }
+            assert!(chain.scan(Origin::Completion, &text).is_empty());
             let took = start.elapsed().as_secs_f64();
-            println!("{name}, {detect}: {:.2} GB/s", 10.0 * text.len() as f64 / took / 1e9);
+            println!("{name}, {detect}: {:.2} GB/s", text.len() as f64 / took / 1e9);
         }
     }
     let mut hold = Hold::new(std::sync::Arc::new(chain().unwrap()), Origin::Completion);
     let start = clock::now();
     let words: Vec<_> = prose.split_inclusive(' ').collect();
-    for number in 0..200_000 {
+    for number in 0..20_000 {
         hold.push(number, &[(0, words[number % words.len()])]);
     }
-    println!("stream: {:.0} ns an event", start.elapsed().as_secs_f64() * 1e9 / 200_000.0);
+    assert!(hold.held() < 1024 && hold.verdicts().is_empty());
+    println!("stream: {:.0} ns an event", start.elapsed().as_secs_f64() * 1e9 / 20_000.0);
 }
