@@ -54,6 +54,14 @@ impl EditableBody {
         Self { bytes, tape, replacements: Vec::new(), version: 0, current: OnceLock::new(), digest: OnceLock::new() }
     }
 
+    /// A body in which nothing is looked at and nothing changes: its tape is that of `null`.
+    ///
+    /// # Errors
+    /// Never: the type is the scanner's.
+    pub fn opaque(bytes: Bytes) -> Result<Self, JsonError> {
+        Ok(Self::from_parts(bytes, Arc::new(scan(b"null", &Limits::default())?)))
+    }
+
     /// The bytes as they came, without edits.
     #[must_use]
     pub fn original(&self) -> &Bytes {

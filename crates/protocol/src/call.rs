@@ -44,6 +44,8 @@ pub struct Estimate {
     pub input_tokens: u64,
     /// The most tokens that may be generated; `None` where the caller sets no bound, `Some(0)` for a tool call.
     pub max_output_tokens: Option<u64>,
+    /// How many answers are asked for; what stands above is for all of them together.
+    pub choices: u64,
 }
 
 /// One call through the gateway.
@@ -62,6 +64,15 @@ impl Call {
         match self {
             Self::Model(_) => Kind::Model,
             Self::Tool(_) => Kind::Tool,
+        }
+    }
+
+    /// The operation's name in OpenTelemetry's conventions for generative AI.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Model(call) => call.operation().as_str(),
+            Self::Tool(_) => "execute_tool",
         }
     }
 
@@ -130,9 +141,10 @@ impl Call {
     pub fn estimate(&self) -> Estimate {
         match self {
             Self::Model(call) => {
-                Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() }
+                let max_output_tokens = call.max_output_tokens();
+                Estimate { input_tokens: call.estimate(), max_output_tokens, choices: call.choices() }
             }
-            Self::Tool(_) => Estimate { input_tokens: 0, max_output_tokens: Some(0) },
+            Self::Tool(_) => Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 },
         }
     }
 

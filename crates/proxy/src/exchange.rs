@@ -46,6 +46,8 @@ pub(crate) struct Caller {
 pub(crate) struct Story {
     pub(crate) action: Option<Action>,
     pub(crate) is_tool: bool,
+    /// What is done, as metrics name it; empty before the call was decoded.
+    pub(crate) operation: &'static str,
     pub(crate) resource: Arc<str>,
     pub(crate) model: Option<ModelName>,
     pub(crate) stream: bool,

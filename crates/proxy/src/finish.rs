@@ -168,7 +168,11 @@ fn measure(exchange: &Exchange, ending: &Ending<'_>) {
         None => (String::new(), String::new()),
     };
     let labels = CallLabels {
-        gen_ai_operation_name: if story.is_tool { "execute_tool" } else { "chat" },
+        gen_ai_operation_name: match story.operation {
+            "" if story.is_tool => "execute_tool",
+            "" => "chat",
+            operation => operation,
+        },
         gen_ai_provider_name: provider,
         gen_ai_request_model: model,
         error_type: ending.fault.map_or("", |fault| fault.code.as_str()),

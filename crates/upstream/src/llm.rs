@@ -107,7 +107,7 @@ struct Sent<'a> {
 
 impl ModelTraffic<'_> {
     fn streams(&self) -> bool {
-        self.call.stream() && self.call.operation() == Operation::Generate
+        self.call.stream() && matches!(self.call.operation(), Operation::Generate | Operation::Complete)
     }
 
     fn prepare(&self, target: &Target, scope: Option<&str>) -> Result<Outgoing, Failure> {
@@ -188,7 +188,7 @@ impl ModelTraffic<'_> {
             .await
             .map_err(|error| Failure::broken_answer(status, error.fault()))?;
         let malformed = |error: tidegate_protocol::llm::AnswerError| no_answer(status, &error.to_string());
-        let answer = Answer::read(sent.target.provider.dialect, bytes).map_err(malformed)?;
+        let answer = Answer::read_for(sent.target.provider.dialect, self.call.operation(), bytes).map_err(malformed)?;
         let usage = answer.usage().unwrap_or_else(|| estimated(&answer, sent.outgoing.body.len()));
         if sent.same {
             return Ok((ModelBody::Unary { answer: Box::new(answer), usage }, Vec::new()));

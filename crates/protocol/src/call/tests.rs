@@ -35,5 +35,5 @@ fn a_path_of_no_segment_changes_nothing() {
 fn a_tool_call_uses_no_tokens() {
     let call = tool();
     assert_eq!((call.kind(), call.kind().as_str(), call.action()), (Kind::Tool, "tool", Action::CallTool));
-    assert_eq!(call.estimate(), Estimate { input_tokens: 0, max_output_tokens: Some(0) });
+    assert_eq!(call.estimate(), Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 });
 }

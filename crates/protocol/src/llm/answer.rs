@@ -14,12 +14,13 @@ use tidegate_core::{
 
 use crate::{
     body::EditableBody,
-    json::{Edit, Limits, NodeId},
+    json::{Edit, Kind, Limits, NodeId},
     llm::{
         dialect::Dialect,
         error::AnswerError,
         ir::{self, Part, StopReason},
         loss::Loss,
+        model_call::Operation,
         node::{Document, Node},
         segments::Found,
         translate::TranslateContext,
@@ -90,6 +91,49 @@ impl Answer {
             counted,
             body,
         })
+    }
+
+    /// Reads the body of a successful answer to `operation`.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_for(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Self, AnswerError> {
+        match operation {
+            Operation::Generate | Operation::CountTokens => Self::read(dialect, body),
+            Operation::Complete => Self::completion(dialect, body),
+            Operation::Embed => Self::embeddings(dialect, body),
+        }
+    }
+
+    fn completion(dialect: Dialect, body: Bytes) -> Result<Self, AnswerError> {
+        let body =
+            EditableBody::read(body, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
+        let root = Node::new(body.tape(), body.original(), body.tape().root());
+        if root.get("choices").is_none_or(|choices| choices.kind() != Kind::Array) {
+            return Err(AnswerError("it holds no `choices`".into()));
+        }
+        let codec = dialect.codec();
+        let (mut texts, mut echoes) = (Vec::new(), Vec::new());
+        codec.walk_completion(root, &mut |found| {
+            if let Found::Text { node, .. } = found {
+                texts.push(node);
+            }
+        });
+        texts.sort_unstable();
+        codec.echoes(root, &mut |node| echoes.push(node));
+        let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
+        let (usage, id, model) = (codec.answer_usage(root), text("id"), text("model"));
+        let (texts, echoes) = (texts.into(), echoes.into());
+        Ok(Self { dialect, texts, echoes, usage, stop: None, id, model, calls: Vec::new(), counted: None, body })
+    }
+
+    /// An answer without words: nothing in it is looked at but what it used, and it passes as it came.
+    fn embeddings(dialect: Dialect, bytes: Bytes) -> Result<Self, AnswerError> {
+        let usage = dialect.codec().embeddings_usage(&bytes)?;
+        let body = EditableBody::opaque(bytes).map_err(|error| AnswerError(error.to_string().into()))?;
+        let (texts, echoes) = (Arc::from([]), Arc::from([]));
+        let (calls, counted) = (Vec::new(), None);
+        Ok(Self { dialect, texts, echoes, usage, stop: None, id: None, model: None, calls, counted, body })
     }
 
     /// The dialect it is written in.

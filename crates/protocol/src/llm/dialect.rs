@@ -99,7 +99,7 @@ pub(crate) trait Codec: Sync {
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError>;
 
     /// Shows every text, image and tool of a request, in the order of the body.
-    fn walk_request(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found));
+    fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found));
 
     /// Edits that the target needs in a body of its own dialect, the model's name apart. Answers whether usage was
     /// asked for that the caller did not ask for.
@@ -117,6 +117,14 @@ pub(crate) trait Codec: Sync {
 
     /// Shows every text of an answer.
     fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found));
+
+    /// Shows every text of the answer to [`Operation::Complete`].
+    fn walk_completion(&self, _: Node<'_, '_>, _: &mut dyn FnMut(Found)) {}
+
+    /// What the answer to [`Operation::Embed`] used.
+    fn embeddings_usage(&self, _: &[u8]) -> Result<Option<Usage>, AnswerError> {
+        Ok(None)
+    }
 
     /// Values of an answer or a frame that say its texts once more, in pieces: they go when a text is rewritten.
     fn echoes(&self, _: Node<'_, '_>, _: &mut dyn FnMut(NodeId)) {}

@@ -38,6 +38,28 @@ pub enum Operation {
     Generate,
     /// Only how many tokens the prompt has.
     CountTokens,
+    /// The continuation of a text (OpenAI's `/completions`).
+    Complete,
+    /// The numbers that stand for a text (OpenAI's `/embeddings`).
+    Embed,
+}
+
+impl Operation {
+    /// The operation's name in OpenTelemetry's conventions for generative AI.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Generate => "chat",
+            Self::CountTokens => "count_tokens",
+            Self::Complete => "text_completion",
+            Self::Embed => "embeddings",
+        }
+    }
+
+    /// Whether only a provider of the caller's own dialect can do it.
+    fn is_native(self) -> bool {
+        matches!(self, Self::Complete | Self::Embed)
+    }
 }
 
 /// What a dialect reads of a request for the gateway itself.
@@ -83,7 +105,7 @@ impl ModelCall {
         let head = dialect.codec().head(root, operation)?;
         let mut texts = Vec::new();
         let mut tokens = 0_u64;
-        dialect.codec().walk_request(root, &mut |found| {
+        dialect.codec().walk_request(root, operation, &mut |found| {
             let more = match found {
                 Found::Text { node, origin } => {
                     texts.push((node, origin));
@@ -183,8 +205,8 @@ impl ModelCall {
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u64> {
         match self.operation {
-            Operation::CountTokens => Some(0),
-            Operation::Generate => self.max_output.map(|most| most.saturating_mul(self.choices)),
+            Operation::CountTokens | Operation::Embed => Some(0),
+            Operation::Generate | Operation::Complete => self.max_output.map(|most| most.saturating_mul(self.choices)),
         }
     }
 
@@ -271,12 +293,17 @@ impl ModelCall {
         path: &'static str,
     ) -> Result<Outgoing, PrepareError> {
         if self.dialect != to.dialect {
+            if self.operation.is_native() {
+                return Err(PrepareError::Unsupported(
+                    "completions and embeddings are asked of providers that speak OpenAI's dialect",
+                ));
+            }
             return self.translate(root, to, path);
         }
         let mut patch = Patch::default();
         let asked_usage = match self.operation {
-            Operation::Generate => to.dialect.codec().same_dialect(root, to, &mut patch),
-            Operation::CountTokens => false,
+            Operation::Generate | Operation::Complete => to.dialect.codec().same_dialect(root, to, &mut patch),
+            Operation::CountTokens | Operation::Embed => false,
         };
         let verbatim = self.body.is_original() && patch.edits.is_empty();
         if let Some(model) = root.get("model").filter(|model| !model.text_is(to.model)) {

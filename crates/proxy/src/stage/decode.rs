@@ -109,6 +109,7 @@ fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Resu
             return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
         }
     };
+    exchange.story.operation = call.operation();
     exchange.story.is_tool = call.kind() == Kind::Tool;
     exchange.story.action = Some(call.action());
     exchange.story.resource = Arc::from(call.resource().to_string());

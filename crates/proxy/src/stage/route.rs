@@ -50,7 +50,11 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.model = Some(found.name);
             let route = found.route;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
-            let estimate = Estimate { input_tokens: call.estimate(), max_output_tokens: call.max_output_tokens() };
+            let estimate = Estimate {
+                input_tokens: call.estimate(),
+                max_output_tokens: call.max_output_tokens(),
+                choices: call.choices(),
+            };
             Ok(Routed { candidates, way: Way::Models(route), estimate })
         }
         Call::Tool(tool) => {
@@ -78,7 +82,10 @@ impl Routed {
 
     /// The most tokens that `target` may generate for this call.
     pub(crate) fn max_output(&self, target: &Target) -> u64 {
-        self.estimate.max_output_tokens.or(target.max_output).unwrap_or(UNKNOWN_MAX_OUTPUT)
+        self.estimate.max_output_tokens.unwrap_or_else(|| {
+            let each = target.max_output.unwrap_or(UNKNOWN_MAX_OUTPUT);
+            each.saturating_mul(self.estimate.choices.max(1))
+        })
     }
 
     /// The most that the call may cost with the dearest of the targets that `chosen` picks; `None` where one of them

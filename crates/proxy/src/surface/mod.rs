@@ -67,6 +67,8 @@ pub(crate) fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Resu
         "/v1/chat/completions" => {
             (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Generate), Method::POST)
         }
+        "/v1/completions" => (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Complete), Method::POST),
+        "/v1/embeddings" => (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Embed), Method::POST),
         "/v1/messages" => (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate), Method::POST),
         "/v1/messages/count_tokens" => {
             (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens), Method::POST)

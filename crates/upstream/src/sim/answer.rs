@@ -21,6 +21,20 @@ pub(super) struct Answer {
     pub(super) output_tokens: u64,
 }
 
+impl Answer {
+    /// Nothing said, nothing counted.
+    pub(super) fn nothing() -> Self {
+        Self {
+            pieces: Vec::new(),
+            tools: Vec::new(),
+            cut_short: false,
+            pause: Duration::ZERO,
+            input_tokens: 0,
+            output_tokens: 0,
+        }
+    }
+}
+
 /// What is asked, before any dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Question {

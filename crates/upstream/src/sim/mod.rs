@@ -11,6 +11,7 @@ mod body;
 mod ledger;
 mod mcp;
 mod openai;
+mod plain;
 pub mod script;
 mod serve;
 
@@ -33,7 +34,7 @@ pub use self::{
 };
 
 /// The models, in the order of the list.
-pub const MODELS: [&str; 6] = ["chat", "stream", "tools", "flaky", "slow", "leaky"];
+pub const MODELS: [&str; 7] = ["chat", "stream", "tools", "flaky", "slow", "leaky", "embed"];
 
 /// The scripted upstream. Cheap to clone; clones share the ledger.
 #[derive(Clone, Default)]

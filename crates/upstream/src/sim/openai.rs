@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A fixed moment, so that answers are the same each time: 2026-01-01T00:00:00Z.
-const CREATED: u64 = 1_767_225_600;
+pub(super) const CREATED: u64 = 1_767_225_600;
 
 pub(super) fn read(body: &[u8]) -> Option<Question> {
     let body: Value = serde_json::from_slice(body).ok()?;

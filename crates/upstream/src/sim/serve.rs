@@ -16,7 +16,7 @@ use super::{
     anthropic,
     body::{Body, Entry, Piece, json, streamed, whole},
     ledger::{End, LedgerEntry},
-    mcp, openai,
+    mcp, openai, plain,
     script::Script,
 };
 
@@ -31,6 +31,8 @@ const DUPLEX_BYTES: usize = 64 * 1024;
 pub(super) enum Wire {
     OpenAi,
     Anthropic,
+    /// OpenAI's older one, `/completions`.
+    Plain,
 }
 
 impl crate::connect::InMemoryService for Sim {
@@ -88,6 +90,8 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::GET, "/models") if anthropic => json(StatusCode::OK, anthropic::models()),
         (&Method::GET, "/models") => json(StatusCode::OK, openai::models()),
         (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
+        (&Method::POST, "/completions") => generate(sim, request, Wire::Plain).await,
+        (&Method::POST, "/embeddings") => embed(sim, request).await,
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request).await,
         // Reached through memory, the server has no path of its own.
@@ -108,7 +112,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
 
 fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
-        Wire::OpenAi => openai::error(status, message),
+        Wire::OpenAi | Wire::Plain => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
     }
 }
@@ -120,6 +124,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
     };
     let question = match wire {
         Wire::OpenAi => openai::read(&body),
+        Wire::Plain => plain::read(&body),
         Wire::Anthropic => anthropic::read(&body),
     };
     let Some(question) = question else {
@@ -150,6 +155,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
     }
     let bytes = match wire {
         Wire::OpenAi => openai::unary(&question, &answer),
+        Wire::Plain => plain::unary(&question, &answer),
         Wire::Anthropic => anthropic::unary(&question, &answer),
     };
     if let Some(after) = script.cut_after {
@@ -206,6 +212,7 @@ fn stream(
 ) -> Response<Body> {
     let pieces = match wire {
         Wire::OpenAi => openai::stream(question, answer, openai::wants_usage(body)),
+        Wire::Plain => plain::stream(question, answer, openai::wants_usage(body)),
         Wire::Anthropic => anthropic::stream(question, answer),
     };
     let mut response = Response::new(whole(""));
@@ -216,19 +223,34 @@ fn stream(
     response
 }
 
+async fn embed(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+    let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
+    let read = read_body(request).await.and_then(|body| plain::read_embed(&body));
+    let Some((question, texts)) = read else {
+        return json(StatusCode::BAD_REQUEST, openai::error(400, "the body is no request for embeddings"));
+    };
+    let answer = Answer { input_tokens: texts.iter().map(|text| text.tokens).sum(), ..Answer::nothing() };
+    let mut entry = open(&sim, path, call_id, &question, &answer);
+    if question.model != "embed" {
+        return fail(entry, Wire::OpenAi, 404, "the sim has no such model for embeddings; ask sim/embed");
+    }
+    let script = Script::read(&question.prompt);
+    if let Some((status, times)) = script.fail
+        && sim.fails_now(&question.prompt, times)
+    {
+        return fail(entry, Wire::OpenAi, status, "failed as the script wanted");
+    }
+    entry.status(StatusCode::OK);
+    entry.end(End::Complete);
+    json(StatusCode::OK, plain::embeddings(&question.model, &texts, answer.input_tokens))
+}
+
 async fn count_tokens(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
     let Some(question) = read_body(request).await.and_then(|body| anthropic::read(&body)) else {
         return json(StatusCode::BAD_REQUEST, anthropic::error(400, "the body is no request of this dialect"));
     };
-    let answer = Answer {
-        pieces: Vec::new(),
-        tools: Vec::new(),
-        cut_short: false,
-        pause: std::time::Duration::ZERO,
-        input_tokens: super::answer::tokens(&question.prompt),
-        output_tokens: 0,
-    };
+    let answer = Answer { input_tokens: super::answer::tokens(&question.prompt), ..Answer::nothing() };
     let mut entry = open(&sim, path, call_id, &question, &answer);
     entry.status(StatusCode::OK);
     entry.end(End::Complete);

@@ -47,6 +47,11 @@ impl Codec for Anthropic {
         Ok(match operation {
             Operation::Generate => "/messages",
             Operation::CountTokens => "/messages/count_tokens",
+            Operation::Complete | Operation::Embed => {
+                return Err(PrepareError::Unsupported(
+                    "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's",
+                ));
+            }
         })
     }
 
@@ -54,7 +59,7 @@ impl Codec for Anthropic {
         head::read(root, operation)
     }
 
-    fn walk_request(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
+    fn walk_request(&self, root: Node<'_, '_>, _: Operation, see: &mut dyn FnMut(Found)) {
         head::walk(root, see);
     }
 

@@ -7,6 +7,7 @@ mod answer;
 mod decode;
 mod encode;
 mod head;
+mod plain;
 mod quirks;
 mod stream;
 mod wire;
@@ -47,18 +48,26 @@ impl Codec for OpenAiChat {
     fn path(&self, operation: Operation) -> Result<&'static str, PrepareError> {
         match operation {
             Operation::Generate => Ok("/chat/completions"),
+            Operation::Complete => Ok("/completions"),
+            Operation::Embed => Ok("/embeddings"),
             Operation::CountTokens => Err(PrepareError::Unsupported(
                 "this provider's API cannot count tokens; ask one that speaks Anthropic's",
             )),
         }
     }
 
-    fn head(&self, root: Node<'_, '_>, _: Operation) -> Result<Head, ReadError> {
-        head::read(root)
+    fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
+        match operation {
+            Operation::Complete | Operation::Embed => plain::read(root, operation),
+            Operation::Generate | Operation::CountTokens => head::read(root),
+        }
     }
 
-    fn walk_request(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
-        head::walk(root, see);
+    fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {
+        match operation {
+            Operation::Complete | Operation::Embed => plain::walk(root, see),
+            Operation::Generate | Operation::CountTokens => head::walk(root, see),
+        }
     }
 
     fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool {
@@ -82,6 +91,14 @@ impl Codec for OpenAiChat {
 
     fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
         answer::walk(root, see);
+    }
+
+    fn walk_completion(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
+        plain::walk_answer(root, see);
+    }
+
+    fn embeddings_usage(&self, body: &[u8]) -> Result<Option<Usage>, AnswerError> {
+        plain::embeddings_usage(body)
     }
 
     fn echoes(&self, root: Node<'_, '_>, see: &mut dyn FnMut(NodeId)) {

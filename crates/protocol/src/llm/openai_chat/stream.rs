@@ -52,6 +52,8 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
     };
     for (at, choice) in root.get("choices").into_iter().flat_map(Node::items).enumerate() {
         let number = index_of(choice, at);
+        // Where a chunk of a completion has its text.
+        push(channel(number, CONTENT, 0), choice.get("text"));
         let Some(delta) = choice.get("delta") else { continue };
         for (name, value) in delta.members() {
             match &*name {
