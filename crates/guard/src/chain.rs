@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
 
 use crate::{
     detectors::{self, COUNT},
     finding::{Finding, resolve},
-    guard::{Input, Sink, Triggers},
+    guard::{Detector, Input, Sink, Triggers},
     prefilter,
     spec::{COMPOSITES, DETECTORS, GuardrailSpec, Phase, detector_names},
 };
@@ -51,8 +52,8 @@ struct Rule {
 struct Plan {
     rules: [Option<Rule>; COUNT],
     triggers: Triggers,
-    /// What each detector wants: nothing where no rule has it.
-    wanted: [Triggers; COUNT],
+    /// Which detectors run, and what each wants.
+    active: Vec<(usize, Triggers)>,
 }
 
 impl Plan {
@@ -74,6 +75,14 @@ impl Plan {
 #[derive(Debug, Clone, Default)]
 pub struct Chain {
     plans: [Plan; 6],
+}
+
+/// A detector that runs, with the rule that it runs for.
+struct Active<'r> {
+    wanted: Triggers,
+    detector: &'r dyn Detector,
+    rule: &'r Rule,
+    sink: Sink,
 }
 
 /// What a scan of unfinished text gives: findings by detector, not resolved, and what is open.
@@ -129,10 +138,11 @@ impl Chain {
             }
         }
         for plan in &mut chain.plans {
-            for ((rule, detector), wanted) in plan.rules.iter().zip(registry).zip(&mut plan.wanted) {
-                if rule.is_some() {
-                    *wanted = detector.triggers();
-                    plan.triggers = plan.triggers.or(*wanted);
+            for (place, detector) in registry.iter().enumerate() {
+                if plan.rules.get(place).is_some_and(Option::is_some) {
+                    let wanted = detector.triggers();
+                    plan.triggers = plan.triggers.or(wanted);
+                    plan.active.push((place, wanted));
                 }
             }
         }
@@ -178,16 +188,26 @@ impl Chain {
         if plan.is_empty() {
             return raw;
         }
-        let mut sinks: [Sink; COUNT] = Default::default();
+        let mut active: SmallVec<[Active<'_>; 8]> = plan
+            .active
+            .iter()
+            .filter_map(|(place, wanted)| {
+                Some(Active {
+                    wanted: *wanted,
+                    detector: registry.get(*place)?.as_ref(),
+                    rule: plan.rules.get(*place)?.as_ref()?,
+                    sink: Sink::default(),
+                })
+            })
+            .collect();
         prefilter::run(input, plan.triggers, |trigger| {
-            for ((wanted, detector), sink) in plan.wanted.iter().zip(registry).zip(&mut sinks) {
-                if wanted.want(trigger) {
-                    detector.look(input, trigger, sink);
+            for one in &mut active {
+                if one.wanted.want(trigger) {
+                    one.detector.look(input, trigger, &mut one.sink);
                 }
             }
         });
-        for ((rule, detector), sink) in plan.rules.iter().zip(registry).zip(sinks) {
-            let Some(rule) = rule else { continue };
+        for Active { detector, rule, sink, .. } in active {
             let finding = |range, category| Finding {
                 range,
                 detector: detector.name(),
@@ -223,13 +243,10 @@ const ORIGINS: [Origin; 6] = [
 
 /// The places in the registry that a name stands for; none where it is unknown.
 fn places(name: &str) -> Vec<usize> {
-    let members = COMPOSITES.iter().find(|(composite, _)| *composite == name).map(|(_, members)| *members);
-    DETECTORS
-        .iter()
-        .enumerate()
-        .filter(|(_, detector)| members.map_or(**detector == name, |members| members.contains(detector)))
-        .map(|(place, _)| place)
-        .collect()
+    match COMPOSITES.iter().find(|(composite, _)| *composite == name) {
+        Some((_, members)) => members.iter().flat_map(|member| places(member)).collect(),
+        None => DETECTORS.iter().position(|detector| *detector == name).into_iter().collect(),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,11 @@ use std::{cell::Cell, sync::Arc};
 /// text that has left already.
 pub const LOOKBACK: usize = 128;
 
+/// [`Triggers::digits`] of detectors that look for eight digits or more within 64 bytes, or seven within 32.
+pub const MANY_DIGITS: u8 = 4;
+/// [`Triggers::digits`] of detectors that look for six digits or more within 64 bytes.
+pub const FEWER_DIGITS: u8 = 3;
+
 /// Something in a text that makes a detector look closer. Offsets are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
@@ -34,8 +39,9 @@ pub struct Triggers {
     pub at: bool,
     /// [`Trigger::Assign`]
     pub assign: bool,
-    /// [`Trigger::Digits`]
-    pub digits: bool,
+    /// [`Trigger::Digits`], where a block of 64 bytes has at least that many digits; 0 for never. What is looked for
+    /// touches two blocks at most, so half its digits will do.
+    pub digits: u8,
     /// [`Trigger::Dashes`]
     pub dashes: bool,
     /// [`Trigger::Token`]
@@ -49,7 +55,7 @@ impl Triggers {
         match trigger {
             Trigger::At(_) => self.at,
             Trigger::Assign(_) => self.assign,
-            Trigger::Digits(_) => self.digits,
+            Trigger::Digits(_) => self.digits > 0,
             Trigger::Dashes(_) => self.dashes,
             Trigger::Token(..) => self.token,
             Trigger::End(_) => true,
@@ -62,7 +68,10 @@ impl Triggers {
         Self {
             at: self.at | other.at,
             assign: self.assign | other.assign,
-            digits: self.digits | other.digits,
+            digits: match (self.digits, other.digits) {
+                (0, digits) | (digits, 0) => digits,
+                (one, another) => one.min(another),
+            },
             dashes: self.dashes | other.dashes,
             token: self.token | other.token,
         }

@@ -2,8 +2,8 @@
 //!
 //! Owns block classification. Clean text costs a count per block of 64 bytes, which the compiler vectorises, and a
 //! sample every sixteen bytes for long runs. Never decides anything. It must miss nothing that a detector would find:
-//! cards and IBANs have eight digits or more within 64 bytes, so one of the two blocks they touch has four; every
-//! secret with a prefix holds a run of sixteen token bytes. The chain calls it.
+//! a number touches two blocks at most, so one of them has half its digits, and each detector says how many that is;
+//! every secret with a prefix holds a run of sixteen token bytes. The chain calls it.
 
 use crate::guard::{Class, Input, Trigger, Triggers};
 
@@ -17,7 +17,7 @@ const REACH: usize = 48;
 /// Calls `look` for every trigger at or after the input's `from`; runs that began before it are reported where they
 /// touch what is after.
 pub(crate) fn run(input: &Input<'_>, wanted: Triggers, mut look: impl FnMut(Trigger)) {
-    if wanted.at || wanted.assign || wanted.digits || wanted.dashes {
+    if wanted.at || wanted.assign || wanted.digits > 0 || wanted.dashes {
         blocks(input, wanted, &mut look);
     }
     if wanted.token {
@@ -57,7 +57,7 @@ fn blocks(input: &Input<'_>, wanted: Triggers, look: &mut impl FnMut(Trigger)) {
         let seen = <&[u8; BLOCK]>::try_from(block).map_or_else(|_| count(block), |block| count(block));
         // Near the end of an unfinished text a run may be cut short, so every trigger there counts.
         let tail = !input.is_complete() && bytes.len() - at <= 2 * BLOCK;
-        if wanted.digits && (seen.digits >= 4 || tail) {
+        if wanted.digits > 0 && (seen.digits >= wanted.digits || tail) {
             digits(input, walked.max(at.saturating_sub(REACH)), end, look);
             walked = end;
         }

@@ -77,10 +77,47 @@ pub struct GuardrailSpec {
 }
 
 /// The single detectors, in the order of their registry.
-pub const DETECTORS: [&str; 4] = ["secrets", "email", "card", "iban"];
+pub const DETECTORS: [&str; 19] = [
+    "secrets",
+    "email",
+    "phone",
+    "card",
+    "iban",
+    "ip",
+    "public_ip",
+    "us_ssn",
+    "uk_nino",
+    "de_steuer_id",
+    "fr_nir",
+    "es_dni",
+    "it_codice_fiscale",
+    "nl_bsn",
+    "pl_pesel",
+    "se_personnummer",
+    "br_cpf",
+    "in_aadhaar",
+    "cn_resident_id",
+];
+
+/// The detectors of national numbers, in the order of the registry.
+pub const NATIONAL_IDS: [&str; 12] = [
+    "us_ssn",
+    "uk_nino",
+    "de_steuer_id",
+    "fr_nir",
+    "es_dni",
+    "it_codice_fiscale",
+    "nl_bsn",
+    "pl_pesel",
+    "se_personnummer",
+    "br_cpf",
+    "in_aadhaar",
+    "cn_resident_id",
+];
 
 /// Names that stand for several detectors.
-pub const COMPOSITES: [(&str, &[&str]); 1] = [("pii", &["email", "card", "iban"])];
+pub const COMPOSITES: [(&str, &[&str]); 2] =
+    [("national_id", &NATIONAL_IDS), ("pii", &["email", "phone", "card", "iban", "national_id"])];
 
 /// Every name that `detect` may hold, single detectors first.
 pub fn detector_names() -> impl Iterator<Item = &'static str> {

@@ -38,7 +38,10 @@ fn mistakes_are_named() {
     let error = Chain::compile(&[spec("a", &["emial"], &[Phase::Request], GuardAction::Label)]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "guardrail `a`: detector `emial` does not exist; there are secrets, email, card, iban, pii"
+        format!(
+            "guardrail `a`: detector `emial` does not exist; there are {}",
+            detector_names().collect::<Vec<_>>().join(", ")
+        )
     );
     assert!(Chain::compile(&[spec("a", &[], &[Phase::Request], GuardAction::Label)]).is_err());
     assert!(Chain::compile(&[spec("a", &["email"], &[], GuardAction::Label)]).is_err());
@@ -59,4 +62,11 @@ fn open_tail_says_from_where_text_is_undecided() {
         let detector = registry.iter().find(|detector| detector.name() == name).unwrap();
         assert_eq!(detector.open_tail(text), open, "{name}: {text}");
     }
+}
+
+#[test]
+fn names_and_registry_are_in_one_order() {
+    let registry = detectors::all().unwrap();
+    assert_eq!(registry.iter().map(|detector| detector.name()).collect::<Vec<_>>(), DETECTORS);
+    assert!(places("pii").len() == 16 && places("national_id").len() == 12 && places("piii").is_empty());
 }

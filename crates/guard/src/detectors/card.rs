@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::guard::{Class, Detector, Input, Peek, Sink, Trigger, Triggers};
+use crate::guard::{Class, Detector, Input, MANY_DIGITS, Peek, Sink, Trigger, Triggers};
 
 const MAX_DIGITS: usize = 19;
 const MIN_DIGITS: usize = 13;
@@ -185,7 +185,7 @@ impl Detector for Card {
     }
 
     fn triggers(&self) -> Triggers {
-        Triggers { digits: true, ..Triggers::default() }
+        Triggers { digits: MANY_DIGITS, ..Triggers::default() }
     }
 
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::guard::{Class, Detector, Input, Peek, Sink, Trigger, Triggers};
+use crate::guard::{Class, Detector, Input, MANY_DIGITS, Peek, Sink, Trigger, Triggers};
 
 const MIN_DIGITS: usize = 8;
 
@@ -106,7 +106,7 @@ impl Detector for Iban {
     }
 
     fn triggers(&self) -> Triggers {
-        Triggers { digits: true, ..Triggers::default() }
+        Triggers { digits: MANY_DIGITS, ..Triggers::default() }
     }
 
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {

@@ -13,7 +13,7 @@ mod pem;
 mod token;
 mod url;
 
-use crate::guard::{Class, Detector, Input, Sink, Trigger, Triggers};
+use crate::guard::{Class, Detector, Input, MANY_DIGITS, Sink, Trigger, Triggers};
 
 /// The detector of secrets.
 pub(crate) struct Secrets {
@@ -63,7 +63,7 @@ impl Detector for Secrets {
     }
 
     fn triggers(&self) -> Triggers {
-        Triggers { assign: true, digits: true, dashes: true, token: true, at: false }
+        Triggers { assign: true, digits: MANY_DIGITS, dashes: true, token: true, at: false }
     }
 
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {
