@@ -30,7 +30,7 @@ const fn route(method: Method, path: &'static str, role: Role) -> Route {
 }
 
 /// Every route and method of the control plane's API.
-pub static MATRIX: [Route; 22] = [
+pub static MATRIX: [Route; 23] = [
     route(Method::GET, "/healthz", Role::Public),
     route(Method::GET, "/readyz", Role::Public),
     route(Method::GET, "/metrics", Role::Public),
@@ -43,6 +43,7 @@ pub static MATRIX: [Route; 22] = [
     route(Method::POST, "/api/v1/keys/{id}/revoke", Role::Admin),
     route(Method::GET, "/api/v1/calls", Role::Admin),
     route(Method::GET, "/api/v1/calls/live", Role::Admin),
+    route(Method::GET, "/api/v1/calls/stream", Role::Admin),
     route(Method::GET, "/api/v1/calls/{id}", Role::Admin),
     route(Method::POST, "/api/v1/calls/{id}/cut", Role::Admin),
     route(Method::GET, "/api/v1/spend", Role::Admin),

@@ -12,7 +12,7 @@ use crate::{
     answer::{MOST_BODY, Refusal},
     auth,
     control::Control,
-    handlers::{calls, health, keys, money, policies, records, sim, status},
+    handlers::{calls, health, keys, money, policies, records, sim, status, watch},
 };
 
 /// The routes and their description.
@@ -30,6 +30,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(keys::revoke))
         .routes(routes!(calls::list))
         .routes(routes!(calls::live))
+        .routes(routes!(watch::stream))
         .routes(routes!(calls::get))
         .routes(routes!(calls::cut))
         .routes(routes!(money::spend))

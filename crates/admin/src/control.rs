@@ -18,6 +18,8 @@ use tidegate_core::{calls::CallIndex, clock, control::LiveCalls, ids::OrgId, sec
 use tidegate_ledger::{Ledger, LedgerStore};
 use tidegate_upstream::sim::Sim;
 
+use crate::feed::Feed;
+
 /// The tenant that the admin token is for: the one of an installation without organisations.
 pub(crate) const ORG: &str = "default";
 
@@ -37,6 +39,8 @@ pub struct Control {
     pub audit: Arc<Audit>,
     /// Finished calls.
     pub calls: Arc<dyn CallIndex>,
+    /// Calls as they finish; it stands before `calls`.
+    pub feed: Arc<Feed>,
     /// Calls in flight.
     pub live_calls: Arc<dyn LiveCalls>,
     /// The metrics in the OpenMetrics text format.

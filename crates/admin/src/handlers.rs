@@ -12,3 +12,4 @@ pub(crate) mod policies;
 pub(crate) mod records;
 pub(crate) mod sim;
 pub(crate) mod status;
+pub(crate) mod watch;

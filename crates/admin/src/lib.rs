@@ -9,6 +9,7 @@ mod answer;
 mod api;
 mod auth;
 mod control;
+mod feed;
 mod handlers;
 mod host;
 mod moment;
@@ -18,6 +19,7 @@ pub use crate::{
     access::{MATRIX, Role, Route},
     api::router,
     control::{ApplyError, Control, apply_stored_keys},
+    feed::Feed,
     openapi::openapi,
 };
 

@@ -34,7 +34,7 @@ use tidegate_store::Memory;
 use tidegate_upstream::sim::Sim;
 use tower::ServiceExt as _;
 
-use crate::{Control, router};
+use crate::{Control, Feed, router};
 
 /// The admin token of every test.
 pub(crate) const TOKEN: &str = "the-admin-token-of-the-tests";
@@ -230,6 +230,7 @@ impl Plane {
             ledger_store: Arc::clone(&engine) as Arc<dyn LedgerStore>,
             audit: Arc::new(audit),
             calls: Arc::clone(&engine) as Arc<dyn CallIndex>,
+            feed: Arc::new(Feed::before(Arc::clone(&engine) as Arc<dyn CallIndex>)),
             live_calls: Arc::clone(&flight) as Arc<dyn LiveCalls>,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             sim: Some(Sim::new()),

@@ -3,3 +3,4 @@
 mod door;
 mod keys;
 mod reports;
+mod watch;

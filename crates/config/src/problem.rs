@@ -107,9 +107,9 @@ pub(crate) fn one_of<'text>(names: impl IntoIterator<Item = &'text str>) -> Stri
     }
 }
 
-/// The name that `wrong` was probably meant to be.
+/// The name that `wrong` was probably meant to be; `None` where none is near. Looks at the first 10,000 names.
 #[must_use]
-pub(crate) fn nearest<'text>(wrong: &str, names: impl IntoIterator<Item = &'text str>) -> Option<&'text str> {
+pub fn nearest<'text>(wrong: &str, names: impl IntoIterator<Item = &'text str>) -> Option<&'text str> {
     if wrong.len() > 64 {
         return None;
     }

@@ -1,5 +1,7 @@
 //! Arguments, and nothing else.
 
+pub(crate) mod talk;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -41,8 +43,14 @@ pub(crate) enum Command {
     /// Keys: create, list, issue, rotate, revoke.
     #[command(subcommand)]
     Key(Key),
+    /// Talk to a model through the running gateway.
+    Chat(talk::Chat),
+    /// Call a tool through the running gateway; a server alone lists its tools.
+    Call(talk::Call),
     /// Recent calls.
     Calls(Calls),
+    /// Calls as they finish.
+    Tail(talk::Tail),
     /// The whole story of one call: who, what, which policies, what each stage said.
     Why {
         /// The call's id, as in the header x-tidegate-call-id.
@@ -101,9 +109,9 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Admin {
-    /// The gateway's control plane.
-    #[arg(long, default_value = "http://127.0.0.1:8788", env = "TIDEGATE_ADMIN_URL")]
-    pub(crate) admin_url: String,
+    /// The gateway's control plane; without, that of the gateway that runs over --data-dir.
+    #[arg(long, env = "TIDEGATE_ADMIN_URL")]
+    pub(crate) admin_url: Option<String>,
     /// The gateway's data directory, for its admin token.
     #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
     pub(crate) data_dir: PathBuf,

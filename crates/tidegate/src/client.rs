@@ -10,8 +10,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tidegate_core::secret::Secret;
 
-use crate::{cli::Admin, directory::Directory, output::exit};
+use crate::{caller::Reply, cli::Admin, directory::Directory, exit, output::exit, place::Place, wire};
 
+/// Where the admin API is that was told nothing else.
+const USUAL: &str = "http://127.0.0.1:8788";
 /// The largest answer that is read.
 const LARGEST: usize = 256 * 1024 * 1024;
 
@@ -24,7 +26,10 @@ pub(crate) struct Client {
 impl Client {
     /// The gateway that the arguments mean.
     pub(crate) fn new(admin: &Admin) -> Result<Self> {
-        let url = url::Url::parse(&admin.admin_url).with_context(|| format!("{} is no URL", admin.admin_url))?;
+        let directory = Directory::at(&admin.data_dir);
+        let place = Place::of(&directory).map(|place| place.control_plane);
+        let text = admin.admin_url.clone().or(place).unwrap_or_else(|| USUAL.to_owned());
+        let url = url::Url::parse(&text).with_context(|| format!("{text} is no URL"))?;
         if url.scheme() != "http" {
             return Err(exit(
                 64,
@@ -33,7 +38,6 @@ impl Client {
         }
         let host = url.host_str().unwrap_or("127.0.0.1");
         let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or(8788));
-        let directory = Directory::at(&admin.data_dir);
         let token = match std::env::var("TIDEGATE_ADMIN_TOKEN") {
             Ok(token) if !token.is_empty() => Secret::new(token),
             _ => directory.existing_admin_token().ok_or_else(|| {
@@ -71,7 +75,18 @@ impl Client {
         let message = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("the gateway refused");
         let hint = answer.pointer("/error/hint").and_then(Value::as_str);
         let text = hint.map_or_else(|| message.to_owned(), |hint| format!("{message}\nhint: {hint}"));
-        Err(exit(code(status), text))
+        let code = answer.pointer("/error/code").and_then(Value::as_str).and_then(exit::of_fault);
+        Err(exit(code.unwrap_or_else(|| exit::of_status(status.as_u16())), text))
+    }
+
+    /// A stream of events below `/api/v1`.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Reply> {
+        let request = Request::builder()
+            .uri(format!("http://{}/api/v1{path}", self.authority))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
+            .body(Full::new(Bytes::new()))?;
+        let reply = Reply::of(wire::send(request).await?);
+        if reply.status.is_success() { Ok(reply) } else { Err(reply.refusal().await) }
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
@@ -105,17 +120,5 @@ impl Client {
                 Err(error) => Err(unavailable(&error)),
             },
         }
-    }
-}
-
-fn code(status: StatusCode) -> u8 {
-    match status.as_u16() {
-        401 => 3,
-        403 => 7,
-        404 => 4,
-        409 => 5,
-        400 | 422 => 64,
-        502..=504 => 6,
-        _ => 1,
     }
 }

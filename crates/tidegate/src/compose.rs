@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
-use tidegate_admin::Control;
+use tidegate_admin::{Control, Feed};
 use tidegate_audit::{Audit, OpenOptions, blob::Blobs, record::ActivationRecord};
 use tidegate_config::{
     check::{Mode, Options},
@@ -32,6 +32,7 @@ use crate::{
     directory::Directory,
     discovery::Discoverer,
     output::exit,
+    place::Place,
     recovery,
 };
 
@@ -43,6 +44,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
 /// A gateway that listens.
 pub(crate) struct Running {
+    place: Place,
     pub(crate) data_plane: SocketAddr,
     pub(crate) control_plane: SocketAddr,
     pub(crate) found: Vec<Found>,
@@ -140,7 +142,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         public_listener: public(&arguments.listen),
         found: found.clone(),
     };
-    let key = if mode == Mode::Up { Some(quick_start_key(&store, &pepper)?) } else { None };
+    let key = if mode == Mode::Up { Some(quick_start_key(&directory, &store, &pepper)?) } else { None };
     let candidate = loader.load(&store)?.map_err(|rejection| exit(1, rejection.rendered))?;
     let warnings = candidate.snapshot.warnings.iter();
     let warnings = warnings.map(|warning| tidegate_config::render::render(warning, &candidate.sources)).collect();
@@ -170,6 +172,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let changes = Arc::new(Mutex::new(()));
     let pins = Arc::clone(&store) as Arc<dyn PinStore>;
     let discovery = Discoverer::new(Arc::clone(&live), Arc::clone(&audit), pins, Arc::clone(&changes))?;
+    let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
     let gate = Arc::new(Gate {
         live,
         keys: Arc::clone(&keys),
@@ -178,7 +181,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         blobs: Some(blobs),
         discovery: Arc::new(discovery),
         upstream: Arc::new(upstream),
-        calls: Arc::clone(&store) as Arc<dyn CallIndex>,
+        calls: Arc::clone(&feed) as Arc<dyn CallIndex>,
         registry: Registry::new(),
         metrics: Arc::new(Metrics::new()),
         sessions: Sessions::new(),
@@ -197,6 +200,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         ledger_store: Arc::clone(&store) as Arc<dyn LedgerStore>,
         audit,
         calls: Arc::clone(&store) as Arc<dyn CallIndex>,
+        feed: Arc::clone(&feed),
         live_calls: Arc::new(gate.registry.clone()),
         metrics: Arc::new(move || {
             metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
@@ -211,13 +215,16 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         changes: Arc::clone(&changes),
     });
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
-    let control = task::spawn("control plane", control_plane_task(control, admin_listener, stop.clone()));
+    let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));
     let parts = Arc::new(Parts { gate, store, directory, changes });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
     if !loader.paths.is_empty() {
         watch(loader, watched, Arc::clone(&parts), stop.clone());
     }
+    let place = Place::here(data_plane, control_plane);
+    place.announce(&parts.directory)?;
     Ok(Running {
+        place,
         data_plane,
         control_plane,
         found,
@@ -237,9 +244,11 @@ async fn data_plane_task(gate: Arc<Gate>, listener: TcpListener, stop: Cancellat
     }
 }
 
-async fn control_plane_task(control: Arc<Control>, listener: TcpListener, stop: CancellationToken) {
+async fn control_plane_task(control: Arc<Control>, feed: Arc<Feed>, listener: TcpListener, stop: CancellationToken) {
     let served = axum::serve(listener, tidegate_admin::router(control)).with_graceful_shutdown(async move {
         stop.cancelled().await;
+        // Streams that watch have no other end.
+        feed.close();
     });
     if let Err(error) = served.await {
         tracing::error!(%error, "the control plane ended");
@@ -260,8 +269,8 @@ async fn bind(address: SocketAddr, mode: Mode) -> Result<TcpListener> {
     }
 }
 
-/// Mints the key of a quick start and revokes the last one.
-fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
+/// Mints the key of a quick start, keeps it for commands of the same user, and revokes the last one.
+fn quick_start_key(directory: &Directory, store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
     use tidegate_config::identity::{StoredKey, StoredRules, mint};
     use tidegate_core::ids::{KeyName, OrgId};
     let (org, name) = (OrgId::from("default"), KeyName::from("quick-start"));
@@ -282,6 +291,7 @@ fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::sec
         revoked: None,
         rules: Some(StoredRules { models: everything(), mcp_servers: everything(), ..StoredRules::default() }),
     })?;
+    directory.keep_quick_start_key(&secret)?;
     Ok(secret)
 }
 
@@ -408,6 +418,7 @@ impl Running {
     /// Lets calls in flight end, then closes log and state.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
+        self.place.leave(&self.parts.directory);
         for task in [self.data, self.control] {
             task.finished().await;
         }

@@ -1,6 +1,8 @@
 //! The data directory: its layout, and the secrets that the first start puts there.
 //!
-//! `state.db`, `audit/`, `blobs/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's signing key.
+//! `state.db`, `audit/`, `blobs/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
+//! signing key; under `up` the key of the quick start, for commands of the same user. `gateway.json` says where the
+//! gateway listens.
 
 use std::{
     fs::{self, OpenOptions},
@@ -50,6 +52,11 @@ impl Directory {
         self.root.join("blobs")
     }
 
+    /// Where the gateway over this directory listens.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.root.join("gateway.json")
+    }
+
     /// Up to which leaf of the log the state has everything.
     pub(crate) fn applied(&self) -> PathBuf {
         self.root.join("state.applied")
@@ -73,6 +80,16 @@ impl Directory {
         read(&self.keys().join("admin-token")).ok().flatten()
     }
 
+    /// Keeps the key of a quick start for commands of the same user; the last one is void by then.
+    pub(crate) fn keep_quick_start_key(&self, key: &Secret) -> Result<()> {
+        self.write("quick-start", key.expose())
+    }
+
+    /// The key of the last quick start.
+    pub(crate) fn quick_start_key(&self) -> Result<Option<Secret>> {
+        read(&self.keys().join("quick-start"))
+    }
+
     fn secret(&self, name: &str) -> Result<Secret> {
         let path = self.keys().join(name);
         if let Some(secret) = read(&path)? {
@@ -81,14 +98,19 @@ impl Directory {
         let mut bytes = [0_u8; 32];
         SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system has no randomness to give"))?;
         let text = hex::encode(bytes);
+        self.write(name, &text)?;
+        Ok(Secret::new(text))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
         // Written beside and renamed, so that a crash never leaves half a secret.
         let beside = self.keys().join(format!("{name}.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, &path)?;
+        fs::rename(&beside, self.keys().join(name))?;
         fs::File::open(self.keys())?.sync_all()?;
-        Ok(Secret::new(text))
+        Ok(())
     }
 }
 

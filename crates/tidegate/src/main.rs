@@ -1,7 +1,8 @@
 //! `tidegate`: one binary, two listeners. Parses arguments, starts the runtime, runs one command.
 //!
-//! Owns nothing but the exit code: 0 ok, 1 error, 3 unauthenticated, 4 not found, 5 conflict, 6 unavailable, 64 usage.
+//! Owns nothing but the way from an error to the process's exit code; what the codes mean stands in `exit`.
 
+mod caller;
 mod cli;
 mod client;
 mod commands;
@@ -9,8 +10,11 @@ mod compose;
 mod detect;
 mod directory;
 mod discovery;
+mod exit;
 mod output;
+mod place;
 mod recovery;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -25,7 +29,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let code = if error.use_stderr() { 64 } else { 0 };
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
             // A closed terminal is no reason to fail.
             let _ = error.print();
             return ExitCode::from(code);
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
     match runtime.block_on(commands::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = error.downcast_ref::<Exit>().map_or(1, |exit| exit.code);
+            let code = error.downcast_ref::<Exit>().map_or(exit::ERROR, |exit| exit.code);
             output::problem(&format!("{error:#}"));
             ExitCode::from(code)
         }

@@ -1,10 +1,18 @@
 //! How commands speak: data on stdout, talk on stderr; tables for people, JSON for scripts.
 
-use std::{fmt, io::Write as _};
+mod yaml;
+
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{IsTerminal as _, Write as _},
+};
 
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+
+pub(crate) use self::yaml::yaml;
 
 /// The form of a command's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -14,6 +22,8 @@ pub(crate) enum Format {
     Table,
     /// One JSON document.
     Json,
+    /// One YAML document.
+    Yaml,
     /// One JSON value a line.
     Jsonl,
 }
@@ -56,6 +66,43 @@ pub(crate) fn talk(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// The next useful command. Nothing where nobody reads it.
+pub(crate) fn next(command: &str) {
+    if std::io::stderr().is_terminal() || std::env::var_os("TIDEGATE_HINTS").is_some_and(|wanted| wanted == "always") {
+        talk(&format!("next: {command}"));
+    }
+}
+
+/// The name that was meant by `wrong`, as a hint; `None` where none is near.
+pub(crate) fn meant(wrong: &str, names: &[&str]) -> Option<String> {
+    let near = tidegate_config::problem::nearest(wrong, names.iter().copied());
+    near.map(|name| format!("did you mean `{}`?", printable(name)))
+}
+
+/// Asks for a line.
+pub(crate) fn prompt(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = write!(err, "{text}").and_then(|()| err.flush());
+}
+
+/// Ends a line of live text.
+pub(crate) fn end_line(live: bool) {
+    if live {
+        raw("\n");
+    }
+}
+
+/// Foreign text as a terminal may have it: without control characters, which could move its cursor or speak in its
+/// user's name.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let foul = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    if text.chars().any(foul) {
+        Cow::Owned(text.chars().map(|letter| if foul(letter) { '·' } else { letter }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// What went wrong.
 pub(crate) fn problem(text: &str) {
     if text.starts_with("error[") || text.starts_with("error:") {
@@ -74,6 +121,7 @@ pub(crate) fn rows(format: Format, rows: &[Value], columns: &[(&str, &str)]) -> 
                 line(&serde_json::to_string(row)?);
             }
         }
+        Format::Yaml => raw(&yaml(&Value::from(rows.to_vec()))),
         Format::Table if rows.is_empty() => talk("nothing to show"),
         Format::Table => {
             let mut table = Table::new();
@@ -93,6 +141,7 @@ pub(crate) fn object(format: Format, value: &Value) -> Result<()> {
     match format {
         Format::Json => line(&serde_json::to_string_pretty(value)?),
         Format::Jsonl => line(&serde_json::to_string(value)?),
+        Format::Yaml => raw(&yaml(value)),
         Format::Table => {
             let mut table = Table::new();
             table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);

@@ -17,3 +17,4 @@ mod revocation;
 mod secrets;
 mod stages;
 mod streams;
+mod terminal;

@@ -279,7 +279,7 @@ fn json(value: &impl Serialize) -> Value {
 }
 
 impl CallRow {
-    fn of(call: &CallSummary) -> Self {
+    pub(super) fn of(call: &CallSummary) -> Self {
         Self {
             id: call.id.to_string(),
             at: moment::text(call.at),

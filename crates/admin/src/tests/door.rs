@@ -35,6 +35,8 @@ async fn every_admin_route_has_a_role() {
     assert_eq!(described_routes(), matrix);
 
     let plane = Plane::new(Mode::Up);
+    // Its stream would not end otherwise.
+    plane.control.feed.close();
     let public: Vec<&str> = MATRIX.iter().filter(|route| route.role == Role::Public).map(|route| route.path).collect();
     assert_eq!(public, ["/healthz", "/readyz", "/metrics"]);
     for route in &MATRIX {

@@ -23,7 +23,7 @@ use tidegate_ledger::{Attribution, Entry, EntryKind, LedgerStore};
 
 use crate::testing::{Plane, TOKEN, compiled, request};
 
-fn summary(id: CallId, at: u64, key: &str, error: Option<&str>) -> CallSummary {
+pub(super) fn summary(id: CallId, at: u64, key: &str, error: Option<&str>) -> CallSummary {
     CallSummary {
         id,
         org: "default".into(),

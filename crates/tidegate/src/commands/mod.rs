@@ -1,11 +1,14 @@
 //! The commands, a file each where they hold more than a few lines.
 
 mod audit;
+mod call;
+mod chat;
 mod check;
 mod key;
 mod policy;
 mod run;
 mod show;
+mod tail;
 
 use anyhow::Result;
 
@@ -25,6 +28,9 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Explain { what } => check::explain(&what),
         Command::Schema { openapi } => check::schema(openapi),
         Command::Key(command) => key::run(command).await,
+        Command::Chat(arguments) => chat::run(&arguments).await,
+        Command::Call(arguments) => call::run(&arguments).await,
+        Command::Tail(arguments) => tail::run(&arguments).await,
         Command::Calls(arguments) => show::calls(&arguments).await,
         Command::Why { call, admin } => show::why(&call, &admin).await,
         Command::Spend(arguments) => show::spend(&arguments).await,
