@@ -9,9 +9,7 @@ use super::{
     streams::{Dialect, hear},
 };
 
-/// Not every offset, so that a run takes seconds; a prime, so that other runs of other lengths hit other places.
-const STRIDE: usize = 3;
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 fn whole(dialect: Dialect) -> String {
     dialect.stream(&["one ", "two ", "three"])
@@ -38,17 +36,13 @@ async fn a_stream_cut_at_every_byte_offset_never_ends_well() {
     let keys = json!({"k": {"secret": "env:K", "allow": {"models": "*"}}});
     let config = json!({"version": 1, "providers": providers, "keys": keys});
     let gateway = Start::new("serve", folder.path()).config(config).env("K", &secret).run().await;
-    let offsets = |dialect: Dialect| {
-        let length = whole(dialect).len();
-        (0..length).step_by(STRIDE).chain(length - 16..=length).map(move |at| (dialect, at))
-    };
+    let pairs = Dialect::BOTH.into_iter().flat_map(|from| Dialect::BOTH.into_iter().map(move |to| (from, to)));
     // The model's name says where to cut: each is a target of its own, so that no breaker opens.
-    let cases: Vec<_> = Dialect::BOTH.into_iter().flat_map(offsets).collect();
-    let failures: Vec<(bool, Option<String>)> = stream::iter(&cases)
-        .map(|(dialect, at)| cut(&gateway, &secret, *dialect, *at))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let cases: Vec<_> = pairs
+        .flat_map(|(from, to)| (0..=whole(to).len()).map(move |at| Case { surface: from, upstream: to, at }))
+        .collect();
+    let failures: Vec<(bool, Option<String>)> =
+        stream::iter(&cases).map(|case| cut(&gateway, &secret, case)).buffer_unordered(AT_ONCE).collect().await;
     let streamed = failures.iter().filter(|(streamed, _)| *streamed).count();
     println!("{} cuts, {streamed} of them in a stream", cases.len());
     assert!(streamed > cases.len() / 2, "only {streamed} of {} were streams", cases.len());
@@ -56,14 +50,23 @@ async fn a_stream_cut_at_every_byte_offset_never_ends_well() {
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
+/// A stream of `upstream`'s dialect that ends after `at` bytes, seen by a client of `surface`'s.
+#[derive(Debug)]
+struct Case {
+    surface: Dialect,
+    upstream: Dialect,
+    at: usize,
+}
+
 /// Whether there was a stream, and what is wrong with it.
-async fn cut(gateway: &Gateway, secret: &str, dialect: Dialect, at: usize) -> (bool, Option<String>) {
-    let model = format!("{}/cut-{at}", dialect.kind());
-    let answer = gateway.post(dialect.path(), secret, &question(&model, "count", true)).await;
-    let text = whole(dialect);
+async fn cut(gateway: &Gateway, secret: &str, case: &Case) -> (bool, Option<String>) {
+    let Case { surface, upstream, at } = *case;
+    let model = format!("{}/cut-{at}", upstream.kind());
+    let answer = gateway.post(surface.path(), secret, &question(&model, "count", true)).await;
+    let text = whole(upstream);
     if answer.status != 200 {
         let fair = answer.status == 502 && answer.header("x-tidegate-error") == "upstream_unavailable";
-        let failure = format!("{dialect:?} at {at}: {} {}", answer.status, answer.text());
+        let failure = format!("{case:?}: {} {}", answer.status, answer.text());
         return (false, if fair && at < text.len() / 2 { None } else { Some(failure) });
     }
     let heard = hear(&answer.body);
@@ -73,5 +76,5 @@ async fn cut(gateway: &Gateway, secret: &str, dialect: Dialect, at: usize) -> (b
     let well = heard.terminated && heard.errors.is_empty();
     let badly = !heard.terminated && heard.errors.len() == 1;
     let fair = if complete { well } else { badly || (almost && well) };
-    (true, if fair { None } else { Some(format!("{dialect:?} at {at} of {}: {}", text.len(), answer.text())) })
+    (true, if fair { None } else { Some(format!("{case:?} of {}: {}", text.len(), answer.text())) })
 }
