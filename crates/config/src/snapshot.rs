@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub body_limit: usize,
     /// The most calls at the same time.
     pub concurrent_limit: usize,
+    /// How long a client may take.
+    pub client_times: ClientTimes,
     /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
     pub ledger_rules: HashMap<Scope, ScopeRules>,
     /// The keys that the file declares: for [`crate::identity::KeyTable::set_declared`].
@@ -75,6 +77,17 @@ pub struct Snapshot {
     stored: Arc<[StoredKey]>,
     pins: Arc<[PinnedTool]>,
     without_guardrails: Arc<Chain>,
+}
+
+/// How long a client may take for its part of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimes {
+    /// To send a request's head.
+    pub headers: Duration,
+    /// Silence while it sends a body: slower than 1 KiB a second counts as silence in part.
+    pub body: Duration,
+    /// To leave an answer unread, counted in the same way.
+    pub send: Duration,
 }
 
 /// What a key's calls are held to.

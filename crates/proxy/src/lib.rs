@@ -3,6 +3,7 @@
 //! Owns the way of a call from its first byte to its outcome. Never opens a connection to an upstream by itself (that is
 //! `upstream`), never writes to a store, and serves no admin route.
 
+mod client;
 mod discovery;
 mod exchange;
 mod finish;
@@ -21,6 +22,12 @@ mod surface;
 mod tool_flow;
 
 pub use crate::{
-    discovery::Discovery, floods::Floods, gate::Gate, live::Registry, metrics::Metrics, respond::Body, server::serve,
+    discovery::Discovery,
+    floods::Floods,
+    gate::Gate,
+    live::Registry,
+    metrics::Metrics,
+    respond::Body,
+    server::{Bounds, serve},
     session::Sessions,
 };

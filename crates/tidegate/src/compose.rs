@@ -20,7 +20,7 @@ use tidegate_config::{
 };
 use tidegate_core::{calls::CallIndex, clock};
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Floods, Gate, Metrics, Registry, Sessions};
+use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Sessions};
 use tidegate_store::Sqlite;
 use tidegate_upstream::{Upstream, UpstreamOptions, sim::Sim, task};
 use tokio::net::TcpListener;
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::Run,
+    descriptors,
     detect::{self, Found},
     directory::Directory,
     discovery::Discoverer,
@@ -239,7 +240,8 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
 }
 
 async fn data_plane_task(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {
-    if let Err(error) = tidegate_proxy::serve(gate, listener, stop, DRAIN).await {
+    let bounds = Bounds { connections: descriptors::connections(), drain: DRAIN };
+    if let Err(error) = tidegate_proxy::serve(gate, listener, stop, bounds).await {
         tracing::error!(%error, "the data plane ended");
     }
 }

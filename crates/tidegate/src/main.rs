@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod commands;
 mod compose;
+mod descriptors;
 mod detect;
 mod directory;
 mod discovery;

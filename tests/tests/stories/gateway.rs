@@ -124,6 +124,11 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill(&mut self) {
         self.child.start_kill().unwrap();

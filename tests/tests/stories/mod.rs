@@ -13,6 +13,7 @@ mod leaving;
 mod mcp;
 mod plain;
 mod reload;
+mod resilience;
 mod revocation;
 mod secrets;
 mod stages;

@@ -1,5 +1,7 @@
 //! Checks of names, and of what concerns the gateway as a whole.
 
+use std::time::Duration;
+
 use super::{Checker, Mode};
 use crate::{
     codes,
@@ -68,6 +70,17 @@ impl Checker<'_> {
         if document.limits.concurrent == Some(0) {
             let message = "with 0 calls at the same time, every call is refused";
             self.error(codes::OUT_OF_RANGE, "limits.concurrent", message, "write 1 or more, or remove it");
+        }
+        let limits = &document.limits;
+        for (name, time) in [
+            ("header_timeout", limits.header_timeout),
+            ("body_timeout", limits.body_timeout),
+            ("send_timeout", limits.send_timeout),
+        ] {
+            if time.is_some_and(|Time(time)| !(Duration::from_millis(100)..=Duration::from_secs(600)).contains(&time)) {
+                let message = "a client's time is from 100ms to 10min";
+                self.error(codes::OUT_OF_RANGE, &format!("limits.{name}"), message, "write for example `20s`");
+            }
         }
         if document.audit.retention.is_some_and(|Time(time)| time.as_secs() < 60) {
             let message = "bodies are kept for at least a minute";

@@ -134,6 +134,18 @@ object! {
             /// The most calls at the same time; further ones are told to come back later. Without it, 20,000.
             #[schemars(example = 20_000, range(min = 1))]
             pub concurrent: Option<u32>,
+            /// How long a client may take to send the head of a request; without it, 15 seconds.
+            #[schemars(example = &"15s")]
+            pub header_timeout: Option<Time>,
+            /// How long a client may be silent while it sends a body: what comes slower than 1 KiB a second uses it up,
+            /// what comes faster gives it back. Without it, 20 seconds.
+            #[schemars(example = &"20s")]
+            pub body_timeout: Option<Time>,
+            /// How long a client may leave an answer unread: what it takes slower than 1 KiB a second uses it up, what
+            /// it takes faster gives it back. Then it is cut, and its call at the upstream with it. Without it, 60
+            /// seconds.
+            #[schemars(example = &"60s")]
+            pub send_timeout: Option<Time>,
         }
         later {
             "requests": "set `limits` on keys and teams",

@@ -13,7 +13,7 @@ use tidegate_ledger::Catalog;
 use tidegate_upstream::Route;
 
 use super::{
-    Defaults, ListedModel, Snapshot, keys,
+    ClientTimes, Defaults, ListedModel, Snapshot, keys,
     targets::{self, Known, refused},
 };
 use crate::{
@@ -31,6 +31,9 @@ use crate::{
 const BODY_LIMIT: u64 = 32 << 20;
 /// The most calls at the same time where nothing is set.
 const CONCURRENT_LIMIT: u32 = 20_000;
+/// How long a client may take where nothing is set.
+const CLIENT_TIMES: ClientTimes =
+    ClientTimes { headers: Duration::from_secs(15), body: Duration::from_secs(20), send: Duration::from_secs(60) };
 /// How long bodies are kept where nothing is set.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
@@ -69,6 +72,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         hosts: document.hosts.iter().map(|host| Arc::from(host.to_ascii_lowercase())).collect(),
         body_limit: number(document.limits.body.map_or(BODY_LIMIT, |Size(size)| size)),
         concurrent_limit: number(document.limits.concurrent.unwrap_or(CONCURRENT_LIMIT).into()),
+        client_times: client_times(&document),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
         warnings: checked.warnings.into(),
@@ -132,6 +136,16 @@ fn catalog_digest(catalog: &Catalog) -> Digest {
         .collect();
     lines.sort();
     Digest::of(lines.join("\n").as_bytes())
+}
+
+fn client_times(document: &Document) -> ClientTimes {
+    let limits = &document.limits;
+    let or = |written: Option<Time>, rule| written.map_or(rule, |Time(time)| time);
+    ClientTimes {
+        headers: or(limits.header_timeout, CLIENT_TIMES.headers),
+        body: or(limits.body_timeout, CLIENT_TIMES.body),
+        send: or(limits.send_timeout, CLIENT_TIMES.send),
+    }
 }
 
 fn audit(document: &Document) -> AuditPlan {

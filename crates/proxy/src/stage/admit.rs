@@ -34,6 +34,15 @@ fn admitted(exchange: &mut Exchange) -> Result<((), StageVerdict), Fault> {
     if declared.is_some_and(|length| length > largest) {
         return Err(too_large(largest));
     }
+    // What is not decompressed cannot grow.
+    if exchange.header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        let mut fault = Fault::new(
+            FaultCode::InvalidRequest,
+            "Compressed bodies are not taken: send the body as it is, without Content-Encoding.",
+        );
+        fault.status = 415;
+        return Err(fault);
+    }
     exchange.deadline = match exchange.header("x-tidegate-timeout-ms") {
         None => None,
         Some(text) => {

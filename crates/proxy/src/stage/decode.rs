@@ -17,14 +17,12 @@ use tidegate_protocol::{
 };
 
 use crate::{
+    client::Pace,
     exchange::Exchange,
     here::Here,
     stage::admit::too_large,
     surface::{Endpoint, mcp},
 };
-
-/// A body must grow by at least something within this time.
-const BODY_STALL: Duration = Duration::from_secs(20);
 
 /// What a request turned out to be.
 pub(crate) enum Decoded {
@@ -49,7 +47,8 @@ pub(crate) async fn decode(
             Here::of_session(method, server).map(|here| (Decoded::Here(here), StageVerdict::Pass))
         }
         endpoint => {
-            let bytes = read(body, exchange.snapshot.body_limit).await;
+            let (largest, patience) = (exchange.snapshot.body_limit, exchange.snapshot.client_times.body);
+            let bytes = read(body, largest, patience).await;
             bytes.and_then(|bytes| understand(exchange, endpoint, bytes))
         }
     };
@@ -57,16 +56,18 @@ pub(crate) async fn decode(
 }
 
 /// Reads a body of at most `largest` bytes that keeps coming.
-pub(crate) async fn read(mut body: Incoming, largest: usize) -> Result<Bytes, Fault> {
+async fn read(mut body: Incoming, largest: usize, patience: Duration) -> Result<Bytes, Fault> {
+    let mut pace = Pace::new(patience);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut length = 0_usize;
     loop {
-        let frame = match tokio::time::timeout(BODY_STALL, body.frame()).await {
+        let asked = clock::now();
+        let frame = match tokio::time::timeout(pace.left(), body.frame()).await {
             Err(_) => {
                 return Err(Fault::new(
                     FaultCode::CallerTimeout,
-                    format!("Nothing more of the body came for {} seconds.", BODY_STALL.as_secs()),
+                    "The body came more slowly than 1 KiB a second for longer than limits.body_timeout allows.",
                 ));
             }
             Ok(None) => break,
@@ -76,6 +77,7 @@ pub(crate) async fn read(mut body: Incoming, largest: usize) -> Result<Bytes, Fa
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
+        pace.moved(clock::now().saturating_duration_since(asked), data.len());
         length = length.saturating_add(data.len());
         if length > largest {
             return Err(too_large(u64::try_from(largest).unwrap_or(u64::MAX)));

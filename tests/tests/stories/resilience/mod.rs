@@ -1,0 +1,91 @@
+//! What the gateway promises when things go badly, one test each. Every test has a short form for each run of the
+//! suite, and a long one: `TIDEGATE_LONG=1 cargo test -p tidegate-tests --test stories resilience -- --test-threads 1`.
+
+mod sizes;
+mod slow;
+
+use std::{path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::gateway::{Gateway, Start};
+
+/// `long` in a long run, `short` otherwise.
+pub(crate) fn scaled<T>(short: T, long: T) -> T {
+    if std::env::var_os("TIDEGATE_LONG").is_some() { long } else { short }
+}
+
+/// A gateway that serves one key, which may use everything, with these limits and these providers.
+pub(crate) async fn serve(folder: &Path, secret: &str, limits: &Value, providers: &Value) -> Gateway {
+    let config = json!({
+        "version": 1,
+        "limits": limits,
+        "providers": providers,
+        "keys": {"k": {"secret": "env:K", "allow": {"models": "*"}}},
+    });
+    Start::new("up", folder).config(config).env("K", secret).run().await
+}
+
+/// As many descriptors as this process may have.
+pub(crate) fn many_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+}
+
+/// A connection on which bytes are sent as they are.
+pub(crate) struct Raw(pub(crate) TcpStream);
+
+impl Raw {
+    pub(crate) async fn connect(gateway: &Gateway) -> Self {
+        Self(TcpStream::connect(gateway.url.strip_prefix("http://").unwrap()).await.unwrap())
+    }
+
+    /// Sends bytes; false where the other end has closed.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// What comes until the other end closes or `limit` is over.
+    pub(crate) async fn rest(&mut self, limit: Duration) -> Vec<u8> {
+        let mut all = Vec::new();
+        let _ = timeout(limit, self.0.read_to_end(&mut all)).await;
+        all
+    }
+
+    /// The first line of the answer.
+    pub(crate) async fn status_line(&mut self, limit: Duration) -> String {
+        let mut all = Vec::new();
+        let read = async {
+            let mut piece = [0; 4096];
+            while !all.contains(&b'\n') {
+                match self.0.read(&mut piece).await {
+                    Ok(length) if length > 0 => all.extend_from_slice(&piece[..length]),
+                    _ => break,
+                }
+            }
+        };
+        let _ = timeout(limit, read).await;
+        String::from_utf8_lossy(&all).lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The head of a model call whose body has this framing (`content-length: 7`).
+pub(crate) fn head(secret: &str, framing: &str) -> String {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {secret}\r\n\
+         content-type: application/json\r\n{framing}\r\n\r\n"
+    )
+}
+
+/// Resident memory of a gateway in bytes.
+pub(crate) fn resident(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+}
