@@ -7,6 +7,7 @@ mod access;
 mod policies;
 mod providers;
 mod routes;
+mod telemetry;
 mod whole;
 
 pub use policies::policy_input;
@@ -116,6 +117,7 @@ pub fn check_pinned(
     checker.guardrails();
     checker.access();
     checker.whole();
+    checker.telemetry();
     let policy_files = checker.policy_files();
     // Policies are checked against the names in the document: with mistakes there, theirs would only be echoes.
     let sound = checker.problems.iter().all(|problem| problem.severity == Severity::Warning);

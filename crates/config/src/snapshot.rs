@@ -6,6 +6,7 @@
 mod build;
 mod keys;
 mod targets;
+mod telemetry;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,6 +31,7 @@ use crate::{
 
 pub use build::Ingredients;
 pub use targets::private_host;
+pub use telemetry::Collector;
 
 /// One revision, compiled.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub struct Snapshot {
     pub concurrent_limit: usize,
     /// How long a client may take.
     pub client_times: ClientTimes,
+    /// Where traces and metrics are sent; `None` where the file does not say.
+    pub telemetry: Option<Arc<Collector>>,
     /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
     pub ledger_rules: HashMap<Scope, ScopeRules>,
     /// The keys that the file declares: for [`crate::identity::KeyTable::set_declared`].

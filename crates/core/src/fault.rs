@@ -158,6 +158,20 @@ pub struct AttemptReport {
     pub millis: u64,
     /// What happened, in a few words, without secrets.
     pub outcome: String,
+    /// When exactly, for traces; records have their own times.
+    #[serde(skip)]
+    pub timing: Option<AttemptTiming>,
+}
+
+/// When an attempt was made, and the code of its failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptTiming {
+    /// When it began.
+    pub began: std::time::Instant,
+    /// When it was over, or its answer had begun.
+    pub ended: std::time::Instant,
+    /// The code of its failure; `None` where it answered.
+    pub fault: Option<Arc<str>>,
 }
 
 /// How far an attempt came.

@@ -19,6 +19,7 @@ use tidegate_core::{
     ids::{CallId, ModelName, RevisionId},
     money::NanoUsd,
     principal::Principal,
+    trace::TraceId,
     usage::Usage,
 };
 use tidegate_guard::Chain;
@@ -26,7 +27,13 @@ use tidegate_ledger::Scope;
 use tidegate_upstream::{Running, Target};
 use tokio_util::sync::CancellationToken;
 
-use crate::{finish, gate::Gate, live::Entered, surface::Surface};
+use crate::{
+    finish,
+    gate::Gate,
+    live::Entered,
+    surface::Surface,
+    traced::{self, Gathered},
+};
 
 /// The most of an answer that is kept, in bytes.
 const LARGEST_KEPT: usize = 4 * 1024 * 1024;
@@ -46,8 +53,10 @@ pub(crate) struct Caller {
 pub(crate) struct Story {
     pub(crate) action: Option<Action>,
     pub(crate) is_tool: bool,
-    /// What is done, as metrics name it; empty before the call was decoded.
+    /// What is done, as the OpenTelemetry conventions call it: `chat`, or the MCP method.
     pub(crate) operation: &'static str,
+    /// The model as the caller named it.
+    pub(crate) asked: Option<Arc<str>>,
     pub(crate) resource: Arc<str>,
     pub(crate) model: Option<ModelName>,
     pub(crate) stream: bool,
@@ -82,6 +91,10 @@ pub(crate) struct Exchange {
     pub(crate) surface: Surface,
     pub(crate) address: IpAddr,
     pub(crate) headers: HeaderMap,
+    /// The trace that the call belongs to, sent or not.
+    pub(crate) trace: TraceId,
+    /// What is gathered for the call's spans, where they are to be sent.
+    pub(crate) gathered: Option<Box<Gathered>>,
     pub(crate) at: UnixMillis,
     pub(crate) started: Instant,
     /// When the caller's own patience ends.
@@ -123,6 +136,7 @@ impl Exchange {
         }
         let snapshot = Arc::clone(&gate.live.current().snapshot);
         gate.metrics.in_flight.inc();
+        let (trace, gathered) = traced::begin(&gate.export, id, &headers);
         Self {
             snapshot,
             gate,
@@ -130,6 +144,8 @@ impl Exchange {
             surface,
             address,
             headers,
+            trace,
+            gathered,
             at: clock::wall(),
             started: clock::now(),
             deadline: None,
@@ -183,6 +199,9 @@ impl Exchange {
         tracing::trace!(call = %self.id, stage = event.stage.as_str(), micros = event.micros, "stage");
         self.gate.metrics.stage(&event);
         self.story.stages.push(event);
+        if let Some(gathered) = &mut self.gathered {
+            gathered.stage_over();
+        }
     }
 
     /// Whether bodies are kept.
@@ -190,9 +209,9 @@ impl Exchange {
         self.gate.blobs.is_some() && self.snapshot.bodies == Bodies::Redacted
     }
 
-    /// Keeps a piece of the answer, where bodies are kept and there is room for it.
+    /// Keeps a piece of the answer, where bodies are kept, or sent with traces, and there is room for it.
     pub(crate) fn keep_response(&mut self, piece: &[u8]) {
-        if self.keeps_bodies() {
+        if self.keeps_bodies() || (self.gathered.is_some() && self.gate.export.wants_content()) {
             let kept = self.story.response_body.get_or_insert_default();
             let room = LARGEST_KEPT.saturating_sub(kept.len());
             kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
@@ -229,7 +248,9 @@ impl Exchange {
     /// Ends the call: settles what it used, records how it ended. Runs once; later calls do nothing.
     pub(crate) fn end(&mut self, ending: &Ending<'_>) {
         if !std::mem::replace(&mut self.ended, true) {
-            finish::finish(self, ending);
+            let (call, trace) = (self.id, self.trace);
+            // Also where the answer's body is dropped outside of the call's own future, the log is to name it.
+            tidegate_core::trace::within(call, trace, || finish::finish(self, ending));
             self.gate.metrics.in_flight.dec();
             self.entered = None;
         }

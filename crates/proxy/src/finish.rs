@@ -18,11 +18,12 @@ use tidegate_core::{
     money::NanoUsd,
 };
 use tidegate_ledger::{Settlement, cost};
-use tidegate_upstream::Running;
+use tidegate_upstream::{Running, export};
 
 use crate::{
     exchange::{Ending, Exchange},
-    metrics::CallLabels,
+    metrics::ModelLabels,
+    traced,
 };
 
 /// Ends `exchange` as `ending` says.
@@ -31,7 +32,7 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
     let action = exchange.story.action.map_or("none", Action::as_str);
     exchange.gate.metrics.finished(exchange.surface.as_str(), action, ending.status, fault);
     if exchange.caller.is_none() {
-        exchange.gate.metrics.unidentified.inc();
+        exchange.gate.metrics.unidentified.add(1);
         crate::floods::count(&exchange.gate, exchange.address, ending);
         return;
     }
@@ -64,6 +65,7 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
     }
     measure(exchange, ending);
     let summary = summary(exchange, ending);
+    traced::record(exchange, &summary, ending);
     log(&summary, ending);
     exchange.gate.calls.record(summary);
 }
@@ -163,27 +165,43 @@ fn measure(exchange: &Exchange, ending: &Ending<'_>) {
     for verdict in &story.verdicts {
         metrics.finding(verdict);
     }
-    let (provider, model) = match &exchange.target {
-        Some(target) => (target.id.provider.to_string(), target.id.model.to_string()),
-        None => (String::new(), String::new()),
-    };
-    let labels = CallLabels {
-        gen_ai_operation_name: match story.operation {
-            "" if story.is_tool => "execute_tool",
-            "" => "chat",
-            operation => operation,
-        },
-        gen_ai_provider_name: provider,
-        gen_ai_request_model: model,
-        error_type: ending.fault.map_or("", |fault| fault.code.as_str()),
-    };
-    metrics.duration(story.is_tool, &labels, clock::now().saturating_duration_since(exchange.started).as_secs_f64());
-    if let (Some(usage), Some(target)) = (&story.usage, &exchange.target) {
-        metrics.usage(target.id.provider.as_str(), &target.id.model, usage);
+    metrics.own_work(exchange.surface.as_str(), &story.stages);
+    metrics.attempts(&story.attempts);
+    let seconds = clock::now().saturating_duration_since(exchange.started).as_secs_f64();
+    let error = ending.fault.map_or("", |fault| fault.code.as_str());
+    if story.is_tool {
+        let (server, item) = story.resource.split_once('/').unwrap_or((&story.resource, ""));
+        let tool = if story.action == Some(Action::CallTool) { item } else { "" };
+        metrics.tool_duration(story.operation, tool, error, server, seconds);
+    } else if story.action == Some(Action::InvokeModel) {
+        measure_model(exchange, error, seconds);
     }
     if let (Some(cost), Some(caller)) = (story.cost, &exchange.caller) {
         let team = caller.principal.team.as_ref().map(AsRef::as_ref);
         metrics.spent(caller.principal.key_name.as_str(), team, cost);
+    }
+}
+
+/// Measures a model call under whoever answered it; one that nobody answered, under the model that was asked for.
+fn measure_model(exchange: &Exchange, error: &str, seconds: f64) {
+    let (story, metrics) = (&exchange.story, &exchange.gate.metrics);
+    let labels = match &exchange.target {
+        Some(target) => {
+            let provider = target.id.provider.as_str();
+            let kind = exchange.snapshot.provider_type(provider).unwrap_or(provider);
+            ModelLabels { operation: story.operation, vendor: export::vendor(kind), model: &target.id.model, provider }
+        }
+        None => {
+            let model = story.model.as_ref().map(|model| model.as_str()).unwrap_or_default();
+            ModelLabels { operation: story.operation, vendor: "", model, provider: "" }
+        }
+    };
+    metrics.model_duration(labels, error, seconds);
+    if story.stream && exchange.target.is_some() {
+        metrics.first_chunk(labels, story.upstream.as_secs_f64());
+    }
+    if let (Some(usage), Some(_)) = (&story.usage, &exchange.target) {
+        metrics.usage(labels, usage);
     }
 }
 

@@ -6,7 +6,7 @@ use tidegate_audit::{Audit, blob::Blobs};
 use tidegate_config::{identity::KeyTable, live::Live};
 use tidegate_core::calls::CallIndex;
 use tidegate_ledger::Ledger;
-use tidegate_upstream::Upstream;
+use tidegate_upstream::{Upstream, export::Exporter};
 
 use crate::{discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
 
@@ -32,6 +32,8 @@ pub struct Gate {
     pub registry: Registry,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
+    /// The way out for traces.
+    pub export: Arc<Exporter>,
     /// MCP sessions of callers.
     pub sessions: Sessions,
     /// Refusals that are only counted.

@@ -20,6 +20,7 @@ mod session;
 mod stage;
 mod surface;
 mod tool_flow;
+mod traced;
 
 pub use crate::{
     discovery::Discovery,

@@ -28,6 +28,7 @@ use crate::{
         route::route,
     },
     surface::{self, Endpoint},
+    traced::OfCall,
 };
 
 /// Answers one request of the data plane.
@@ -40,11 +41,14 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
         }
     };
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
-    match Box::pin(through(&mut exchange, &head.method, entrance.endpoint, body)).await {
-        Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
-        Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
-        Err(fault) => respond::refusal(&mut exchange, fault),
-    }
+    OfCall::new(exchange.id, exchange.trace, async move {
+        match through(&mut exchange, &head.method, entrance.endpoint, body).await {
+            Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
+            Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
+            Err(fault) => respond::refusal(&mut exchange, fault),
+        }
+    })
+    .await
 }
 
 /// How far a request went.

@@ -22,7 +22,7 @@ use tidegate_core::{calls::CallIndex, clock};
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
 use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Sessions};
 use tidegate_store::Sqlite;
-use tidegate_upstream::{Upstream, UpstreamOptions, sim::Sim, task};
+use tidegate_upstream::{Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ use crate::{
     discovery::Discoverer,
     output::exit,
     place::Place,
-    recovery,
+    recovery, telemetry,
 };
 
 /// How long calls in flight may take to end when the gateway stops.
@@ -55,6 +55,8 @@ pub(crate) struct Running {
     stop: CancellationToken,
     data: task::Task,
     control: task::Task,
+    /// Sends traces and metrics; it is the last to stop, since calls that end during the drain are traced too.
+    telemetry: (task::Task, CancellationToken),
     parts: Arc<Parts>,
 }
 
@@ -65,6 +67,8 @@ struct Parts {
     directory: Directory,
     /// Held while a revision is made from the one before it.
     changes: Arc<Mutex<()>>,
+    /// What this process calls itself in telemetry.
+    instance: String,
 }
 
 /// Reads the configuration of a start or of a reload.
@@ -172,6 +176,11 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
     let pins = Arc::clone(&store) as Arc<dyn PinStore>;
+    let upstream = Arc::new(upstream);
+    let registry = Arc::new(tidegate_core::metric::Registry::new());
+    let export = Arc::new(Exporter::new(Arc::clone(&registry)));
+    let instance = tidegate_core::ids::CallId::new().to_string().split_off("call_".len());
+    telemetry::configure(&export, &live.current().snapshot, &instance);
     let discovery = Discoverer::new(Arc::clone(&live), Arc::clone(&audit), pins, Arc::clone(&changes))?;
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
     let gate = Arc::new(Gate {
@@ -181,10 +190,11 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         audit: Arc::clone(&audit),
         blobs: Some(blobs),
         discovery: Arc::new(discovery),
-        upstream: Arc::new(upstream),
+        upstream: Arc::clone(&upstream),
         calls: Arc::clone(&feed) as Arc<dyn CallIndex>,
         registry: Registry::new(),
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::new(Metrics::new(registry)),
+        export: Arc::clone(&export),
         sessions: Sessions::new(),
         floods: Floods::default(),
     });
@@ -193,6 +203,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (data_plane, control_plane) = (data_listener.local_addr()?, admin_listener.local_addr()?);
     let stop = CancellationToken::new();
     let (metrics, live) = (Arc::clone(&gate.metrics), Arc::clone(&gate.live));
+    let log = Arc::clone(&audit);
     let control = Arc::new(Control {
         live: Arc::clone(&gate.live),
         keys,
@@ -205,6 +216,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         live_calls: Arc::new(gate.registry.clone()),
         metrics: Arc::new(move || {
             metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
+            metrics.audit_writable(log.writable());
             metrics.text()
         }),
         sim,
@@ -217,7 +229,12 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     });
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));
-    let parts = Arc::new(Parts { gate, store, directory, changes });
+    let last = CancellationToken::new();
+    let telemetry = {
+        let stop = last.clone();
+        (task::spawn("telemetry", async move { export.run(upstream, stop).await }), last)
+    };
+    let parts = Arc::new(Parts { gate, store, directory, changes, instance });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
     if !loader.paths.is_empty() {
         watch(loader, watched, Arc::clone(&parts), stop.clone());
@@ -235,6 +252,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         stop,
         data,
         control,
+        telemetry,
         parts,
     })
 }
@@ -364,6 +382,7 @@ fn reload(loader: &Loader, parts: &Parts) {
     match loader.load(&parts.store) {
         Ok(Ok(candidate)) => {
             let snapshot = candidate.snapshot;
+            telemetry::configure(&gate.export, &snapshot, &parts.instance);
             let previous = gate.live.current().snapshot.revision;
             if previous == snapshot.revision {
                 // Back to what is active: nothing is rejected any more.
@@ -424,6 +443,9 @@ impl Running {
         for task in [self.data, self.control] {
             task.finished().await;
         }
+        let (telemetry, last) = self.telemetry;
+        last.cancel();
+        telemetry.finished().await;
         let parts = self.parts;
         let closed = tokio::task::spawn_blocking(move || {
             Floods::flush(&parts.gate);

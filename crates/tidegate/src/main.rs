@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod recovery;
 mod wire;
+mod telemetry;
 
 use std::process::ExitCode;
 

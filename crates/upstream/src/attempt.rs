@@ -14,8 +14,9 @@ use std::{
 use tidegate_audit::{Intent, record::AttemptRecord};
 use tidegate_core::{
     clock::{self, UnixMillis},
-    fault::{AttemptReport, Fault, FaultCode, Phase, Retry},
+    fault::{AttemptReport, AttemptTiming, Fault, FaultCode, Phase, Retry},
     money::NanoUsd,
+    trace::TraceContext,
 };
 use tidegate_ledger::{Refused, Reservation};
 
@@ -54,11 +55,15 @@ pub(crate) trait Traffic {
     /// The place number `index`, in the order in which they are to be tried.
     fn candidate(&self, index: usize) -> Option<Candidate<'_>>;
 
-    /// Sends the call to place number `index`, once.
+    /// The span that attempts belong to, where the call is traced.
+    fn trace(&self) -> Option<TraceContext>;
+
+    /// Sends the call to place number `index`, once. `span` is the attempt's own, for the upstream to go on from.
     fn attempt(
         &self,
         index: usize,
         limits: &Limits,
+        span: Option<TraceContext>,
     ) -> impl Future<Output = Result<Begun<Self::Answer>, Failure>> + Send;
 }
 
@@ -187,7 +192,8 @@ impl Effort<'_> {
                 self.uncovered(&refused);
                 return Err(Then::End);
             }
-            let mut failure = match traffic.attempt(index, &self.limits).await {
+            let span = traffic.trace().map(|trace| trace.child(self.number()));
+            let mut failure = match traffic.attempt(index, &self.limits, span).await {
                 Ok(begun) => {
                     self.begun(&begun);
                     return Ok((begun.answer, Served { status: begun.status, index, since, admitted }));
@@ -302,10 +308,12 @@ impl Effort<'_> {
 
     /// Writes the record of the attempt in flight, which is then over.
     fn tell(&mut self, told: Told<'_>) {
+        let number = self.number();
         let Some(in_flight) = self.in_flight.take() else { return };
-        let millis = clock::now().saturating_duration_since(in_flight.since).as_millis();
+        let ended = clock::now();
+        let millis = ended.saturating_duration_since(in_flight.since).as_millis();
         let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        let number = u32::try_from(self.reports.len().saturating_add(1)).unwrap_or(u32::MAX);
+        let fault: Option<Arc<str>> = told.fault.map(Arc::from);
         if let Some(running) = self.running.as_mut() {
             running.intent.attempt(AttemptRecord {
                 number,
@@ -314,7 +322,7 @@ impl Effort<'_> {
                 millis,
                 phase: told.phase,
                 status: told.status,
-                fault: told.fault.map(Arc::from),
+                fault: fault.clone(),
                 may_be_billed: told.may_be_billed,
                 omitted: BTreeMap::new(),
             });
@@ -325,7 +333,13 @@ impl Effort<'_> {
             status: told.status,
             millis,
             outcome: told.outcome,
+            timing: Some(AttemptTiming { began: in_flight.since, ended, fault }),
         });
+    }
+
+    /// The number of the attempt in flight, or of the next one; the first is 1.
+    fn number(&self) -> u32 {
+        u32::try_from(self.reports.len().saturating_add(1)).unwrap_or(u32::MAX)
     }
 
     /// What the caller gets where nothing answered.

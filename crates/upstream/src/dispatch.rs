@@ -17,6 +17,7 @@ use tidegate_core::{
     facts::Resource,
     fault::{Fault, FaultCode},
     ids::CallId,
+    trace::TraceContext,
 };
 use tidegate_ledger::Reservation;
 use tidegate_policy::Permit;
@@ -81,6 +82,8 @@ pub struct Dispatch<'a> {
     pub forward: &'a HeaderMap,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// The call's own span, where it is traced: attempts are its children, and upstreams are told of theirs.
+    pub trace: Option<TraceContext>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -106,7 +109,7 @@ impl Upstream {
     /// # Errors
     /// [`Failed`], with what the call still holds.
     pub async fn dispatch(&self, dispatch: Dispatch<'_>) -> Result<Answered, Box<Failed>> {
-        let Dispatch { id, permit, reservation, intent, call, to, forward, deadline } = dispatch;
+        let Dispatch { id, permit, reservation, intent, call, to, forward, deadline, trace } = dispatch;
         if let Err(fault) = proven(id, permit, &reservation, call) {
             return Err(Box::new(Failed {
                 fault: *fault,
@@ -119,7 +122,7 @@ impl Upstream {
             (Call::Model(call), Destinations::Models(targets)) => {
                 let permitted = |target: &Arc<Target>| permit.allows(&Resource::Model(target.id.clone()));
                 let targets: Vec<_> = targets.into_iter().filter(permitted).collect();
-                let sending = Sending { id, forward, deadline, running };
+                let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_model(call, targets, sending)).await
             }
             (Call::Tool(tool), Destinations::Server(leg))
@@ -127,7 +130,7 @@ impl Upstream {
                     && *tool.server() == leg.server().name
                     && permit.allows(&call.resource()) =>
             {
-                let sending = Sending { id, forward, deadline, running };
+                let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_tool(tool, leg, sending)).await
             }
             _ => {
@@ -146,8 +149,15 @@ impl Upstream {
     ) -> Result<Answered, Box<Failed>> {
         let total = targets.iter().map(|target| target.timeouts.total).max().unwrap_or(Duration::from_secs(600));
         let names = targets.iter().map(|target| Arc::from(target.id.to_string())).collect();
-        let traffic =
-            ModelTraffic { pool: &self.pool, call, call_id: sending.id, targets, names, forward: sending.forward };
+        let traffic = ModelTraffic {
+            pool: &self.pool,
+            call,
+            call_id: sending.id,
+            targets,
+            names,
+            forward: sending.forward,
+            trace: sending.trace,
+        };
         let limits = Limits::new(clock::now(), total, sending.deadline);
         let Concluded { result, reports, running } =
             attempt::run(&traffic, &self.health, limits, sending.running).await;
@@ -187,7 +197,8 @@ impl Upstream {
     ) -> Result<Answered, Box<Failed>> {
         let limits = Limits::new(clock::now(), leg.server().timeouts.total, sending.deadline);
         let name = Arc::from(leg.server().name.as_str());
-        let traffic = ToolTraffic { pool: &self.pool, call, leg: &leg, name, forward: sending.forward };
+        let traffic =
+            ToolTraffic { pool: &self.pool, call, leg: &leg, name, forward: sending.forward, trace: sending.trace };
         let Concluded { result, reports, running } =
             attempt::run(&traffic, &self.health, limits, sending.running).await;
         let (answer, served, running) = match (result, running) {
@@ -223,6 +234,7 @@ struct Sending<'a> {
     id: CallId,
     forward: &'a HeaderMap,
     deadline: Option<Instant>,
+    trace: Option<TraceContext>,
     running: Running,
 }
 

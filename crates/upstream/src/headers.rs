@@ -4,6 +4,7 @@
 //! over; never lets an upstream set a header of the gateway's own. The lists are part of the documentation.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tidegate_core::trace::TraceContext;
 use tidegate_protocol::llm::Dialect;
 
 /// Headers that callers of every dialect may send on.
@@ -76,6 +77,14 @@ fn finish(out: &mut HeaderMap, configured: &HeaderMap) {
         for value in configured.get_all(name) {
             out.append(name.clone(), value.clone());
         }
+    }
+}
+
+/// Names the attempt's own span to whoever gets the request, instead of the one the caller named.
+pub(crate) fn trace(headers: &mut HeaderMap, span: Option<TraceContext>) {
+    let value = span.and_then(|span| HeaderValue::from_str(&span.header()).ok());
+    if let Some(value) = value {
+        headers.insert(HeaderName::from_static("traceparent"), value);
     }
 }
 

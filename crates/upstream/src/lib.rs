@@ -16,6 +16,7 @@ pub mod connect;
 pub mod credential;
 mod dispatch;
 mod events;
+pub mod export;
 mod failure;
 mod headers;
 mod health;

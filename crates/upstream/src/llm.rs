@@ -13,6 +13,7 @@ use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Phase, Retry, UpstreamAnswer},
     ids::CallId,
+    trace::TraceContext,
     usage::{Usage, UsageSource},
 };
 use tidegate_protocol::llm::{
@@ -41,6 +42,7 @@ pub(crate) struct ModelTraffic<'a> {
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) names: Vec<Arc<str>>,
     pub(crate) forward: &'a HeaderMap,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// A model's answer, as far as an attempt reads it.
@@ -65,7 +67,16 @@ impl Traffic for ModelTraffic<'_> {
         Some(Candidate { name: Arc::clone(name), retry: &target.retry, breaker: target.breaker })
     }
 
-    async fn attempt(&self, index: usize, limits: &Limits) -> Result<Begun<ModelAnswer>, Failure> {
+    fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    async fn attempt(
+        &self,
+        index: usize,
+        limits: &Limits,
+        span: Option<TraceContext>,
+    ) -> Result<Begun<ModelAnswer>, Failure> {
         let Some(target) = self.targets.get(index) else {
             return Err(Failure::unsent(Fault::new(FaultCode::Internal, "no such target"), Then::End));
         };
@@ -73,7 +84,8 @@ impl Traffic for ModelTraffic<'_> {
         let scope = self.names.get(index).map(AsRef::as_ref);
         let same = self.call.dialect() == target.provider.dialect;
         let outgoing = self.prepare(target, scope)?;
-        let request = self.request(target, &outgoing, same)?;
+        let mut request = self.request(target, &outgoing, same)?;
+        headers::trace(request.headers_mut(), span);
         let clocks = (target.timeouts.connect, target.timeouts.first_event);
         let response =
             self.pool.send(&target.provider.base, request, clocks, limits).await.map_err(Failure::unanswered)?;

@@ -173,6 +173,7 @@ impl Bench {
             to: Destinations::Models(targets.to_vec()),
             forward: &asking.forward,
             deadline: asking.deadline,
+            trace: None,
         };
         self.upstream.dispatch(dispatch).await
     }
@@ -189,6 +190,7 @@ impl Bench {
             to: Destinations::Server(Arc::clone(leg)),
             forward: &HeaderMap::new(),
             deadline: None,
+            trace: None,
         };
         self.upstream.dispatch(dispatch).await
     }

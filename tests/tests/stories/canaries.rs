@@ -1,7 +1,10 @@
 //! Secrets and content that must not come out anywhere.
 
 use serde_json::{Value, json};
-use tidegate_testkit::scripted::{Reply, Scripted};
+use tidegate_testkit::{
+    collector::Collector,
+    scripted::{Reply, Scripted},
+};
 
 use super::{
     gateway::{Gateway, Start, key, question},
@@ -47,6 +50,7 @@ fn error(message: &str) -> String {
 async fn canary_secrets_reach_no_sink() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = Scripted::answering(echo).await.unwrap();
+    let collector = Collector::start().await.unwrap();
     let (secret, unknown) = (key(), key());
     let config = json!({
         "version": 1,
@@ -56,6 +60,7 @@ async fn canary_secrets_reach_no_sink() {
         },
         "mcp_servers": {"tools": {"url": upstream.url("/mcp"), "key": "env:TOOL_CANARY"}},
         "keys": {"k": {"secret": "env:KEY_CANARY", "allow": {"models": "*", "mcp_servers": "*"}}},
+        "telemetry": {"otlp": {"endpoint": collector.url(), "interval": "1s"}},
     });
     let start = Start::new("serve", folder.path()).config(config).env("RUST_LOG", "trace");
     let start = start.env("PROVIDER_CANARY", PROVIDER_KEY).env("TOOL_CANARY", TOOL_KEY).env("KEY_CANARY", &secret);
@@ -76,6 +81,10 @@ async fn canary_secrets_reach_no_sink() {
     sinks.extend(control_plane(&gateway).await);
     let admin_token = gateway.admin_token.clone();
     gateway.stop().await;
+    assert!(!collector.spans().is_empty() && !collector.metrics().is_empty(), "no telemetry was sent");
+    for request in collector.received() {
+        sinks.push(("the telemetry collector".to_owned(), format!("{:?} {}", request.headers, request.text())));
+    }
     sinks.push(("stderr".to_owned(), std::fs::read_to_string(&gateway.log).unwrap()));
     assert!(sinks.last().unwrap().1.contains("TRACE"), "nothing was traced");
     for file in files(&gateway.data) {

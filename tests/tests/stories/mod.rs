@@ -19,3 +19,4 @@ mod secrets;
 mod stages;
 mod streams;
 mod terminal;
+mod telemetry;

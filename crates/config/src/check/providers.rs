@@ -214,7 +214,7 @@ impl Checker<'_> {
     }
 
     /// Headers that are sent upstream. `own` is the one that carries the credential.
-    fn headers(&mut self, path: &str, headers: &Headers, own: Option<&str>) {
+    pub(super) fn headers(&mut self, path: &str, headers: &Headers, own: Option<&str>) {
         for (name, value) in headers {
             let at = join(path, name);
             let lower = name.to_ascii_lowercase();

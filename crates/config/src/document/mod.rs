@@ -10,6 +10,7 @@ mod route;
 mod scalar;
 mod server;
 mod settings;
+mod telemetry;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +21,7 @@ pub use route::{Model, Price, Retry, Route, TargetName, Timeouts, Weighted};
 pub use scalar::{Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, ToolSettings, Trust, Undo};
 pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
+pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};
 
 use crate::{
     codes,
@@ -76,12 +78,14 @@ object! {
             /// Bounds of what the gateway takes in, whoever calls.
             #[schemars(example = serde_json::json!({ "body": "32MiB" }))]
             pub limits: Requests,
+            /// What is told to other systems of what the gateway does.
+            #[schemars(example = serde_json::json!({ "otlp": { "endpoint": "http://127.0.0.1:4318" } }))]
+            pub telemetry: Telemetry,
         }
         later {
             "agents": "remove it: agents (A2A) come with a later version",
             "scan_profiles": "remove it: the scan API comes with a later version",
             "issuers": "remove it: callers show keys; tokens of an issuer come with a later version",
-            "telemetry": "remove it: metrics are at `/metrics` without any setting",
         }
     }
 }
@@ -125,6 +129,7 @@ impl Document {
             policies: OneOrMany::default(),
             audit: Audit::default(),
             limits: Requests::default(),
+            telemetry: Telemetry::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use tidegate_upstream::Route;
 use super::{
     ClientTimes, Defaults, ListedModel, Snapshot, keys,
     targets::{self, Known, refused},
+    telemetry,
 };
 use crate::{
     check::{Checked, DEFAULT_ORG, policy_input, policy_problem},
@@ -73,6 +74,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         body_limit: number(document.limits.body.map_or(BODY_LIMIT, |Size(size)| size)),
         concurrent_limit: number(document.limits.concurrent.unwrap_or(CONCURRENT_LIMIT).into()),
         client_times: client_times(&document),
+        telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
         warnings: checked.warnings.into(),

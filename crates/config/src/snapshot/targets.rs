@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_core::ids::{ProviderName, ServerName, TargetId, ToolName};
+use tidegate_core::{
+    ids::{ProviderName, ServerName, TargetId, ToolName},
+    secret::Secret,
+};
 use tidegate_ledger::{Catalog, Price, Rates};
 use tidegate_upstream::{
     Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address,
@@ -122,11 +125,11 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     for (header, value) in &vendor.headers {
         add_header(&mut headers, header, value, false).map_err(|why| refused(&path, why))?;
     }
-    add_headers(&mut headers, &join(&path, "headers"), &written.headers, checked)?;
+    add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
     Ok(Provider { name: name.into(), dialect: vendor.dialect, base, auth, quirks: vendor.quirks, headers })
 }
 
-fn destination(url: &str, path: &str) -> Result<Destination, Problem> {
+pub(super) fn destination(url: &str, path: &str) -> Result<Destination, Problem> {
     let parsed = address::parse_destination(url).map_err(|error| refused(path, error))?;
     let private = parsed.host_str().is_some_and(private_host);
     Destination::http(url, private).map_err(|error| refused(path, error))
@@ -144,10 +147,15 @@ pub fn private_host(host: &str) -> bool {
     !host.contains('.') || suffixes.iter().any(|suffix| host.ends_with(suffix))
 }
 
-fn add_headers(headers: &mut HeaderMap, path: &str, written: &Headers, checked: &Checked) -> Result<(), Problem> {
+pub(super) fn add_headers(
+    headers: &mut HeaderMap,
+    path: &str,
+    written: &Headers,
+    secrets: &HashMap<String, Secret>,
+) -> Result<(), Problem> {
     for (name, value) in written {
         let at = join(path, name);
-        match checked.secrets.get(&at) {
+        match secrets.get(&at) {
             Some(secret) => add_header(headers, name, secret.expose(), true),
             // A reference that a warning says leads nowhere.
             None if crate::reference::Reference::parse(value).is_ok() => Ok(()),
@@ -161,7 +169,12 @@ fn add_headers(headers: &mut HeaderMap, path: &str, written: &Headers, checked: 
     Ok(())
 }
 
-fn add_header(headers: &mut HeaderMap, name: &str, value: &str, sensitive: bool) -> Result<(), &'static str> {
+pub(super) fn add_header(
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+    sensitive: bool,
+) -> Result<(), &'static str> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the header's name cannot be sent")?;
     let mut value = HeaderValue::from_str(value).map_err(|_| "the header's value cannot be sent")?;
     value.set_sensitive(sensitive);
@@ -239,7 +252,7 @@ pub(super) fn servers(checked: &Checked) -> Result<BTreeMap<ServerName, Arc<McpS
 fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Result<McpServer, Problem> {
     let path = join("mcp_servers", name);
     let mut headers = HeaderMap::new();
-    add_headers(&mut headers, &join(&path, "headers"), &written.headers, checked)?;
+    add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
     let auth = checked.secrets.get(&join(&path, "key")).map_or(Auth::None, |secret| Auth::Bearer(secret.clone()));
     Ok(McpServer {
         name: name.into(),

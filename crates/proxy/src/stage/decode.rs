@@ -111,8 +111,11 @@ fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Resu
             return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
         }
     };
-    exchange.story.operation = call.operation();
     exchange.story.is_tool = call.kind() == Kind::Tool;
+    exchange.story.operation = match &call {
+        Call::Model(_) => call.operation(),
+        Call::Tool(call) => call.method().as_str(),
+    };
     exchange.story.action = Some(call.action());
     exchange.story.resource = Arc::from(call.resource().to_string());
     Ok((Decoded::Call(call), StageVerdict::Pass))

@@ -44,6 +44,9 @@ pub(crate) async fn dispatch(
             Call::Tool(call) => call.body(),
         });
     }
+    if let Some(gathered) = &mut exchange.gathered {
+        gathered.sending(&exchange.gate.export, &call);
+    }
     let to = match routed.way {
         Way::Models(route) => {
             let permitted = |id: &_| permit.allows(&Resource::Model(tidegate_core::ids::TargetId::clone(id)));
@@ -60,6 +63,7 @@ pub(crate) async fn dispatch(
         to,
         forward: &exchange.headers,
         deadline: exchange.deadline,
+        trace: exchange.gathered.as_ref().map(|gathered| gathered.traced.context),
     };
     exchange.story.sent = true;
     let gate = Arc::clone(&exchange.gate);

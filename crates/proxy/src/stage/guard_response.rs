@@ -31,6 +31,9 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
     match body {
         AnswerBody::Unary { mut answer, usage } => {
             exchange.story.usage = Some(usage);
+            if let Some(gathered) = &mut exchange.gathered {
+                gathered.answered(&answer);
+            }
             let proposed =
                 answer.proposed_calls().iter().try_for_each(|call| may_propose(&exchange, call.name.as_str()));
             match proposed.and_then(|()| guard_model(&mut exchange, &mut answer)) {

@@ -44,6 +44,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
         Call::Model(call) => {
             exchange.story.stream = call.stream();
             exchange.story.resource = Arc::from(call.model().as_str());
+            exchange.story.asked = Some(Arc::clone(&exchange.story.resource));
             let asked = call.model().as_str();
             let found =
                 exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;

@@ -122,6 +122,7 @@ pub(crate) fn call(org: &str, key: Option<&str>, at: u64, error: Option<&str>) -
             status: Some(200),
             millis: 9,
             outcome: "answered".to_owned(),
+            timing: None,
         }],
         stages: vec![StageEvent {
             stage: Stage::Settle,

@@ -19,9 +19,10 @@ use crate::{
     attempt::{Begun, Candidate, Traffic},
     clocks::Limits,
     failure::Failure,
+    headers,
     pool::Pool,
 };
-use tidegate_core::fault::Phase;
+use tidegate_core::{fault::Phase, trace::TraceContext};
 
 /// A tool call on its way.
 pub(crate) struct ToolTraffic<'a> {
@@ -30,6 +31,7 @@ pub(crate) struct ToolTraffic<'a> {
     pub(crate) leg: &'a Arc<Leg>,
     pub(crate) name: Arc<str>,
     pub(crate) forward: &'a HeaderMap,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// What a server makes of it.
@@ -59,12 +61,22 @@ impl Traffic for ToolTraffic<'_> {
         (index == 0).then(|| Candidate { name: Arc::clone(&self.name), retry: &server.retry, breaker: server.breaker })
     }
 
-    async fn attempt(&self, _: usize, limits: &Limits) -> Result<Begun<ToolBody>, Failure> {
+    fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    async fn attempt(&self, _: usize, limits: &Limits, span: Option<TraceContext>) -> Result<Begun<ToolBody>, Failure> {
+        let traced = span.map(|span| {
+            let mut forward = self.forward.clone();
+            headers::trace(&mut forward, Some(span));
+            forward
+        });
+        let forward = traced.as_ref().unwrap_or(self.forward);
         let id = self.leg.fresh_id();
         let awaits = (!self.call.is_notification()).then(|| (id, self.call.message().id().cloned()));
         let body = Bytes::from(self.call.outgoing(id.to_string().as_bytes()));
         let outgoing = Outgoing { body, awaits, opens: false };
-        let wire = Wire { pool: self.pool, leg: self.leg, forward: self.forward, limits: *limits };
+        let wire = Wire { pool: self.pool, leg: self.leg, forward, limits: *limits };
         let repeatable = self.repeatable();
         let begun = async {
             match wire.post(&outgoing).await? {

@@ -73,6 +73,7 @@ async fn a_call_that_changed_after_its_permit_is_not_sent() {
         to: Destinations::Models(vec![target]),
         forward: &HeaderMap::new(),
         deadline: None,
+        trace: None,
     };
     let failed = bench.upstream.dispatch(dispatch).await.unwrap_err();
     assert_eq!(failed.fault.code, FaultCode::Internal);
@@ -99,6 +100,7 @@ async fn denied_call_never_reaches_upstream() {
             to: Destinations::Models(targets),
             forward: &HeaderMap::new(),
             deadline: None,
+            trace: None,
         };
         bench.upstream.dispatch(dispatch).await.unwrap_err();
     }
