@@ -15,8 +15,8 @@ mod exit;
 mod output;
 mod place;
 mod recovery;
-mod wire;
 mod telemetry;
+mod wire;
 
 use std::process::ExitCode;
 

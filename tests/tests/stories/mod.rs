@@ -18,5 +18,5 @@ mod revocation;
 mod secrets;
 mod stages;
 mod streams;
-mod terminal;
 mod telemetry;
+mod terminal;
