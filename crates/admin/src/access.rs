@@ -30,7 +30,7 @@ const fn route(method: Method, path: &'static str, role: Role) -> Route {
 }
 
 /// Every route and method of the control plane's API.
-pub static MATRIX: [Route; 23] = [
+pub static MATRIX: [Route; 27] = [
     route(Method::GET, "/healthz", Role::Public),
     route(Method::GET, "/readyz", Role::Public),
     route(Method::GET, "/metrics", Role::Public),
@@ -49,6 +49,10 @@ pub static MATRIX: [Route; 23] = [
     route(Method::GET, "/api/v1/spend", Role::Admin),
     route(Method::GET, "/api/v1/budgets", Role::Admin),
     route(Method::GET, "/api/v1/policies", Role::Admin),
+    route(Method::GET, "/api/v1/mcp/pins", Role::Admin),
+    route(Method::GET, "/api/v1/mcp/pins/export", Role::Admin),
+    route(Method::POST, "/api/v1/mcp/pins/{server}/refresh", Role::Admin),
+    route(Method::DELETE, "/api/v1/mcp/pins/{server}/{tool}", Role::Admin),
     route(Method::GET, "/api/v1/audit", Role::Admin),
     route(Method::GET, "/api/v1/revisions/current", Role::Admin),
     route(Method::GET, "/api/v1/sim/ledger", Role::Admin),

@@ -12,7 +12,7 @@ use crate::{
     answer::{MOST_BODY, Refusal},
     auth,
     control::Control,
-    handlers::{calls, health, keys, money, policies, records, sim, status, watch},
+    handlers::{calls, health, keys, money, pins, policies, records, sim, status, watch},
 };
 
 /// The routes and their description.
@@ -36,6 +36,10 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(money::spend))
         .routes(routes!(money::budgets))
         .routes(routes!(policies::list))
+        .routes(routes!(pins::list))
+        .routes(routes!(pins::export))
+        .routes(routes!(pins::refresh))
+        .routes(routes!(pins::forget))
         .routes(routes!(records::audit))
         .routes(routes!(sim::ledger, sim::clear))
         .routes(routes!(crate::openapi::document))

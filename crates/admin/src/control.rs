@@ -18,7 +18,7 @@ use tidegate_core::{calls::CallIndex, clock, control::LiveCalls, ids::OrgId, sec
 use tidegate_ledger::{Ledger, LedgerStore};
 use tidegate_upstream::sim::Sim;
 
-use crate::feed::Feed;
+use crate::{feed::Feed, pins::ToolPins};
 
 /// The tenant that the admin token is for: the one of an installation without organisations.
 pub(crate) const ORG: &str = "default";
@@ -43,6 +43,8 @@ pub struct Control {
     pub feed: Arc<Feed>,
     /// Calls in flight.
     pub live_calls: Arc<dyn LiveCalls>,
+    /// Pinned tools.
+    pub pins: Arc<dyn ToolPins>,
     /// The metrics in the OpenMetrics text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The built-in simulator, where it runs in this process.

@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod money;
 pub(crate) mod new_key;
+pub(crate) mod pins;
 pub(crate) mod policies;
 pub(crate) mod records;
 pub(crate) mod sim;

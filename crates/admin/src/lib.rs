@@ -1,7 +1,7 @@
 //! The control plane's API: keys, calls, spend, policies, revisions and the state of the gateway, over HTTP.
 //!
 //! Owns the routes of the admin listener, who may use them, and the answers' shapes; console and command line are its
-//! clients. Never serves a caller's traffic, never starts a process, never reaches out to a network, never tells a
+//! clients. Never serves a caller's traffic, never starts a process, never reaches out to a network itself, never tells a
 //! secret but the key that it has just made. The binary serves [`router`] on a listener of its own.
 
 mod access;
@@ -14,6 +14,7 @@ mod handlers;
 mod host;
 mod moment;
 mod openapi;
+mod pins;
 
 pub use crate::{
     access::{MATRIX, Role, Route},
@@ -21,6 +22,7 @@ pub use crate::{
     control::{ApplyError, Control, apply_stored_keys},
     feed::Feed,
     openapi::openapi,
+    pins::{PinChange, PinState, PinsChanged, PinsError, PinsFuture, ToolPins},
 };
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tidegate_core::{
     calls::{CallIndex, CallIndexError, CallQuery, CallSummary},
     clock::{self, UnixMillis},
     control::{LiveCall, LiveCalls, Selector},
-    ids::{CallId, KeyId, OrgId},
+    ids::{CallId, KeyId, OrgId, ServerName, ToolName},
     secret::Secret,
 };
 use tidegate_ledger::{Balance, Catalog, Entry, Ledger, LedgerStore, SpendQuery, SpendRow, StoreError};
@@ -34,7 +34,7 @@ use tidegate_store::Memory;
 use tidegate_upstream::sim::Sim;
 use tower::ServiceExt as _;
 
-use crate::{Control, Feed, router};
+use crate::{Control, Feed, PinChange, PinState, PinsChanged, PinsError, PinsFuture, ToolPins, router};
 
 /// The admin token of every test.
 pub(crate) const TOKEN: &str = "the-admin-token-of-the-tests";
@@ -171,11 +171,50 @@ impl CallIndex for Engine {
     }
 }
 
+/// Pins that stand still: what was asked of them is kept.
+#[derive(Default)]
+pub(crate) struct Pinned {
+    pub(crate) states: Mutex<Vec<PinState>>,
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Pinned {
+    fn answer(&self, asked: String, server: &ServerName) -> PinsFuture<'_> {
+        self.asked.lock().push(asked);
+        let states = self.states.lock();
+        let before = states.iter().find(|state| state.pin.server == *server);
+        let result = match before {
+            Some(state) => {
+                let now = state.seen.as_ref().map(|seen| (**seen).clone());
+                let change = PinChange { before: Some(Arc::clone(&state.pin)), now };
+                Ok(PinsChanged { changes: vec![change], unchanged: 1, number: 7 })
+            }
+            None => Err(PinsError::NoServer(server.clone())),
+        };
+        Box::pin(async move { result })
+    }
+}
+
+impl ToolPins for Pinned {
+    fn list(&self) -> Vec<PinState> {
+        self.states.lock().clone()
+    }
+
+    fn refresh(&self, server: ServerName, tool: Option<ToolName>, dry_run: bool) -> PinsFuture<'_> {
+        self.answer(format!("refresh {server} {tool:?} {dry_run}"), &server)
+    }
+
+    fn forget(&self, server: ServerName, tool: ToolName) -> PinsFuture<'_> {
+        self.answer(format!("forget {server} {tool}"), &server)
+    }
+}
+
 /// A control plane.
 pub(crate) struct Plane {
     pub(crate) control: Arc<Control>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) flight: Arc<Flight>,
+    pub(crate) pins: Arc<Pinned>,
     pub(crate) router: Router,
     _dir: tempfile::TempDir,
 }
@@ -218,6 +257,7 @@ impl Plane {
         let (audit, _) = Audit::open(OpenOptions::new(dir.path().join("audit"), dir.path().join("keys"))).unwrap();
         let engine = Arc::new(Engine::default());
         let flight = Arc::new(Flight::default());
+        let pins = Arc::new(Pinned::default());
         let keys = Arc::new(KeyTable::new(Pepper::new(&[7; 32]).unwrap()).unwrap());
         keys.set_declared(snapshot.declared.to_vec(), clock::wall());
         let ledger = Ledger::new(Arc::clone(&engine) as Arc<dyn LedgerStore>);
@@ -232,6 +272,7 @@ impl Plane {
             calls: Arc::clone(&engine) as Arc<dyn CallIndex>,
             feed: Arc::new(Feed::before(Arc::clone(&engine) as Arc<dyn CallIndex>)),
             live_calls: Arc::clone(&flight) as Arc<dyn LiveCalls>,
+            pins: Arc::clone(&pins) as Arc<dyn ToolPins>,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             sim: Some(Sim::new()),
             admin_token: Secret::new(TOKEN.to_owned()),
@@ -243,7 +284,7 @@ impl Plane {
         };
         change(&mut control);
         let control = Arc::new(control);
-        Self { router: router(Arc::clone(&control)), control, engine, flight, _dir: dir }
+        Self { router: router(Arc::clone(&control)), control, engine, flight, pins, _dir: dir }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -2,5 +2,6 @@
 
 mod door;
 mod keys;
+mod pins;
 mod reports;
 mod watch;

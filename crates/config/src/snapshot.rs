@@ -23,7 +23,7 @@ use tidegate_upstream::{McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
-    document::{Bodies, Document},
+    document::{Bodies, Document, OnChange},
     identity::{Declared, StoredKey},
     pins::PinnedTool,
     problem::Problem,
@@ -175,6 +175,12 @@ impl Snapshot {
     #[must_use]
     pub fn server(&self, name: &str) -> Option<&Arc<McpServer>> {
         self.servers.get(name)
+    }
+
+    /// What becomes of the tools of the MCP server `name` whose definitions are not as pinned.
+    #[must_use]
+    pub fn on_change(&self, name: &str) -> OnChange {
+        self.document.mcp_servers.get(name).map_or_else(OnChange::default, |server| server.on_change)
     }
 
     /// Every MCP server, by name.

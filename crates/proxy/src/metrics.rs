@@ -94,6 +94,17 @@ impl Metrics {
         self.registry.set(Metric::AuditWritable, &[], f64::from(u8::from(writable)));
     }
 
+    /// Counts a definition that a server gives in place of a pinned one.
+    pub fn definition_changed(&self, server: &str) {
+        self.registry.add(Metric::DefinitionChanges, &[server], 1);
+    }
+
+    /// Notes how many tools are not as pinned.
+    pub fn changed_tools(&self, count: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "tools are counted one by one")]
+        self.registry.set(Metric::ChangedTools, &[], count as f64);
+    }
+
     /// The registry as Prometheus' text format (OpenMetrics 1.0).
     #[must_use]
     pub fn text(&self) -> String {

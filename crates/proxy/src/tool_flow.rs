@@ -144,7 +144,8 @@ impl ToolFlow {
     fn finished(&mut self, message: Message) -> Result<(Bytes, Option<Arc<str>>), Fault> {
         let Some(asked) = self.asked.as_mut() else { return Err(incomplete()) };
         let mut answer = Answer::new(asked.method, message);
-        discovery::learn(self.exchange.gate.discovery.as_ref(), &asked.server, &answer);
+        let on_change = self.exchange.snapshot.on_change(asked.server.as_str());
+        let withheld = discovery::learn(self.exchange.gate.discovery.as_ref(), on_change, &asked.server, &answer);
         if let (Some(kind), Some(listing)) =
             (ListKind::of(asked.method), asked.permit.as_ref().and_then(Permit::listing))
         {
@@ -153,6 +154,9 @@ impl ToolFlow {
             let visible = listing.visible_among(&resources);
             let mut at = visible.iter().copied();
             answer.retain(|_| at.next().unwrap_or(false));
+        }
+        if !withheld.is_empty() {
+            answer.retain(|name| !withheld.contains(name));
         }
         let (id, opened) = (asked.id.clone(), asked.opened.take());
         self.guard(&mut answer)?;
@@ -184,6 +188,9 @@ impl ToolFlow {
                 Err(fault) => self.fail(&fault),
             },
             McpEvent::Notification(message) => {
+                if message.method() == Some("notifications/tools/list_changed") {
+                    self.exchange.gate.discovery.list_changed(&self.server);
+                }
                 if let Some(bytes) = self.passed(message, None) {
                     self.push(&bytes);
                 }

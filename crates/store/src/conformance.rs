@@ -54,7 +54,8 @@ on_every_engine! {
     a_list_of_calls_is_bounded
     a_call_recorded_again_replaces_itself
     a_call_of_another_tenant_cannot_be_reached
-    what_is_pinned_comes_back_and_is_never_replaced
+    what_is_pinned_comes_back_and_is_replaced_only_where_accepted
+    what_differs_from_a_pin_is_noted_until_it_is_accepted_or_forgotten
     auth_path_injection
 }
 
@@ -288,13 +289,33 @@ fn a_call_of_another_tenant_cannot_be_reached(store: &impl Engine) {
     assert_eq!(CallIndex::get(store, &"other".into(), call.id).unwrap(), None);
 }
 
-fn what_is_pinned_comes_back_and_is_never_replaced(store: &impl Engine) {
+fn what_is_pinned_comes_back_and_is_replaced_only_where_accepted(store: &impl Engine) {
     let pins = [pin("wiki", "'; DROP TABLE tool_pins; --", 2), pin("notes", "search", 1)];
     assert_eq!(store.pin(&pins).unwrap(), pins);
     let changed = [pin("notes", "search", 9), pin("notes", "delete", 3), pin("notes", "delete", 4)];
     assert_eq!(store.pin(&changed).unwrap(), [changed[1].clone()]);
     assert_eq!(PinStore::all(store).unwrap(), [changed[1].clone(), pins[1].clone(), pins[0].clone()]);
     assert!(store.pin(&[]).unwrap().is_empty());
+    store.accept(&changed[..1]).unwrap();
+    assert_eq!(PinStore::all(store).unwrap(), [changed[1].clone(), changed[0].clone(), pins[0].clone()]);
+}
+
+fn what_differs_from_a_pin_is_noted_until_it_is_accepted_or_forgotten(store: &impl Engine) {
+    let (server, search, delete) = ("notes".into(), "search".into(), "delete".into());
+    store.pin(&[pin("notes", "search", 1), pin("notes", "delete", 2)]).unwrap();
+    let (seen, later) = (pin("notes", "search", 5), pin("notes", "search", 6));
+    store.note(&server, &search, Some(&seen)).unwrap();
+    store.note(&server, &search, Some(&later)).unwrap();
+    store.note(&server, &delete, Some(&pin("notes", "delete", 7))).unwrap();
+    store.note(&server, &"unpinned".into(), Some(&pin("notes", "unpinned", 8))).unwrap();
+    assert_eq!(store.changed().unwrap(), [pin("notes", "delete", 7), later.clone()]);
+    store.note(&server, &delete, None).unwrap();
+    store.accept(std::slice::from_ref(&later)).unwrap();
+    assert!(store.changed().unwrap().is_empty());
+    store.note(&server, &search, Some(&seen)).unwrap();
+    assert!(store.forget(&server, &search).unwrap() && !store.forget(&server, &search).unwrap());
+    assert!(store.changed().unwrap().is_empty());
+    assert_eq!(PinStore::all(store).unwrap(), [pin("notes", "delete", 2)]);
 }
 
 fn auth_path_injection(store: &impl Engine) {

@@ -6,6 +6,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+mod mcp;
+
+pub(crate) use mcp::{Mcp, Pins};
+
 use crate::output::Format;
 
 /// The one gate that every model call, tool call and agent call of an organisation passes.
@@ -65,6 +69,9 @@ pub(crate) enum Command {
     /// Policies: check them, or show what the configuration compiles to.
     #[command(subcommand)]
     Policy(Policy),
+    /// MCP servers: the definitions of their tools that are pinned.
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// The audit log: verify it, or prove one entry.
     #[command(subcommand)]
     Audit(Audit),
@@ -128,7 +135,7 @@ pub(crate) struct Check {
     /// Check as `up` would: the simulator is allowed.
     #[arg(long)]
     pub(crate) up: bool,
-    /// Pinned tools that policies may name: a JSON file.
+    /// Pinned tools that policies may name: a file of `tidegate mcp pins export`.
     #[arg(long)]
     pub(crate) pins: Option<PathBuf>,
 }
@@ -214,6 +221,9 @@ pub(crate) enum Policy {
     Show {
         /// Files or folders; without, the running gateway is asked.
         files: Vec<PathBuf>,
+        /// Pinned tools that policies may name: a file of `tidegate mcp pins export`.
+        #[arg(long, requires = "files")]
+        pins: Option<PathBuf>,
         #[command(flatten)]
         admin: Admin,
     },

@@ -31,7 +31,7 @@ use crate::{
     descriptors,
     detect::{self, Found},
     directory::Directory,
-    discovery::Discoverer,
+    discovery::{self, Discoverer},
     output::exit,
     place::Place,
     recovery, telemetry,
@@ -166,34 +166,35 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     keys.set_declared(snapshot.declared.to_vec(), clock::wall());
     keys.set_stored(snapshot.stored_keys().to_vec());
     let revision = snapshot.revision;
-    let simulates = mode == Mode::Up;
-    let sim = simulates.then(Sim::new);
-    let upstream = Upstream::new(UpstreamOptions {
-        sim: sim.clone().map(|sim| Arc::new(sim) as Arc<dyn tidegate_upstream::InMemoryService>),
-        ..UpstreamOptions::default()
-    })?;
+    let (sim, upstream) = way_out(mode)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
-    let pins = Arc::clone(&store) as Arc<dyn PinStore>;
-    let upstream = Arc::new(upstream);
     let registry = Arc::new(tidegate_core::metric::Registry::new());
     let export = Arc::new(Exporter::new(Arc::clone(&registry)));
     let instance = tidegate_core::ids::CallId::new().to_string().split_off("call_".len());
     telemetry::configure(&export, &live.current().snapshot, &instance);
-    let discovery = Discoverer::new(Arc::clone(&live), Arc::clone(&audit), pins, Arc::clone(&changes))?;
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
+    let metrics = Arc::new(Metrics::new(registry));
+    let discovery = Discoverer::new(discovery::Needs {
+        live: Arc::clone(&live),
+        audit: Arc::clone(&audit),
+        store: Arc::clone(&store) as Arc<dyn PinStore>,
+        upstream: Arc::clone(&upstream),
+        metrics: Arc::clone(&metrics),
+        changes: Arc::clone(&changes),
+    })?;
     let gate = Arc::new(Gate {
         live,
         keys: Arc::clone(&keys),
         ledger: ledger.clone(),
         audit: Arc::clone(&audit),
         blobs: Some(blobs),
-        discovery: Arc::new(discovery),
+        discovery: Arc::new(discovery.clone()),
         upstream: Arc::clone(&upstream),
         calls: Arc::clone(&feed) as Arc<dyn CallIndex>,
         registry: Registry::new(),
-        metrics: Arc::new(Metrics::new(registry)),
+        metrics,
         export: Arc::clone(&export),
         sessions: Sessions::new(),
         floods: Floods::default(),
@@ -214,6 +215,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         calls: Arc::clone(&store) as Arc<dyn CallIndex>,
         feed: Arc::clone(&feed),
         live_calls: Arc::new(gate.registry.clone()),
+        pins: Arc::new(discovery),
         metrics: Arc::new(move || {
             metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
             metrics.audit_writable(log.writable());
@@ -255,6 +257,16 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         telemetry,
         parts,
     })
+}
+
+/// The only way out, and the simulator where this start has one.
+fn way_out(mode: Mode) -> Result<(Option<Sim>, Arc<Upstream>)> {
+    let sim = (mode == Mode::Up).then(Sim::new);
+    let upstream = Upstream::new(UpstreamOptions {
+        sim: sim.clone().map(|sim| Arc::new(sim) as Arc<dyn tidegate_upstream::InMemoryService>),
+        ..UpstreamOptions::default()
+    })?;
+    Ok((sim, Arc::new(upstream)))
 }
 
 async fn data_plane_task(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {

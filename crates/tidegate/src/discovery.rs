@@ -1,135 +1,178 @@
-//! Pins tools as servers first list them, and activates the revision that knows them.
+//! Pins tools as servers first list them, notices where a definition is no longer the one that was pinned, and
+//! activates the revisions that know them.
 //!
-//! Owns which tools wait for a pin. A pin is kept only where the policies in force compile with it, so that what a server
-//! says can neither stop a start nor take a revision out of service. Called by the data plane; blocks in tasks of its own.
+//! Owns which tools wait for a pin and which are not as pinned. A pin is kept only where the policies in force compile
+//! with it, so that what a server says can neither stop a start nor take a revision out of service; a definition that
+//! changed is never followed until somebody accepts it. Called by the data plane; blocks in tasks of its own.
+
+mod refresh;
+mod tools;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tidegate_audit::Audit;
+use tidegate_audit::{Audit, record::ActivationRecord};
 use tidegate_config::{
+    document::OnChange,
     live::{Live, Rejection},
-    pins::{MAX_TOOLS, PinStore, PinnedTool},
+    pins::{PinStore, PinnedTool},
     source::Sources,
 };
 use tidegate_core::{
     clock,
-    ids::{RevisionId, ServerName, ToolName},
+    ids::{Digest, ServerName, ToolName},
 };
-use tidegate_proxy::Discovery;
-use tidegate_upstream::task;
+use tidegate_proxy::{Discovery, Metrics};
+use tidegate_upstream::{Upstream, task};
 
+use self::tools::{Difference, Look, Tools};
 use crate::compose::record_activation;
 
-/// The most bytes of input schemas that are pinned of one server.
-const MOST_SCHEMA_BYTES: usize = 4 << 20;
+/// The least time between two questions for a server's list.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// Pins what is discovered.
+#[derive(Clone)]
 pub(crate) struct Discoverer {
     parts: Arc<Parts>,
 }
 
-struct Parts {
-    live: Arc<Live>,
-    audit: Arc<Audit>,
-    store: Arc<dyn PinStore>,
+/// What the discoverer works with.
+pub(crate) struct Needs {
+    pub(crate) live: Arc<Live>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) store: Arc<dyn PinStore>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Held while a revision is made from the one before it.
-    changes: Arc<Mutex<()>>,
+    pub(crate) changes: Arc<Mutex<()>>,
+}
+
+struct Parts {
+    needs: Needs,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     servers: HashMap<ServerName, Tools>,
+    findings: Vec<Finding>,
     /// Whether a task is at work.
     running: bool,
 }
 
-/// What is known of one server's tools.
-#[derive(Default)]
-struct Tools {
-    pinned: HashSet<ToolName>,
-    schema_bytes: usize,
-    waiting: BTreeMap<ToolName, PinnedTool>,
-    /// The revision whose policies do not compile with what waits.
-    refused_by: Option<RevisionId>,
-}
-
-impl Tools {
-    fn add(&mut self, pin: PinnedTool) {
-        self.schema_bytes = self.schema_bytes.saturating_add(pin.input_schema.len());
-        self.pinned.insert(pin.name);
-    }
-
-    fn is_full(&self) -> bool {
-        self.pinned.len().saturating_add(self.waiting.len()) >= MAX_TOOLS
-    }
-
-    /// Lets a definition wait; says whether it was not known.
-    fn wait(&mut self, pin: PinnedTool) -> bool {
-        let waiting: usize = self.waiting.values().map(|pin| pin.input_schema.len()).sum();
-        let bytes = self.schema_bytes.saturating_add(waiting).saturating_add(pin.input_schema.len());
-        let known = self.pinned.contains(&pin.name) || self.waiting.contains_key(&pin.name);
-        if known || self.is_full() || bytes > MOST_SCHEMA_BYTES {
-            return false;
-        }
-        self.refused_by = None;
-        self.waiting.insert(pin.name.clone(), pin);
-        true
-    }
-
-    fn is_due(&self, current: RevisionId) -> bool {
-        !self.waiting.is_empty() && self.refused_by != Some(current)
-    }
+/// What is to be told.
+enum Finding {
+    Changed(Arc<Difference>),
+    Restored(Arc<PinnedTool>),
 }
 
 impl Discoverer {
-    /// Knows the pins of `store` from the start.
-    pub(crate) fn new(
-        live: Arc<Live>,
-        audit: Arc<Audit>,
-        store: Arc<dyn PinStore>,
-        changes: Arc<Mutex<()>>,
-    ) -> anyhow::Result<Self> {
+    /// Knows the pins of the store from the start, and what was seen in their place.
+    pub(crate) fn new(needs: Needs) -> anyhow::Result<Self> {
         let mut state = State::default();
-        for pin in store.all()? {
+        for pin in needs.store.all()? {
             state.servers.entry(pin.server.clone()).or_default().add(pin);
         }
-        Ok(Self { parts: Arc::new(Parts { live, audit, store, changes, state: Mutex::new(state) }) })
+        for seen in needs.store.changed()? {
+            state.servers.entry(seen.server.clone()).or_default().seen_before(seen);
+        }
+        needs.metrics.changed_tools(state.changed());
+        Ok(Self { parts: Arc::new(Parts { needs, state: Mutex::new(state) }) })
+    }
+}
+
+impl State {
+    fn changed(&self) -> usize {
+        self.servers.values().map(|tools| tools.changed().count()).sum()
     }
 }
 
 impl Discovery for Discoverer {
-    fn is_new(&self, server: &ServerName, tool: &str) -> bool {
-        let state = self.parts.state.lock();
-        let Some(tools) = state.servers.get(server) else { return true };
-        if tools.pinned.contains(tool) {
-            return false;
-        }
-        if tools.waiting.contains_key(tool) {
-            return tools.is_due(self.parts.live.current().snapshot.revision);
-        }
-        !tools.is_full()
+    fn is_as_pinned(&self, server: &ServerName, list: &Digest) -> bool {
+        self.parts.state.lock().servers.get(server).is_some_and(|tools| tools.is_as_pinned(list))
     }
 
-    fn tools(&self, server: &ServerName, pins: Vec<PinnedTool>) {
+    fn listed(&self, server: &ServerName, list: Digest, found: Vec<PinnedTool>) -> BTreeSet<ToolName> {
+        let mut state = self.parts.state.lock();
+        let mut findings = Vec::new();
+        let tools = state.servers.entry(server.clone()).or_default();
+        let mut changed = BTreeSet::new();
+        let mut all_as_pinned = true;
+        for tool in found {
+            let name = tool.name.clone();
+            match tools.look(tool) {
+                Look::AsPinned => continue,
+                Look::Restored(pinned) => findings.push(Finding::Restored(pinned)),
+                Look::Unpinned => {}
+                Look::Changed(difference) => {
+                    findings.extend(difference.map(Finding::Changed));
+                    changed.insert(name);
+                }
+            }
+            all_as_pinned = false;
+        }
+        if all_as_pinned {
+            tools.remember(list);
+        }
+        let due = tools.is_due(self.parts.needs.live.current().snapshot.revision);
+        state.findings.extend(findings);
+        if (due || !state.findings.is_empty()) && !state.running {
+            state.running = true;
+            drop(state);
+            self.work();
+        }
+        changed
+    }
+
+    fn is_changed(&self, server: &ServerName, tool: &str) -> bool {
+        self.parts.state.lock().servers.get(server).is_some_and(|tools| tools.is_changed(tool))
+    }
+
+    fn list_changed(&self, server: &ServerName) {
         let mut state = self.parts.state.lock();
         let tools = state.servers.entry(server.clone()).or_default();
-        for pin in pins {
-            tools.wait(pin);
-        }
-        if !tools.is_due(self.parts.live.current().snapshot.revision) || state.running {
+        tools.ask_again = true;
+        if std::mem::replace(&mut tools.asking, true) {
             return;
         }
-        state.running = true;
         drop(state);
+        let (discoverer, server) = (self.clone(), server.clone());
+        let _ = task::spawn("tool definitions", async move { discoverer.ask(server).await });
+    }
+}
+
+impl Discoverer {
+    /// Asks a server for its tools until it has said nothing new for a while.
+    async fn ask(&self, server: ServerName) {
+        loop {
+            if let Some(tools) = self.parts.state.lock().servers.get_mut(&server) {
+                tools.ask_again = false;
+            }
+            match self.parts.fetch(&server).await {
+                // No list that a client gets is the whole of them.
+                Ok(found) => drop(self.listed(&server, Digest::of(&[]), found)),
+                Err(error) => tracing::info!(server = server.as_str(), %error, "changed tools could not be looked at"),
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+            let mut state = self.parts.state.lock();
+            let Some(tools) = state.servers.get_mut(&server) else { return };
+            if !tools.ask_again {
+                tools.asking = false;
+                return;
+            }
+        }
+    }
+
+    fn work(&self) {
         let parts = Arc::clone(&self.parts);
         let _ = task::spawn("tool discovery", async move {
             let work = Arc::clone(&parts);
-            if let Err(error) = tokio::task::spawn_blocking(move || work.pin_what_waits()).await {
+            if let Err(error) = tokio::task::spawn_blocking(move || work.do_what_is_due()).await {
                 parts.state.lock().running = false;
                 tracing::error!(%error, "discovered tools could not be pinned");
             }
@@ -138,31 +181,92 @@ impl Discovery for Discoverer {
 }
 
 impl Parts {
-    fn pin_what_waits(&self) {
+    fn do_what_is_due(&self) {
         loop {
-            let due = {
+            let (due, findings) = {
                 let mut state = self.state.lock();
-                let current = self.live.current().snapshot.revision;
+                let current = self.needs.live.current().snapshot.revision;
                 let due = state.servers.iter().find(|(_, tools)| tools.is_due(current));
                 let due = due.map(|(server, tools)| (server.clone(), tools.waiting.clone()));
-                state.running = due.is_some();
-                due
+                let findings = std::mem::take(&mut state.findings);
+                state.running = due.is_some() || !findings.is_empty();
+                (due, findings)
             };
-            let Some((server, waiting)) = due else { return };
-            self.pin(&server, waiting.into_values().collect());
+            if due.is_none() && findings.is_empty() {
+                return;
+            }
+            for finding in findings {
+                self.tell(&finding);
+            }
+            if let Some((server, waiting)) = due {
+                self.pin(&server, waiting.into_values().collect());
+            }
+        }
+    }
+
+    /// Keeps, counts, logs and records that a definition is not, or again, as pinned.
+    fn tell(&self, finding: &Finding) {
+        let (pinned, seen) = match finding {
+            Finding::Changed(difference) => (&difference.pinned, Some(&difference.seen)),
+            Finding::Restored(pinned) => (pinned, None),
+        };
+        let (server, tool) = (&pinned.server, &pinned.name);
+        self.needs.metrics.changed_tools(self.state.lock().changed());
+        if let Err(error) = self.needs.store.note(server, tool, seen.map(|seen| &**seen)) {
+            tracing::error!(server = server.as_str(), tool = tool.as_str(), %error, "a changed tool is not kept");
+        }
+        let current = self.needs.live.current();
+        let refuses = current.snapshot.on_change(server.as_str()) == OnChange::Refuse;
+        let (reason, change) = match seen {
+            Some(seen) => {
+                self.needs.metrics.definition_changed(server.as_str());
+                let parts = pinned.differences(seen).join(", ");
+                let then = if refuses { "hidden and refused" } else { "reported only" };
+                tracing::warn!(
+                    server = server.as_str(),
+                    tool = tool.as_str(),
+                    changed = %parts,
+                    pinned = %pinned.digest.short(12),
+                    seen = %seen.digest.short(12),
+                    refused = refuses,
+                    "a tool's definition is not the one that was pinned: `tidegate mcp pins list`"
+                );
+                let words = format!("{server}/{tool}: {parts} changed, {} to {}: {then}", pinned.digest, seen.digest);
+                ("a tool's definition changed after it was pinned", words)
+            }
+            None => {
+                tracing::info!(
+                    server = server.as_str(),
+                    tool = tool.as_str(),
+                    "a tool's definition is as pinned again"
+                );
+                ("a tool's definition is as pinned again", format!("{server}/{tool}: {}", pinned.digest))
+            }
+        };
+        let revision = current.snapshot.revision.0;
+        let record = ActivationRecord {
+            revision,
+            previous: Some(revision),
+            by: Arc::from("system:discovery"),
+            reason: Some(Arc::from(reason)),
+            changes: vec![Arc::from(change)],
+            omitted: std::collections::BTreeMap::new(),
+        };
+        if let Err(error) = self.needs.audit.activation(record) {
+            tracing::error!(%error, "a changed tool is not on record");
         }
     }
 
     /// Pins tools of one server and activates the revision with them, or notes that the policies do not let them in.
     fn pin(&self, server: &ServerName, found: Vec<PinnedTool>) {
-        let _held = self.changes.lock();
-        let current = self.live.current();
+        let _held = self.needs.changes.lock();
+        let current = self.needs.live.current();
         let now = clock::wall();
         let mut pins = current.snapshot.pins().to_vec();
         pins.extend(found.iter().cloned());
         match current.snapshot.with_pins(pins) {
             Ok(snapshot) => {
-                if let Err(error) = self.store.pin(&found) {
+                if let Err(error) = self.needs.store.pin(&found) {
                     tracing::error!(server = server.as_str(), %error, "discovered tools could not be pinned");
                     // They are found again with the next list.
                     self.settle(server, &found, false);
@@ -173,14 +277,14 @@ impl Parts {
                 if previous == revision {
                     return;
                 }
-                record_activation(&self.audit, &snapshot, Some(previous), "system:discovery");
-                let number = self.live.activate(snapshot, now);
+                record_activation(&self.needs.audit, &snapshot, Some(previous), "system:discovery");
+                let number = self.needs.live.activate(snapshot, now);
                 tracing::info!(number, %revision, server = server.as_str(), tools = found.len(), "tools pinned");
             }
             Err(problems) => {
                 let rejection = Rejection::new(problems, &Sources::default());
                 let rendered = rejection.rendered.clone();
-                let number = self.live.reject(rejection, now);
+                let number = self.needs.live.reject(rejection, now);
                 if let Some(tools) = self.state.lock().servers.get_mut(server) {
                     tools.refused_by = Some(current.snapshot.revision);
                 }

@@ -7,7 +7,7 @@ use super::{
     http::{Answer, Open, open},
 };
 
-/// A session with the server `sim`.
+/// A session with a server.
 pub(crate) struct Session {
     url: String,
     bearer: String,
@@ -15,10 +15,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Initializes a session; `None` where the gateway is gone.
+    /// Initializes a session with the simulator; `None` where the gateway is gone.
     pub(crate) async fn begin(gateway: &Gateway, key: &str) -> Option<Self> {
+        Self::at(gateway, key, "sim").await
+    }
+
+    /// Initializes a session with a server.
+    pub(crate) async fn at(gateway: &Gateway, key: &str, server: &str) -> Option<Self> {
         let mut session =
-            Self { url: format!("{}/mcp/sim", gateway.url), bearer: format!("Bearer {key}"), id: String::new() };
+            Self { url: format!("{}/mcp/{server}", gateway.url), bearer: format!("Bearer {key}"), id: String::new() };
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {},
             "clientInfo": {"name": "stories", "version": "1"}});
         let answer = session.send("initialize", hello).await?;
@@ -38,7 +43,7 @@ impl Session {
         self.open("tools/call", json!({"name": "slow", "arguments": arguments, "_meta": {"progressToken": "p"}})).await
     }
 
-    async fn send(&self, method: &str, params: Value) -> Option<Answer> {
+    pub(crate) async fn send(&self, method: &str, params: Value) -> Option<Answer> {
         let mut open = self.open(method, params).await?;
         let body = open.rest().await;
         Some(Answer { status: open.status, headers: open.headers, body })

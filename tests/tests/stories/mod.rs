@@ -11,6 +11,7 @@ mod inputs;
 mod kill;
 mod leaving;
 mod mcp;
+mod pins;
 mod plain;
 mod reload;
 mod resilience;

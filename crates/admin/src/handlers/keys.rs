@@ -16,6 +16,7 @@ use tidegate_core::clock;
 use tidegate_ledger::{Scope, ScopeKind};
 use utoipa::ToSchema;
 
+pub(super) use self::change::recordable;
 use self::view::KeyView;
 use super::{
     money::{self, BudgetView},

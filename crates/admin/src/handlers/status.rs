@@ -11,12 +11,13 @@ use tidegate_config::{
     check::Mode,
     live::{Active, Rejected},
     problem::Problem,
+    snapshot::Snapshot,
 };
 use tidegate_core::clock;
 use tidegate_upstream::Destination;
 use utoipa::ToSchema;
 
-use crate::{answer::Refusal, control::Control, moment};
+use crate::{PinState, answer::Refusal, control::Control, moment};
 
 /// The most calls in flight that are counted.
 const MOST_LIVE: usize = 1_000_000;
@@ -47,6 +48,23 @@ pub(crate) struct Status {
     models: Vec<ModelView>,
     /// MCP servers by name.
     servers: Vec<ServerView>,
+    /// Tools whose definition is not the one that was pinned; `/api/v1/mcp/pins` shows both.
+    changed_tools: Vec<ChangedView>,
+}
+
+/// A tool whose definition is not the one that was pinned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangedView {
+    /// Its server.
+    server: String,
+    /// Its name.
+    tool: String,
+    /// The members of the definition that differ.
+    changed: Vec<String>,
+    /// When the other definition was first seen.
+    since: String,
+    /// `refuse` or `warn`, as `on_change` of the server says.
+    on_change: String,
 }
 
 /// A revision.
@@ -219,6 +237,17 @@ fn url(destination: &Destination) -> Option<String> {
     }
 }
 
+fn changed(snapshot: &Snapshot, state: &PinState) -> Option<ChangedView> {
+    let seen = state.seen.as_ref()?;
+    Some(ChangedView {
+        server: seen.server.to_string(),
+        tool: seen.name.to_string(),
+        changed: state.pin.differences(seen),
+        since: moment::text(seen.pinned_at),
+        on_change: snapshot.on_change(seen.server.as_str()).as_str().to_owned(),
+    })
+}
+
 /// The state of the gateway.
 #[utoipa::path(get, path = "/api/v1/status", tag = "status", responses((status = 200, body = Status)))]
 pub(crate) async fn status(State(control): State<Arc<Control>>) -> Json<Status> {
@@ -252,6 +281,7 @@ pub(crate) async fn status(State(control): State<Arc<Control>>) -> Json<Status> 
         providers: snapshot.providers().map(provider).collect(),
         models: snapshot.listed_models().iter().map(model).collect(),
         servers: snapshot.servers().map(server).collect(),
+        changed_tools: control.pins.list().iter().filter_map(|state| changed(snapshot, state)).collect(),
     })
 }
 

@@ -19,7 +19,7 @@ pub use provider::{Headers, Provider};
 pub use read::Places;
 pub use route::{Model, Price, Retry, Route, TargetName, Timeouts, Weighted};
 pub use scalar::{Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
-pub use server::{ArgumentKind, EffectKind, McpServer, ToolSettings, Trust, Undo};
+pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
 pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};
 

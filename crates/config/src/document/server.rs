@@ -29,6 +29,9 @@ object! {
             /// Whether what its tools answer may be believed. Untrusted is the rule.
             #[schemars(example = &"untrusted")]
             pub results: Trust,
+            /// What becomes of a tool whose definition is no longer the one that was pinned. Refused is the rule.
+            #[schemars(example = &"refuse")]
+            pub on_change: OnChange,
             /// What its tools are, by tool name.
             #[schemars(example = serde_json::json!({ "find_customer": { "idempotent": true } }))]
             pub tool_settings: BTreeMap<String, ToolSettings>,
@@ -98,6 +101,19 @@ choice! {
         Untrusted = "untrusted",
         /// It comes from a source under the same control as the gateway.
         Trusted = "trusted",
+    }
+    later {}
+}
+
+choice! {
+    /// What becomes of a tool whose definition is no longer the one that was pinned.
+    #[derive(Default)]
+    pub enum OnChange {
+        /// It is hidden and its calls are refused until the new definition is accepted.
+        #[default]
+        Refuse = "refuse",
+        /// It is reported, and works on as its pin says.
+        Warn = "warn",
     }
     later {}
 }

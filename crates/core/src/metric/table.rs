@@ -197,6 +197,11 @@ metrics! {
         "Number of the active revision";
     RejectedRevision = "tidegate.revision.rejected.number", Kind::Gauge, Unit::Of("{revision}"), [],
         "Number of the revision that was rejected last, while the one before it keeps serving; 0 where none is";
+    DefinitionChanges = "tidegate.tool.definition.changes", Kind::Counter, Unit::Of("{change}"),
+        ["server"],
+        "Definitions of tools that were seen in place of pinned ones";
+    ChangedTools = "tidegate.tools.changed", Kind::Gauge, Unit::Of("{tool}"), [],
+        "Tools whose definition is not the one that was pinned";
     AuditWritable = "tidegate.audit.writable", Kind::Gauge, Unit::Of("{state}"), [],
         "1 where the audit log takes records, else 0: then no call is sent upstream";
     TelemetrySent = "tidegate.telemetry.sent", Kind::Counter, Unit::Of("{item}"),

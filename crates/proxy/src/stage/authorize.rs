@@ -13,6 +13,7 @@ use tidegate_policy::{Decision, Denial, DenyReason, Permit};
 use tidegate_protocol::call::Call;
 
 use crate::{
+    discovery::refuse_changed,
     exchange::{Caller, Exchange},
     stage::{
         guard_request::with_verdicts,
@@ -61,6 +62,9 @@ fn authorized(exchange: &mut Exchange, caller: &Caller, call: &Call, routed: &Ro
     match permit {
         Ok(permit) => {
             tell(exchange, permit.decisions());
+            if facts.action == Action::CallTool {
+                refuse_changed(exchange.gate.discovery.as_ref(), &exchange.snapshot, routed.candidates.first())?;
+            }
             Ok(permit)
         }
         Err(denial) => {

@@ -31,6 +31,7 @@ pub struct Memory {
     keys: Mutex<Vec<StoredKey>>,
     calls: Mutex<Calls>,
     pins: Mutex<BTreeMap<(ServerName, ToolName), PinnedTool>>,
+    changed: Mutex<BTreeMap<(ServerName, ToolName), PinnedTool>>,
 }
 
 /// Calls by the order in which they were recorded.
@@ -142,6 +143,36 @@ impl PinStore for Memory {
             }
         }
         Ok(fresh)
+    }
+
+    fn accept(&self, pins: &[PinnedTool]) -> Result<(), PinStoreError> {
+        let (mut kept, mut changed) = (self.pins.lock(), self.changed.lock());
+        for pin in pins {
+            changed.remove(&(pin.server.clone(), pin.name.clone()));
+            kept.insert((pin.server.clone(), pin.name.clone()), pin.clone());
+        }
+        Ok(())
+    }
+
+    fn forget(&self, server: &ServerName, tool: &ToolName) -> Result<bool, PinStoreError> {
+        let name = (server.clone(), tool.clone());
+        let (mut kept, mut changed) = (self.pins.lock(), self.changed.lock());
+        changed.remove(&name);
+        Ok(kept.remove(&name).is_some())
+    }
+
+    fn changed(&self) -> Result<Vec<PinnedTool>, PinStoreError> {
+        Ok(self.changed.lock().values().cloned().collect())
+    }
+
+    fn note(&self, server: &ServerName, tool: &ToolName, seen: Option<&PinnedTool>) -> Result<(), PinStoreError> {
+        let name = (server.clone(), tool.clone());
+        let (kept, mut changed) = (self.pins.lock(), self.changed.lock());
+        match seen.filter(|_| kept.contains_key(&name)) {
+            Some(seen) => changed.insert(name, seen.clone()),
+            None => changed.remove(&name),
+        };
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
 
 /// What brings a file of version `n` to `n + 1`, by `n`.
-const MIGRATIONS: [&str; 2] = [FIRST, TOOL_PINS];
+const MIGRATIONS: [&str; 3] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS];
 
 /// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
 /// holds. Whole scope lists are kept once, since there are few and every entry has one.
@@ -83,6 +83,12 @@ CREATE TABLE tool_pins (
     pinned_at    INTEGER NOT NULL,
     PRIMARY KEY (server, name)
 ) STRICT;
+"#;
+
+/// The texts of definitions, and the definition (JSON) that was last seen in place of a pinned one.
+const TOOL_DEFINITIONS: &str = r#"
+ALTER TABLE tool_pins ADD COLUMN definition TEXT NOT NULL DEFAULT '';
+ALTER TABLE tool_pins ADD COLUMN changed TEXT;
 "#;
 
 /// The version that this build writes.

@@ -32,7 +32,7 @@ pub(crate) fn check(arguments: &Check) -> Result<()> {
         Err(problems) => return Err(exit(1, render::render_all(&problems, &Sources::default()))),
     };
     let written = Document::parse(sources);
-    let pins = arguments.pins.as_deref().map_or_else(|| Ok(Vec::new()), pins)?;
+    let pins = pins(arguments.pins.as_deref())?;
     match check::check_pinned(&written, &Machine, &options, &pins) {
         Ok(checked) => {
             for warning in &checked.warnings {
@@ -45,10 +45,13 @@ pub(crate) fn check(arguments: &Check) -> Result<()> {
     }
 }
 
-/// Reads pinned tools from a file.
-fn pins(path: &Path) -> Result<Vec<PinnedTool>> {
+/// Reads pinned tools from a file, if one is named.
+pub(super) fn pins(path: Option<&Path>) -> Result<Vec<PinnedTool>> {
+    let Some(path) = path else { return Ok(Vec::new()) };
     let text = Machine.read(path, MOST_PINS_BYTES).with_context(|| format!("cannot read `{}`", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("`{}` is no list of pinned tools", path.display()))
+    serde_json::from_str(&text).with_context(|| {
+        format!("`{}` is no list of pinned tools: `tidegate mcp pins export` writes one", path.display())
+    })
 }
 
 /// Explains a code, or the field at a path.

@@ -5,6 +5,7 @@ mod call;
 mod chat;
 mod check;
 mod key;
+mod mcp;
 mod policy;
 mod run;
 mod show;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Spend(arguments) => show::spend(&arguments).await,
         Command::Status(admin) => show::status(&admin).await,
         Command::Policy(command) => policy::run(command).await,
+        Command::Mcp(command) => mcp::run(command).await,
         Command::Audit(command) => audit::run(command),
         Command::Api { method, path, body, admin } => {
             let method = method.to_uppercase().parse()?;

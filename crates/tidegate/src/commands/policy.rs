@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tidegate_config::{
-    check::{Mode, Options, check, policy_input},
+    check::{Mode, Options, check_pinned, policy_input},
     document::Document,
     environment::Machine,
     render,
@@ -22,19 +22,20 @@ use crate::{
 pub(crate) async fn run(command: Policy) -> Result<()> {
     match command {
         Policy::Check(arguments) => super::check::check(&arguments),
-        Policy::Show { files, admin } if files.is_empty() => {
+        Policy::Show { files, admin, .. } if files.is_empty() => {
             let answer = Client::new(&admin)?.get("/policies").await?;
             print(&admin, &list(&answer, "policies"))
         }
-        Policy::Show { files, admin } => {
+        Policy::Show { files, pins, admin } => {
             let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
             let options = Options { mode: Mode::Up, secrets: false, public_listener: false, vendors: &vendors };
             let sources = Sources::load(&files, &Machine)
                 .map_err(|problems| exit(1, render::render_all(&problems, &Sources::default())))?;
             let written = Document::parse(sources);
-            let checked = check(&written, &Machine, &options)
+            let pins = super::check::pins(pins.as_deref())?;
+            let checked = check_pinned(&written, &Machine, &options, &pins)
                 .map_err(|problems| exit(1, render::render_all(&problems, &written.sources)))?;
-            let input = policy_input(&checked.document, &checked.policy_files, &[]);
+            let input = policy_input(&checked.document, &checked.policy_files, &pins);
             let rows: Vec<Value> = tidegate_policy::show(&input)
                 .into_iter()
                 .map(|shown| json!({"id": shown.id.to_string(), "origin": shown.origin.to_string(), "text": shown.text.to_string()}))

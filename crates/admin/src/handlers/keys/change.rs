@@ -174,7 +174,8 @@ pub(super) fn cut_once_more(control: &Arc<Control>, key: KeyId) {
 }
 
 /// Where the audit log takes no records, no key is made: who made it would stand nowhere.
-fn recordable(control: &Control) -> Result<(), Refusal> {
+/// What decides is changed only where the change can be put on record.
+pub(in crate::handlers) fn recordable(control: &Control) -> Result<(), Refusal> {
     if control.audit.writable() {
         return Ok(());
     }
