@@ -12,7 +12,7 @@ const LEVELS: [&[&str]; 7] = [
     &["tidegate-config"],
     &["tidegate-store", "tidegate-proxy", "tidegate-admin"],
     &["tidegate"],
-    &["tidegate-testkit", "tidegate-tests", "tidegate-fuzz", "xtask"],
+    &["tidegate-testkit", "tidegate-tests", "tidegate-fuzz", "tidegate-bench", "xtask"],
 ];
 
 pub(crate) fn check() -> Result<()> {

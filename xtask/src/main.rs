@@ -1,6 +1,8 @@
 //! `cargo xtask …`: the project's own chores. Each command says what it checks and exits with 1 where that fails.
 
+mod bench;
 mod deps;
+mod instructions;
 mod layers;
 mod metadata;
 mod schemas;
@@ -18,6 +20,9 @@ usage: cargo xtask COMMAND
   sizes          files and functions keep their size
   schemas        regenerate docs/generated; with --check, fail where they differ
   deps           licences, banned crates, one HTTP and one TLS stack
+  instructions   instructions of each stage of a call against bench/instructions.toml; --update writes it
+  bench          direct, nginx and the gateway side by side; writes docs/benchmarks.md
+                   [--rounds 3] [--quick] [--legs c16,b100k] [--only nginx,everything] [--out DIR] [--from FILE]
 ";
 
 fn main() -> ExitCode {
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
         "sizes" => sizes::check(&root()),
         "schemas" => schemas::run(rest),
         "deps" => deps::check(),
+        "bench" => bench::run(rest),
+        "instructions" => instructions::run(rest),
         _ => {
             say(HELP);
             return if command == "help" { ExitCode::SUCCESS } else { ExitCode::from(64) };

@@ -18,7 +18,7 @@ const FUNCTION: usize = 140;
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut wrong = Vec::new();
     let mut files = Vec::new();
-    for folder in ["crates", "testkit", "xtask", "tests", "fuzz"] {
+    for folder in ["crates", "testkit", "xtask", "tests", "fuzz", "bench"] {
         collect(&root.join(folder), &mut files)?;
     }
     for file in &files {

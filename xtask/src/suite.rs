@@ -105,6 +105,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs `command` and gives what it wrote to its standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = command.get_program().display().to_string();
+    let output = command.stderr(std::process::Stdio::inherit()).output();
+    let output = output.with_context(|| format!("`{shown}` did not start"))?;
+    ensure!(output.status.success(), "`{shown}` failed ({})", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` does not write UTF-8"))
+}
+
 #[derive(Default)]
 struct Steps {
     done: Vec<(&'static str, Duration)>,
@@ -132,6 +141,6 @@ impl Steps {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a chore measures itself and is no part of the gateway")]
-fn started() -> std::time::Instant {
+pub(crate) fn started() -> std::time::Instant {
     std::time::Instant::now()
 }
