@@ -2,6 +2,8 @@
 //!
 //! Names come from people and may hold anything: policies are built as syntax trees, never as text.
 
+use std::sync::Arc;
+
 use cedar_policy::{
     Policy,
     pst::{ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, PrincipalConstraint, ResourceConstraint},
@@ -12,6 +14,7 @@ use crate::{
     entities::{ACTION, KEY, MCP_SERVER, TOOL, child_id},
     expression::{self as build, Scope},
     input::{KeyEntity, ServerEntity},
+    slice::When,
 };
 
 /// Stands for every name in an `allow` list.
@@ -30,7 +33,7 @@ const SERVER_ACTIONS: [Action; 8] = [
 ];
 
 /// The permits of a key's `allow` lists; none where the key has none.
-pub(crate) fn key_permits(key: &KeyEntity) -> Vec<Policy> {
+pub(crate) fn key_permits(key: &KeyEntity) -> Vec<(Policy, When)> {
     let Some(allow) = &key.allow else { return Vec::new() };
     [models_permit(key, &allow.models), list_models_permit(key, &allow.models), servers_permit(key, &allow.mcp_servers)]
         .into_iter()
@@ -39,7 +42,7 @@ pub(crate) fn key_permits(key: &KeyEntity) -> Vec<Policy> {
 }
 
 /// `allow:<key>:models`: asking models, by the names of the list.
-fn models_permit(key: &KeyEntity, models: &[String]) -> Option<Policy> {
+fn models_permit(key: &KeyEntity, models: &[String]) -> Option<(Policy, When)> {
     if models.is_empty() {
         return None;
     }
@@ -49,8 +52,12 @@ fn models_permit(key: &KeyEntity, models: &[String]) -> Option<Policy> {
         [name] => Some(build::binary(BinaryOp::Eq, model, build::text(name))),
         names => {
             let names = names.iter().map(|name| build::text(name)).collect();
-            Some(build::binary(BinaryOp::Contains, std::sync::Arc::new(cedar_policy::pst::Expr::Set(names)), model))
+            Some(build::binary(BinaryOp::Contains, Arc::new(cedar_policy::pst::Expr::Set(names)), model))
         }
+    };
+    let when = match condition {
+        None => When::Always,
+        Some(_) => When::ModelAmong(models.iter().map(|name| Arc::from(name.as_str())).collect()),
     };
     let clauses = condition.map(|condition| {
         let named = build::has(build::attribute(build::context(), "request"), "model");
@@ -61,11 +68,12 @@ fn models_permit(key: &KeyEntity, models: &[String]) -> Option<Policy> {
         action: actions(&[Action::InvokeModel])?,
         resource: ResourceConstraint::Any,
     };
-    build::policy(&format!("allow:{}:models", key.name), Effect::Permit, scope, clauses.into_iter().collect())
+    let policy = build::policy(&format!("allow:{}:models", key.name), Effect::Permit, scope, clauses.into_iter().collect());
+    Some((policy?, when))
 }
 
 /// `allow:<key>:list_models`: asking which models there are, which are then filtered one by one.
-fn list_models_permit(key: &KeyEntity, models: &[String]) -> Option<Policy> {
+fn list_models_permit(key: &KeyEntity, models: &[String]) -> Option<(Policy, When)> {
     if models.is_empty() {
         return None;
     }
@@ -74,36 +82,41 @@ fn list_models_permit(key: &KeyEntity, models: &[String]) -> Option<Policy> {
         action: actions(&[Action::ListModels])?,
         resource: ResourceConstraint::Any,
     };
-    build::policy(&format!("allow:{}:list_models", key.name), Effect::Permit, scope, Vec::new())
+    let policy = build::policy(&format!("allow:{}:list_models", key.name), Effect::Permit, scope, Vec::new());
+    Some((policy?, When::Always))
 }
 
 /// `allow:<key>:mcp_servers`: everything at the servers of the list.
-fn servers_permit(key: &KeyEntity, servers: &[String]) -> Option<Policy> {
-    let mut clauses = Vec::new();
+fn servers_permit(key: &KeyEntity, servers: &[String]) -> Option<(Policy, When)> {
+    let (mut clauses, mut when) = (Vec::new(), When::Always);
     let resource = match servers {
         [] => return None,
         _ if servers.iter().any(|name| name == ALL) => ResourceConstraint::Any,
         [name] => ResourceConstraint::In(EntityOrSlot::Entity(build::entity(MCP_SERVER, name)?)),
         names => {
             let servers: Option<Vec<_>> = names.iter().map(|name| build::entity(MCP_SERVER, name)).collect();
+            when = When::ResourceIn(servers.as_ref()?.iter().map(build::uid).collect::<Option<_>>()?);
             let servers = build::entity_set(servers?);
             clauses.push(Clause::When(build::binary(BinaryOp::In, build::resource(), servers)));
             ResourceConstraint::Any
         }
     };
     let scope = Scope { principal: principal(key)?, action: actions(&SERVER_ACTIONS)?, resource };
-    build::policy(&format!("allow:{}:mcp_servers", key.name), Effect::Permit, scope, clauses)
+    let policy = build::policy(&format!("allow:{}:mcp_servers", key.name), Effect::Permit, scope, clauses);
+    Some((policy?, when))
 }
 
 /// `tools:<server>`: forbids the tools that a server's `tools` list does not name.
-pub(crate) fn tools_forbid(server: &ServerEntity) -> Option<Policy> {
+pub(crate) fn tools_forbid(server: &ServerEntity) -> Option<(Policy, When)> {
     let allowed = server.allowed_tools.as_ref()?;
     let tools: Option<Vec<_>> =
         allowed.iter().map(|tool| build::entity(TOOL, &child_id(server.name.as_str(), tool.as_str()))).collect();
     // Strict typing knows no type for an empty set: with an empty list every tool is forbidden without a condition.
+    let mut when = When::Always;
     let clauses = match tools? {
         none if none.is_empty() => Vec::new(),
         tools => {
+            when = When::ResourceNotAmong(tools.iter().map(build::uid).collect::<Option<_>>()?);
             vec![Clause::Unless(build::binary(BinaryOp::Contains, build::entity_set(tools), build::resource()))]
         }
     };
@@ -113,11 +126,12 @@ pub(crate) fn tools_forbid(server: &ServerEntity) -> Option<Policy> {
         action: actions(&[Action::CallTool])?,
         resource: ResourceConstraint::IsIn(build::entity_type(TOOL)?, parent),
     };
-    build::policy(&format!("tools:{}", server.name), Effect::Forbid, scope, clauses)
+    let policy = build::policy(&format!("tools:{}", server.name), Effect::Forbid, scope, clauses);
+    Some((policy?, when))
 }
 
 /// The permits that every configuration has.
-pub(crate) fn built_in() -> Vec<Policy> {
+pub(crate) fn built_in() -> Vec<(Policy, When)> {
     let scope = actions(&[Action::ProposeTool]).map(|action| Scope {
         principal: PrincipalConstraint::Any,
         action,
@@ -125,6 +139,7 @@ pub(crate) fn built_in() -> Vec<Policy> {
     });
     scope
         .and_then(|scope| build::policy("builtin:propose_tool", Effect::Permit, scope, Vec::new()))
+        .map(|policy| (policy, When::Always))
         .into_iter()
         .collect()
 }

@@ -19,7 +19,7 @@ use crate::{
     problem::{PolicyProblem, did_you_mean},
     reads::{self, Read},
     schema,
-    slice::{Entry, Index},
+    slice::{Entry, Index, When},
     source::{self, FilePolicy},
 };
 
@@ -197,12 +197,13 @@ fn shared(input: &PolicyInput<'_>, policies: &[FilePolicy]) -> Result<Shared, St
             scope: policy.scope.clone(),
             observe: policy.observe,
             reads: arguments,
+            when: policy.tree.clauses().is_empty().then_some(When::Always),
         };
         if reads::any_depends_on_arguments(&policy.reads) {
             depends = true;
             let relaxed =
                 reads::before_arguments(&policy.tree).map(|relaxed| relaxed.new_id(policy.policy.id().clone()));
-            before.extend(relaxed.map(|policy| Entry { policy, reads: Vec::new(), ..whole.clone() }));
+            before.extend(relaxed.map(|policy| Entry { policy, reads: Vec::new(), when: None, ..whole.clone() }));
         } else {
             before.push(whole.clone());
         }

@@ -1,7 +1,7 @@
 //! The decision: a pure function of policies, principal, facts, resource and time. What is denied or permitted, by
 //! which policies, with which duties. Called by `permit`, by back-testing, and by whoever explains a call.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, collections::HashMap, sync::Arc};
 
 use cedar_policy::{Authorizer, Context, Entities, Request};
 use tidegate_core::{
@@ -19,7 +19,7 @@ use crate::{
     input::KeyEntity,
     problem::PolicyProblem,
     shape::{self, ArgPath, Mapped},
-    slice::{Answers, Entry, Index, Question, Scope},
+    slice::{Answers, Entry, Index, Posed, Question, Scope, When},
 };
 
 /// What was decided about one resource.
@@ -185,14 +185,14 @@ impl Policies {
 }
 
 /// A generated policy, sorted by its scope: never observed, reads no arguments.
-pub(crate) fn entry(policy: cedar_policy::Policy) -> Result<Entry, String> {
+pub(crate) fn entry((policy, when): (cedar_policy::Policy, When)) -> Result<Entry, String> {
     let tree = policy.to_pst().map_err(|error| error.to_string())?;
     let scope = match &tree {
         cedar_policy::pst::Policy::Static(policy) => Scope::of(policy.body()),
         cedar_policy::pst::Policy::Linked(_) => None,
     };
     let scope = scope.ok_or_else(|| "a policy of templates is not supported".to_owned())?;
-    Ok(Entry { policy, scope, observe: false, reads: Vec::new() })
+    Ok(Entry { policy, scope, observe: false, reads: Vec::new(), when: Some(when) })
 }
 
 /// A caller with its facts, ready to be decided against several resources.
@@ -200,16 +200,17 @@ pub(crate) struct Asking<'a> {
     policies: &'a Policies,
     key: Option<&'a Key>,
     subject: Cow<'a, Subject>,
+    principal: &'a Principal,
     facts: &'a Facts,
+    moment: UnixMillis,
     parts: Parts,
-    base: Context,
     authorizer: Authorizer,
 }
 
 impl<'a> Asking<'a> {
     pub(crate) fn new(
         policies: &'a Policies,
-        principal: &Principal,
+        principal: &'a Principal,
         facts: &'a Facts,
         moment: UnixMillis,
     ) -> Result<Self, Defect> {
@@ -219,7 +220,7 @@ impl<'a> Asking<'a> {
     /// With these parts of the context.
     pub(crate) fn with_parts(
         policies: &'a Policies,
-        principal: &Principal,
+        principal: &'a Principal,
         facts: &'a Facts,
         moment: UnixMillis,
         parts: Parts,
@@ -231,8 +232,8 @@ impl<'a> Asking<'a> {
             Some(key) if key.definition.team == principal.team => Cow::Borrowed(&key.subject),
             _ => Cow::Owned(shared.catalog.subject(principal)?),
         };
-        let base = context::base(parts, facts, principal, moment)?;
-        Ok(Self { policies, key: key.map(Arc::as_ref), subject, facts, parts, base, authorizer: Authorizer::new() })
+        let (key, authorizer) = (key.map(Arc::as_ref), Authorizer::new());
+        Ok(Self { policies, key, subject, principal, facts, moment, parts, authorizer })
     }
 
     /// The decision about one resource.
@@ -257,16 +258,23 @@ impl<'a> Asking<'a> {
     ) -> Result<Answers, Defect> {
         let action = self.facts.action;
         let object = self.policies.shared.catalog.object(action, resource).ok_or_else(|| misfit(action))??;
-        let (context, unmapped) = self.context(&object, arguments)?;
-        let (request, entities) = self.pose(&object, context)?;
+        let pose = || {
+            let (context, unmapped) = self.context(&object, arguments)?;
+            let (request, entities) = self.pose(&object, context)?;
+            Ok(Posed { request, entities, unmapped })
+        };
+        let model = self.facts.model.as_ref().map(|model| model.as_str());
         let subject = &self.subject;
-        let question = Question { request, entities, subject, object: &object, unmapped: &unmapped };
+        let question = Question { subject, object: &object, model, pose: &pose, posed: OnceCell::new() };
         let mut answers = Answers::default();
         index.ask(&self.authorizer, &question, &mut answers);
         if let Some(key) = self.key {
             key.index.ask(&self.authorizer, &question, &mut answers);
         }
-        Ok(answers)
+        match question.posed.into_inner() {
+            Some(Err(defect)) => Err(defect),
+            _ => Ok(answers),
+        }
     }
 
     fn pose(&self, object: &Object<'_>, context: Context) -> Result<(Request, Entities), Defect> {
@@ -285,6 +293,10 @@ impl<'a> Asking<'a> {
         self.pose(&object, context)
     }
 
+    fn base(&self) -> Result<Context, Defect> {
+        context::base(self.parts, self.facts, self.principal, self.moment)
+    }
+
     fn context(
         &self,
         object: &Object<'_>,
@@ -292,10 +304,10 @@ impl<'a> Asking<'a> {
     ) -> Result<(Context, Vec<ArgPath>), Defect> {
         let takes_arguments = matches!(self.facts.action, Action::CallTool | Action::ProposeTool);
         if !takes_arguments || !self.parts.has_arguments() {
-            return Ok((self.base.clone(), Vec::new()));
+            return Ok((self.base()?, Vec::new()));
         }
         let mapped: Mapped = shape::map(object.shape, arguments);
-        context::with_arguments(self.base.clone(), mapped)
+        context::with_arguments(self.base()?, mapped)
     }
 
     fn weigh(&self, answers: Answers) -> Decision {

@@ -14,6 +14,12 @@ pub(crate) fn entity(kind: &str, id: &str) -> Option<EntityUID> {
     Some(EntityUID { ty: entity_type(kind)?, eid: id.into() })
 }
 
+/// The entity as requests name it; `None` where its type is no Cedar name.
+pub(crate) fn uid(entity: &EntityUID) -> Option<cedar_policy::EntityUid> {
+    let kind = entity.ty.to_string().parse().ok()?;
+    Some(cedar_policy::EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(entity.eid.as_str())))
+}
+
 /// The entity type `Tidegate::<kind>`.
 pub(crate) fn entity_type(kind: &str) -> Option<EntityType> {
     Name::qualified([NAMESPACE], kind).ok().map(EntityType)

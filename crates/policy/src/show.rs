@@ -24,13 +24,14 @@ pub fn show(input: &PolicyInput<'_>) -> Vec<Shown> {
             text: policy.to_string(),
         }
     };
-    let built_in = allow::built_in().into_iter().map(shown("built in".to_owned()));
+    let first = |(policy, _)| policy;
+    let built_in = allow::built_in().into_iter().map(first).map(shown("built in".to_owned()));
     let servers = input
         .servers
         .iter()
-        .filter_map(|server| allow::tools_forbid(server).map(shown(format!("MCP server {}", server.name))));
+        .filter_map(|server| allow::tools_forbid(server).map(first).map(shown(format!("MCP server {}", server.name))));
     let keys =
-        input.keys.iter().flat_map(|key| allow::key_permits(key).into_iter().map(shown(format!("key {}", key.name))));
+        input.keys.iter().flat_map(|key| allow::key_permits(key).into_iter().map(first).map(shown(format!("key {}", key.name))));
     let (policies, _) = source::parse(&input.sources);
     let files = policies.into_iter().map(|policy| {
         let origin = input.sources.get(policy.file).map(|source| source.file.to_string()).unwrap_or_default();

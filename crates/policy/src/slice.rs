@@ -1,7 +1,11 @@
 //! Policies sorted by their scope into sets that are made once, so that a decision evaluates only those whose scope
 //! can match. A property test shows that the slices decide as the whole does.
 
-use std::collections::HashMap;
+use std::{
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use cedar_policy::{
     Authorizer, Decision, Entities, EntityUid, Policy, PolicySet, Request,
@@ -48,14 +52,27 @@ pub(crate) struct Scope {
     principal: PrincipalScope,
     action: ActionScope,
     resource: ResourceScope,
+    /// Whether a policy is found in the slices exactly where its scope matches, and not a little more often.
+    exact: bool,
+}
+
+/// What must hold beside a policy's scope, where that can be seen without evaluating an expression. Most policies that
+/// `allow` lists compile to are such, and evaluating them is most of what a decision costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing.
+    Always,
+    /// The request names one of these models.
+    ModelAmong(Vec<Arc<str>>),
+    /// The resource is one of these, or belongs to one.
+    ResourceIn(Vec<EntityUid>),
+    /// The resource is none of these.
+    ResourceNotAmong(HashSet<EntityUid>),
 }
 
 fn uid(entity: &EntityOrSlot) -> Option<EntityUid> {
     match entity {
-        EntityOrSlot::Entity(uid) => {
-            let kind = uid.ty.to_string().parse().ok()?;
-            Some(EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(uid.eid.as_str())))
-        }
+        EntityOrSlot::Entity(entity) => crate::expression::uid(entity),
         EntityOrSlot::Slot(_) => None,
     }
 }
@@ -84,7 +101,12 @@ impl Scope {
                 ResourceScope::KindIn(kind.0.id.as_str().to_owned(), uid(entity)?)
             }
         };
-        Some(Self { principal, action: action_scope(&template.action)?, resource })
+        // A principal is always a key: whatever is to equal something else is looked up by it, and never equals it.
+        let exact = match &template.principal {
+            PrincipalConstraint::Eq(EntityOrSlot::Entity(entity)) => is_key(&entity.ty),
+            _ => true,
+        };
+        Some(Self { principal, action: action_scope(&template.action)?, resource, exact })
     }
 
     /// Whether the scope takes only the group of tool calls itself, which leaves out every pinned tool.
@@ -130,6 +152,8 @@ pub(crate) struct Entry {
     pub(crate) observe: bool,
     /// The arguments that it reads.
     pub(crate) reads: Vec<ArgRead>,
+    /// Its conditions, where they are of the simplest kinds; `None` where only an evaluation tells.
+    pub(crate) when: Option<When>,
 }
 
 /// A policy that reads arguments.
@@ -141,9 +165,19 @@ struct Reader {
     reads: Vec<ArgRead>,
 }
 
+/// A policy that needs no evaluation.
+#[derive(Debug)]
+struct Plain {
+    id: cedar_policy::PolicyId,
+    effect: cedar_policy::Effect,
+    resource: ResourceScope,
+    when: When,
+}
+
 /// The policies with one scope.
 #[derive(Debug, Default)]
 struct Bucket {
+    plain: Vec<Plain>,
     enforced: PolicySet,
     observed_permits: PolicySet,
     observed_forbids: PolicySet,
@@ -152,6 +186,15 @@ struct Bucket {
 
 impl Bucket {
     fn add(&mut self, entry: &Entry) -> Result<(), Defect> {
+        if let Some(when) = entry.when.as_ref().filter(|_| !entry.observe && entry.scope.exact) {
+            self.plain.push(Plain {
+                id: entry.policy.id().clone(),
+                effect: entry.policy.effect(),
+                resource: entry.scope.resource.clone(),
+                when: when.clone(),
+            });
+            return Ok(());
+        }
         let set = match (entry.observe, entry.policy.effect()) {
             (false, _) => &mut self.enforced,
             (true, cedar_policy::Effect::Permit) => &mut self.observed_permits,
@@ -191,14 +234,29 @@ pub(crate) struct Index {
     group: ByPrincipal,
 }
 
-/// One question: the request with what the slices are chosen by.
-pub(crate) struct Question<'a> {
+/// What Cedar is asked, made when the first policy needs it.
+pub(crate) struct Posed {
     pub(crate) request: Request,
     pub(crate) entities: Entities,
+    /// The arguments that have no type; a policy that reads one does not answer.
+    pub(crate) unmapped: Vec<ArgPath>,
+}
+
+/// One question: what the slices are chosen by, and how to pose it to Cedar.
+pub(crate) struct Question<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) object: &'a Object<'a>,
-    /// The arguments that have no type; a policy that reads one does not answer.
-    pub(crate) unmapped: &'a [ArgPath],
+    /// The model that the request names.
+    pub(crate) model: Option<&'a str>,
+    pub(crate) pose: &'a dyn Fn() -> Result<Posed, Defect>,
+    pub(crate) posed: OnceCell<Result<Posed, Defect>>,
+}
+
+impl Question<'_> {
+    /// The question as Cedar gets it; `None` where it cannot be posed, which [`Index::ask`] reports.
+    fn posed(&self) -> Option<&Posed> {
+        self.posed.get_or_init(self.pose).as_ref().ok()
+    }
 }
 
 /// What the policies of the slices say, before it is weighed.
@@ -231,7 +289,7 @@ impl Index {
         actions.iter().try_for_each(|action| self.actions.entry(action.clone()).or_default().add(entry))
     }
 
-    /// Asks every policy whose scope can match.
+    /// Asks every policy whose scope can match. A question that cannot be posed has its defect in `posed` afterwards.
     pub(crate) fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
         let action = &question.object.action.uid;
         self.any.ask(authorizer, question, answers);
@@ -295,10 +353,49 @@ impl ByResource {
     }
 }
 
+impl Plain {
+    /// Whether the policy applies to a question that led to its bucket.
+    fn applies(&self, question: &Question<'_>) -> bool {
+        let object = question.object;
+        let resource = &object.resource.uid;
+        self.resource.takes(object)
+            && match &self.when {
+                When::Always => true,
+                When::ModelAmong(names) => question.model.is_some_and(|model| names.iter().any(|name| **name == *model)),
+                When::ResourceIn(groups) => {
+                    groups.iter().any(|group| group == resource || object.parent.as_ref() == Some(group))
+                }
+                When::ResourceNotAmong(known) => !known.contains(resource),
+            }
+    }
+}
+
+impl ResourceScope {
+    /// Whether the scope takes what led to its bucket.
+    fn takes(&self, object: &Object<'_>) -> bool {
+        match self {
+            Self::Any | Self::Kind(_) | Self::In(_) => true,
+            Self::Exactly(entity) => *entity == object.resource.uid,
+            Self::KindIn(kind, _) => kind == object.kind,
+        }
+    }
+}
+
 impl Bucket {
     fn ask(&self, authorizer: &Authorizer, question: &Question<'_>, answers: &mut Answers) {
+        for plain in self.plain.iter().filter(|plain| plain.applies(question)) {
+            match plain.effect {
+                cedar_policy::Effect::Permit => answers.permits.push(plain.id.clone()),
+                cedar_policy::Effect::Forbid => answers.forbids.push(plain.id.clone()),
+            }
+        }
+        let sets = [&self.enforced, &self.observed_permits, &self.observed_forbids];
+        if sets.iter().all(|set| set.is_empty()) && self.readers.is_empty() {
+            return;
+        }
+        let Some(Posed { request, entities, unmapped }) = question.posed() else { return };
         if !self.enforced.is_empty() {
-            let response = authorizer.is_authorized(&question.request, &self.enforced, &question.entities);
+            let response = authorizer.is_authorized(request, &self.enforced, entities);
             let side = match response.decision() {
                 Decision::Allow => &mut answers.permits,
                 Decision::Deny => &mut answers.forbids,
@@ -310,29 +407,24 @@ impl Bucket {
             if set.is_empty() {
                 continue;
             }
-            let response = authorizer.is_authorized(&question.request, set, &question.entities);
+            let response = authorizer.is_authorized(request, set, entities);
             answers.observed.extend(response.diagnostics().reason().map(|id| (id_text(id), Ok(effect))));
             answers.observed.extend(response.diagnostics().errors().map(|error| {
                 let (id, message) = error_text(error);
                 (id, Err(message))
             }));
         }
-        if !question.unmapped.is_empty() {
-            self.ask_readers(question, answers);
+        if !unmapped.is_empty() {
+            self.ask_readers(question.object, unmapped, answers);
         }
     }
 
     /// Counts an error for each policy that reads an argument without a type, also where the policy asks first whether
     /// the argument is there: it is, only not for policies.
-    fn ask_readers(&self, question: &Question<'_>, answers: &mut Answers) {
-        let object = question.object;
+    fn ask_readers(&self, object: &Object<'_>, unmapped: &[ArgPath], answers: &mut Answers) {
         for reader in &self.readers {
-            let takes = match &reader.resource {
-                ResourceScope::Any | ResourceScope::Kind(_) | ResourceScope::In(_) => true,
-                ResourceScope::Exactly(entity) => *entity == object.resource.uid,
-                ResourceScope::KindIn(kind, _) => kind == object.kind,
-            };
-            let missed = question.unmapped.iter().find(|path| reader.reads.iter().any(|read| read.misses(path)));
+            let takes = reader.resource.takes(object);
+            let missed = unmapped.iter().find(|path| reader.reads.iter().any(|read| read.misses(path)));
             let Some(path) = missed.filter(|_| takes) else { continue };
             let name: String = path.join(".").chars().take(64).collect();
             let message = match path.as_slice() {

@@ -7,13 +7,14 @@ use tidegate_core::facts::{Action, Facts, Resource};
 use super::fixture::*;
 use crate::{Decision, DenyReason, Effect, Policies, context::Parts, decide::Asking};
 
-const PRINCIPALS: [&str; 6] = [
+const PRINCIPALS: [&str; 7] = [
     "principal",
     "principal is Tidegate::Key",
     "principal == Tidegate::Key::\"team-a\"",
     "principal in Tidegate::Team::\"research\"",
     "principal is Tidegate::Key in Tidegate::Team::\"sales\"",
     "principal in Tidegate::Org::\"default\"",
+    "principal == Tidegate::Team::\"research\"",
 ];
 
 const ACTIONS: [&str; 7] = [
@@ -146,7 +147,8 @@ fn every_request_fits_the_schema() {
         facts.model = Some("chat".into());
         facts.estimated_cost = Some(tidegate_core::money::NanoUsd(1));
         facts.session = Some("s".into());
-        let asking = Asking::with_parts(&policies, &team_a(), &facts, MOMENT, Parts::ALL).unwrap();
+        let principal = team_a();
+        let asking = Asking::with_parts(&policies, &principal, &facts, MOMENT, Parts::ALL).unwrap();
         let (request, entities) = asking.posed(&resource).unwrap();
         let context = request.context().unwrap().clone();
         let part = |uid: Option<&cedar_policy::EntityUid>| uid.unwrap().clone();

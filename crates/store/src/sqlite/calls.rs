@@ -1,6 +1,7 @@
-//! The index of calls in SQLite. Owns the table `call`: what lists filter by in columns, the whole summary as JSON.
+//! The index of calls in SQLite. Owns the table `call`: what lists filter by in columns, the whole summary as a byte
+//! for its format and what that says.
 
-use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tidegate_core::{
     calls::{CallIndex, CallIndexError, CallQuery, CallSummary},
     ids::{CallId, OrgId},
@@ -8,13 +9,18 @@ use tidegate_core::{
 
 use super::{
     Sqlite,
-    failure::{Failure, clamp, json},
+    failure::{Failure, clamp},
 };
 use crate::memory::MOST_LISTED;
 
-const PUT: &str = "INSERT INTO call (id, org, at, key, error, summary) VALUES (:id, :org, :at, :key, :error, :summary) \
+const PUT: &str = "INSERT INTO call (id, org, at, key, error, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (id) DO UPDATE SET org = excluded.org, at = excluded.at, key = excluded.key, error = excluded.error, \
      summary = excluded.summary";
+/// The format of [`CallSummary`] that is written: postcard, which leaves names out. The number changes with the type;
+/// rows of other formats are left out of lists until they are erased.
+const FORMAT: u8 = 1;
+/// The first byte of the summaries of older files, which are JSON.
+const JSON: u8 = b'{';
 /// Numbers only grow, so at most as many rows are left as numbers are; a lower limit takes effect in steps.
 const PRUNE: &str = "DELETE FROM call WHERE seq IN (SELECT seq FROM call WHERE seq <= (SELECT max(seq) FROM call) - ?1 \
      ORDER BY seq LIMIT 2000)";
@@ -30,11 +36,11 @@ impl CallIndex for Sqlite {
 
     fn get(&self, org: &OrgId, id: CallId) -> Result<Option<CallSummary>, CallIndexError> {
         let get = |connection: &Connection| {
-            let text: Option<String> = connection
+            let bytes: Option<Vec<u8>> = connection
                 .prepare_cached("SELECT summary FROM call WHERE org = ?1 AND id = ?2")?
                 .query_row(params![org.as_str(), id.to_string()], |row| row.get(0))
                 .optional()?;
-            text.as_deref().map(summary).transpose()
+            bytes.as_deref().map(summary).transpose().map(Option::flatten)
         };
         self.readers.read(get).map_err(Failure::calls)
     }
@@ -46,14 +52,18 @@ impl CallIndex for Sqlite {
 
 /// Writes one summary within the caller's transaction.
 pub(super) fn put(connection: &Connection, call: &CallSummary) -> rusqlite::Result<()> {
-    connection.prepare_cached(PUT)?.execute(named_params! {
-        ":id": call.id.to_string(),
-        ":org": call.org.as_str(),
-        ":at": clamp(call.at.0),
-        ":key": call.key.as_ref().map(|key| key.as_str()),
-        ":error": call.error.as_deref(),
-        ":summary": json(call)?,
-    })?;
+    let mut bytes = Vec::with_capacity(1024);
+    bytes.push(FORMAT);
+    let bytes = postcard::to_extend(call, bytes)
+        .map_err(|problem| rusqlite::Error::ToSqlConversionFailure(Box::new(problem)))?;
+    connection.prepare_cached(PUT)?.execute(params![
+        call.id.to_string(),
+        call.org.as_str(),
+        clamp(call.at.0),
+        call.key.as_ref().map(|key| key.as_str()),
+        call.error.as_deref(),
+        bytes,
+    ])?;
     Ok(())
 }
 
@@ -91,17 +101,24 @@ fn list(connection: &Connection, org: &OrgId, query: &CallQuery) -> Result<Vec<C
     let mut rows = statement.query(values.as_slice())?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let text = row.get_ref(0)?;
-        found.push(summary(text.as_str().map_err(|problem| damaged(&problem))?)?);
+        let bytes = row.get_ref(0)?;
+        found.extend(summary(bytes.as_blob().map_err(|problem| damaged(&problem))?)?);
     }
     Ok(found)
 }
 
-fn summary(text: &str) -> Result<CallSummary, Failure> {
-    serde_json::from_str(text).map_err(|problem| {
+/// The summary that `bytes` hold; nothing where they are of a format that this build does not read.
+fn summary(bytes: &[u8]) -> Result<Option<CallSummary>, Failure> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => {
+            postcard::from_bytes(rest).map(Some).map_err(|_| damaged(&"its summary is unreadable"))
+        }
         // The place only: the message itself may quote what is stored.
-        damaged(&format_args!("its summary is unreadable at line {} column {}", problem.line(), problem.column()))
-    })
+        Some((&JSON, _)) => serde_json::from_slice(bytes).map(Some).map_err(|problem| {
+            damaged(&format_args!("its summary is unreadable at line {} column {}", problem.line(), problem.column()))
+        }),
+        _ => Ok(None),
+    }
 }
 
 fn damaged(what: &dyn std::fmt::Display) -> Failure {

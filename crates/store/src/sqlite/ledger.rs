@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tidegate_core::{
     clock::UnixMillis,
     ids::ModelName,
@@ -25,9 +25,8 @@ use super::{
 
 const PUT: &str = "INSERT OR REPLACE INTO entry (call, org, key_id, key, team, model, provider, target, scope_set, at, \
      finished, kind, cost, held, reserved, overrun, input, cache_read, cache_write_5m, cache_write_1h, output, \
-     reasoning, usage_source) VALUES (:call, :org, :key_id, :key, :team, :model, :provider, :target, :scope_set, :at, \
-     :finished, :kind, :cost, :held, :reserved, :overrun, :input, :cache_read, :cache_write_5m, :cache_write_1h, \
-     :output, :reasoning, :usage_source)";
+     reasoning, usage_source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+     ?19, ?20, ?21, ?22, ?23)";
 
 /// A report's query on one column. The column is a constant here, never a text from outside.
 macro_rules! spend_by {
@@ -74,35 +73,61 @@ impl LedgerStore for Sqlite {
 }
 
 /// Writes one entry within the caller's transaction.
-pub(super) fn put(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let scope_set = scope_set(connection, &entry.scopes)?;
+pub(super) fn put(connection: &Connection, sets: &mut ScopeSets, entry: &Entry) -> rusqlite::Result<()> {
+    let scope_set = sets.number(connection, &entry.scopes)?;
     let attribution = &entry.attribution;
-    connection.prepare_cached(PUT)?.execute(named_params! {
-        ":call": entry.call.to_string(),
-        ":org": attribution.org.as_str(),
-        ":key_id": attribution.key.as_str(),
-        ":key": attribution.key_name.as_str(),
-        ":team": attribution.team.as_ref().map(|name| name.as_str()),
-        ":model": attribution.model.as_ref().map(ModelName::as_str),
-        ":provider": attribution.provider.as_ref().map(|name| name.as_str()),
-        ":target": attribution.target.as_deref(),
-        ":scope_set": scope_set,
-        ":at": clamp(entry.at.0),
-        ":finished": clamp(entry.finished.0),
-        ":kind": kind_name(entry.kind),
-        ":cost": entry.cost.map(|cost| clamp(cost.0)),
-        ":held": clamp(entry.held.0),
-        ":reserved": clamp(entry.reserved.0),
-        ":overrun": clamp(entry.overrun.0),
-        ":input": clamp(entry.usage.input),
-        ":cache_read": clamp(entry.usage.cache_read),
-        ":cache_write_5m": clamp(entry.usage.cache_write_5m),
-        ":cache_write_1h": clamp(entry.usage.cache_write_1h),
-        ":output": clamp(entry.usage.output),
-        ":reasoning": clamp(entry.usage.reasoning),
-        ":usage_source": source_name(entry.usage.source),
-    })?;
+    connection.prepare_cached(PUT)?.execute(params![
+        entry.call.to_string(),
+        attribution.org.as_str(),
+        attribution.key.as_str(),
+        attribution.key_name.as_str(),
+        attribution.team.as_ref().map(|name| name.as_str()),
+        attribution.model.as_ref().map(ModelName::as_str),
+        attribution.provider.as_ref().map(|name| name.as_str()),
+        attribution.target.as_deref(),
+        scope_set,
+        clamp(entry.at.0),
+        clamp(entry.finished.0),
+        kind_name(entry.kind),
+        entry.cost.map(|cost| clamp(cost.0)),
+        clamp(entry.held.0),
+        clamp(entry.reserved.0),
+        clamp(entry.overrun.0),
+        clamp(entry.usage.input),
+        clamp(entry.usage.cache_read),
+        clamp(entry.usage.cache_write_5m),
+        clamp(entry.usage.cache_write_1h),
+        clamp(entry.usage.output),
+        clamp(entry.usage.reasoning),
+        source_name(entry.usage.source),
+    ])?;
     Ok(())
+}
+
+/// The numbers of the lists of scopes that were seen last: most calls have one of a few.
+#[derive(Debug, Default)]
+pub(super) struct ScopeSets(Vec<(Arc<[Scope]>, i64)>);
+
+/// How many lists are remembered.
+const REMEMBERED: usize = 64;
+
+impl ScopeSets {
+    fn number(&mut self, connection: &Connection, scopes: &Arc<[Scope]>) -> rusqlite::Result<i64> {
+        if let Some((_, number)) = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, scopes)) {
+            return Ok(*number);
+        }
+        let number = scope_set(connection, scopes)?;
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        self.0.push((Arc::clone(scopes), number));
+        Ok(number)
+    }
+
+    /// Forgets all: what was numbered in a transaction that failed has no number.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
 }
 
 fn scope_set(connection: &Connection, scopes: &[Scope]) -> rusqlite::Result<i64> {

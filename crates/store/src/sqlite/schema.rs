@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
 
 /// What brings a file of version `n` to `n + 1`, by `n`.
-const MIGRATIONS: [&str; 3] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS];
+const MIGRATIONS: [&str; 4] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS, COMPACT_CALLS];
 
 /// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
 /// holds. Whole scope lists are kept once, since there are few and every entry has one.
@@ -89,6 +89,26 @@ CREATE TABLE tool_pins (
 const TOOL_DEFINITIONS: &str = r#"
 ALTER TABLE tool_pins ADD COLUMN definition TEXT NOT NULL DEFAULT '';
 ALTER TABLE tool_pins ADD COLUMN changed TEXT;
+"#;
+
+/// A call costs one row and two small indexes: lists by key or error walk the calls of their time.
+const COMPACT_CALLS: &str = r#"
+DROP INDEX call_org;
+DROP INDEX call_key;
+DROP INDEX call_error;
+ALTER TABLE call RENAME TO wide_call;
+CREATE TABLE call (
+    seq     INTEGER PRIMARY KEY,
+    id      TEXT NOT NULL UNIQUE,
+    org     TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    key     TEXT,
+    error   TEXT,
+    summary BLOB NOT NULL
+) STRICT;
+INSERT INTO call SELECT seq, id, org, at, key, error, CAST(summary AS BLOB) FROM wide_call ORDER BY seq;
+DROP TABLE wide_call;
+CREATE INDEX call_org ON call (org, at, id);
 "#;
 
 /// The version that this build writes.

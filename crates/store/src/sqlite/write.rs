@@ -26,6 +26,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5
 /// The writing connection, and how it fares.
 pub(crate) struct Writing {
     pub(super) connection: Option<Connection>,
+    sets: ledger::ScopeSets,
     /// The next pause where writing fails.
     pause: Duration,
     /// Before this moment nobody but those who wait for the result tries again.
@@ -41,7 +42,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
         let [pause, _] = PAUSES;
-        let writing = Writing { connection: Some(connection), pause, not_before: None };
+        let writing = Writing { connection: Some(connection), sets: ledger::ScopeSets::default(), pause, not_before: None };
         Self { queue: Queue::new(limits), limits, writing: Mutex::new(writing) }
     }
 
@@ -121,9 +122,12 @@ impl Core {
         if batch.is_empty() {
             return Ok(());
         }
-        let outcome = match writing.connection.as_mut() {
-            Some(connection) => transact(connection, |connection| write(connection, &batch, self.limits.calls_kept))
-                .map_err(Failure::from),
+        let Writing { connection, sets, .. } = &mut **writing;
+        let outcome = match connection {
+            Some(connection) => {
+                transact(connection, |connection| write(connection, sets, &batch, self.limits.calls_kept))
+                    .map_err(Failure::from)
+            }
             None => Err(Failure::Closed),
         };
         let [first, longest] = PAUSES;
@@ -137,6 +141,7 @@ impl Core {
                 Ok(())
             }
             Err(failure) => {
+                writing.sets.forget();
                 self.queue.put_back(batch);
                 if writing.not_before.is_none() {
                     tracing::error!(%failure, "the state file takes no writes; what waits is kept in memory");
@@ -173,11 +178,16 @@ fn transact<T>(
 }
 
 /// Writes a batch, and gives how many entries and calls no database would take.
-fn write(connection: &Connection, batch: &Batch, calls_kept: u64) -> rusqlite::Result<[u64; 2]> {
+fn write(
+    connection: &Connection,
+    sets: &mut ledger::ScopeSets,
+    batch: &Batch,
+    calls_kept: u64,
+) -> rusqlite::Result<[u64; 2]> {
     let mut unwritable = [0_u64; 2];
     let [lost_entries, lost_calls] = &mut unwritable;
     for entry in &batch.entries {
-        tolerate(ledger::put(connection, entry), lost_entries, "ledger entry")?;
+        tolerate(ledger::put(connection, sets, entry), lost_entries, "ledger entry")?;
     }
     for call in &batch.calls {
         tolerate(calls::put(connection, call), lost_calls, "call summary")?;

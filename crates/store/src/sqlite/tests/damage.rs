@@ -130,7 +130,7 @@ fn a_row_that_makes_no_sense_is_an_error_without_its_content() {
     keep(&store, [entry("a", 1, 5)]);
     keep_calls(&store, [call("default", Some("a"), 1, None)]);
     store.insert(&key("default", "a", 1)).unwrap();
-    let spoil = "UPDATE call SET summary = '{\"canary\": 1}'; UPDATE entry SET kind = 'canary', cost = -1; \
+    let spoil = "UPDATE call SET summary = CAST('{\"canary\": 1}' AS BLOB); UPDATE entry SET kind = 'canary', cost = -1; \
          UPDATE api_key SET rules = 'canary';";
     store.core.writing.lock().connection.as_ref().unwrap().execute_batch(spoil).unwrap();
     let spend = SpendQuery { by: SpendBy::Key, from: UnixMillis(0), to: UnixMillis(9) };
