@@ -53,9 +53,11 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
             report(exchange, Stage::Settle, started);
             let started = clock::now();
             report(exchange, Stage::Outcome, started);
-            let outcome = outcome(exchange, ending);
-            let leaf = intent.outcome(outcome);
-            exchange.story.receipt = exchange.story.receipt.or(leaf);
+            // An intent that leaves no record has no outcome to be told.
+            if intent.leaf().is_some() {
+                let leaf = intent.outcome(outcome(exchange, ending));
+                exchange.story.receipt = exchange.story.receipt.or(leaf);
+            }
         }
         // What was dropped on its way to the upstream told the ledger and the log itself.
         None if exchange.story.sent => {}
@@ -235,7 +237,8 @@ fn summary(exchange: &mut Exchange, ending: &Ending<'_>) -> CallSummary {
     }
 }
 
-/// One line a call, as JSON where the log is: names and numbers, no content.
+/// One line a call that failed, and at the level `debug` for every call: names and numbers, no content. What went well is
+/// in the metrics, the index of calls and the audit log, and a line each would cost more than all three.
 fn log(summary: &CallSummary, ending: &Ending<'_>) {
     if let Some(fault) = ending.fault {
         let source = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -243,6 +246,9 @@ fn log(summary: &CallSummary, ending: &Ending<'_>) {
             tracing::error!(call = %summary.id, code = fault.code.as_str(), message = %fault.public_message, source, "call failed");
             return;
         }
+    }
+    if summary.status < 400 && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
     }
     tracing::info!(
         call = %summary.id,

@@ -171,7 +171,8 @@ async fn answer(
     if http2 {
         name_host(&mut request);
     }
-    let response = pipeline::run(gate, request, address).await;
+    // On the heap, since hyper moves the future of each request several times before it first polls it.
+    let response = Box::pin(pipeline::run(gate, request, address)).await;
     Ok(if http2 { response.map(|body| watched(body, times.send)) } else { response })
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn intent(
 }
 
 async fn recorded(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     call: &Call,
     routed: &Routed,
     permit: &Permit,
@@ -39,6 +39,7 @@ async fn recorded(
     if let Some(off) = exchange.snapshot.audit.intent_off(kind) {
         return Ok(off);
     }
+    exchange.story.request_digest = Some(call.digest());
     let Some(mut record) = finish::intent_record(exchange) else {
         return Err(Fault::new(FaultCode::Internal, "A call without a caller cannot be recorded."));
     };
@@ -55,8 +56,6 @@ async fn recorded(
         input_tokens: routed.estimate.input_tokens,
         output_tokens: routed.most_tokens().saturating_sub(routed.estimate.input_tokens),
     };
-    let digest = call.digest();
-    record.digests = std::mem::take(&mut record.digests).with_request(&digest);
     let class = exchange.snapshot.audit.class(kind);
     exchange.gate.audit.intent(class, record).await.map_err(|error| {
         Fault::new(
