@@ -68,7 +68,8 @@ fn models_permit(key: &KeyEntity, models: &[String]) -> Option<(Policy, When)> {
         action: actions(&[Action::InvokeModel])?,
         resource: ResourceConstraint::Any,
     };
-    let policy = build::policy(&format!("allow:{}:models", key.name), Effect::Permit, scope, clauses.into_iter().collect());
+    let policy =
+        build::policy(&format!("allow:{}:models", key.name), Effect::Permit, scope, clauses.into_iter().collect());
     Some((policy?, when))
 }
 

@@ -30,8 +30,10 @@ pub fn show(input: &PolicyInput<'_>) -> Vec<Shown> {
         .servers
         .iter()
         .filter_map(|server| allow::tools_forbid(server).map(first).map(shown(format!("MCP server {}", server.name))));
-    let keys =
-        input.keys.iter().flat_map(|key| allow::key_permits(key).into_iter().map(first).map(shown(format!("key {}", key.name))));
+    let keys = input
+        .keys
+        .iter()
+        .flat_map(|key| allow::key_permits(key).into_iter().map(first).map(shown(format!("key {}", key.name))));
     let (policies, _) = source::parse(&input.sources);
     let files = policies.into_iter().map(|policy| {
         let origin = input.sources.get(policy.file).map(|source| source.file.to_string()).unwrap_or_default();

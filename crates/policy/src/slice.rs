@@ -361,7 +361,9 @@ impl Plain {
         self.resource.takes(object)
             && match &self.when {
                 When::Always => true,
-                When::ModelAmong(names) => question.model.is_some_and(|model| names.iter().any(|name| **name == *model)),
+                When::ModelAmong(names) => {
+                    question.model.is_some_and(|model| names.iter().any(|name| **name == *model))
+                }
                 When::ResourceIn(groups) => {
                     groups.iter().any(|group| group == resource || object.parent.as_ref() == Some(group))
                 }

@@ -159,3 +159,52 @@ fn every_request_fits_the_schema() {
         cedar_policy::Entities::from_entities(others, Some(&schema)).unwrap();
     }
 }
+
+/// What `allow` and `tools` lists compile to is decided without an evaluation: it must be what an evaluation says.
+#[test]
+fn plain_conditions_decide_as_their_policies() {
+    let lists: [&[&str]; 4] = [&[], &["*"], &["chat"], &["chat", "smart"]];
+    let servers: [&[&str]; 4] = [&[], &["*"], &["notes"], &["notes", "wiki"]];
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let asked = [
+        (Action::InvokeModel, model("openai", "gpt-5.2")),
+        (Action::ListModels, Resource::Gateway),
+        (Action::CallTool, tool("notes", "search")),
+        (Action::CallTool, tool("notes", "delete")),
+        (Action::CallTool, tool("wiki", "search")),
+        (Action::CallTool, tool("elsewhere", "search")),
+        (Action::UseServer, Resource::Server("notes".into())),
+        (Action::ReadResource, Resource::McpResource("wiki".into(), "u".into())),
+    ];
+    let mut allowed = 0;
+    for (models, servers) in lists.into_iter().flat_map(|models| servers.map(|servers| (models, servers))) {
+        let mut input = input("");
+        let mut key = input.keys.iter().find(|key| key.name == team_a().key_name).unwrap().clone();
+        key.allow = Some(crate::Allow { models: owned(models), mcp_servers: owned(servers) });
+        input.keys = vec![key.clone()];
+        if let Some(notes) = input.servers.iter_mut().find(|server| server.name.as_str() == "notes") {
+            notes.allowed_tools = Some(vec!["search".into()]);
+        }
+        let policies = compiled_input(&input);
+        let generated = crate::allow::key_permits(&key)
+            .into_iter()
+            .chain(input.servers.iter().filter_map(crate::allow::tools_forbid))
+            .map(|(policy, _)| policy);
+        let set = PolicySet::from_policies(generated).unwrap();
+        for (action, resource) in &asked {
+            for named in [None, Some("chat"), Some("other")] {
+                let mut facts = Facts::new("mcp", *action, resource.clone());
+                facts.model = named.map(Into::into);
+                let principal = team_a();
+                let asking = Asking::with_parts(&policies, &principal, &facts, MOMENT, Parts::ALL).unwrap();
+                let (request, entities) = asking.posed(resource).unwrap();
+                let response = Authorizer::new().is_authorized(&request, &set, &entities);
+                let decision = policies.decide(&principal, &facts, resource, MOMENT);
+                let whole = response.decision() == Whole::Allow;
+                assert_eq!(decision.is_allowed(), whole, "{models:?} {servers:?} {action} {resource:?} {named:?}");
+                allowed += usize::from(whole);
+            }
+        }
+    }
+    assert!(allowed > 100, "{allowed}");
+}

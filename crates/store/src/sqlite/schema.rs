@@ -93,9 +93,9 @@ ALTER TABLE tool_pins ADD COLUMN changed TEXT;
 
 /// A call costs one row and two small indexes: lists by key or error walk the calls of their time.
 const COMPACT_CALLS: &str = r#"
-DROP INDEX call_org;
-DROP INDEX call_key;
-DROP INDEX call_error;
+DROP INDEX IF EXISTS call_org;
+DROP INDEX IF EXISTS call_key;
+DROP INDEX IF EXISTS call_error;
 ALTER TABLE call RENAME TO wide_call;
 CREATE TABLE call (
     seq     INTEGER PRIMARY KEY,

@@ -42,7 +42,8 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
         let [pause, _] = PAUSES;
-        let writing = Writing { connection: Some(connection), sets: ledger::ScopeSets::default(), pause, not_before: None };
+        let writing =
+            Writing { connection: Some(connection), sets: ledger::ScopeSets::default(), pause, not_before: None };
         Self { queue: Queue::new(limits), limits, writing: Mutex::new(writing) }
     }
 

@@ -164,3 +164,19 @@ fn a_file_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
     connection.close().unwrap();
     assert_eq!(PinStore::all(&Sqlite::open(&path).unwrap()).unwrap(), pins);
 }
+
+#[test]
+fn summaries_of_older_files_are_read_and_those_of_newer_formats_left_out() {
+    let (_folder, _path, store) = fresh();
+    let (old, new) = (call("default", Some("a"), 1, None), call("default", Some("a"), 2, None));
+    keep_calls(&store, [old.clone(), new.clone()]);
+    let json = serde_json::to_vec(&old).unwrap();
+    let writing = store.core.writing.lock();
+    let connection = writing.connection.as_ref().unwrap();
+    connection.execute("UPDATE call SET summary = ?1 WHERE id = ?2", (json, old.id.to_string())).unwrap();
+    connection.execute("UPDATE call SET summary = x'ff00' WHERE id = ?1", [new.id.to_string()]).unwrap();
+    drop(writing);
+    assert_eq!(CallIndex::list(&store, &"default".into(), &everything()).unwrap(), [old.clone()]);
+    assert_eq!(CallIndex::get(&store, &"default".into(), old.id).unwrap(), Some(old));
+    assert_eq!(CallIndex::get(&store, &"default".into(), new.id).unwrap(), None);
+}
