@@ -21,3 +21,4 @@ mod stages;
 mod streams;
 mod telemetry;
 mod terminal;
+mod transcript;

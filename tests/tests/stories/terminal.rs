@@ -1,6 +1,7 @@
 //! The commands as a person or a script runs them: what is printed where, and how they end.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Output, Stdio},
     time::Duration,
@@ -29,9 +30,9 @@ impl Done {
     }
 }
 
-/// The binary with nothing of this machine's user in its environment.
-pub(crate) fn bare(folder: &Path) -> Command {
-    let mut command = Command::new(binary());
+/// A program with nothing of this machine's user in its environment.
+pub(crate) fn bare(program: impl AsRef<OsStr>, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("HOME", folder.join("home")).env("PATH", "/usr/bin:/bin").current_dir(folder);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
@@ -47,14 +48,14 @@ pub(crate) async fn run(mut command: Command) -> Done {
 
 /// Runs a command of the user who started `gateway`.
 pub(crate) async fn tidegate(gateway: &Gateway, arguments: &[&str]) -> Done {
-    let mut command = bare(gateway.data.parent().unwrap());
+    let mut command = bare(binary(), gateway.data.parent().unwrap());
     command.args(arguments).env("TIDEGATE_DATA_DIR", &gateway.data);
     run(command).await
 }
 
 /// The same with another key than the quick start's.
 async fn with_key(gateway: &Gateway, key: &str, arguments: &[&str]) -> Done {
-    let mut command = bare(gateway.data.parent().unwrap());
+    let mut command = bare(binary(), gateway.data.parent().unwrap());
     command.args(arguments).env("TIDEGATE_DATA_DIR", &gateway.data).env("TIDEGATE_API_KEY", key);
     run(command).await
 }
@@ -146,7 +147,7 @@ async fn tail_shows_calls_as_they_finish() {
     let folder = tempfile::tempdir().unwrap();
     let mut gateway = Start::new("up", folder.path()).run().await;
     gateway.post("/v1/chat/completions", &gateway.key, &question("sim/chat", "early", false)).await;
-    let mut command = bare(folder.path());
+    let mut command = bare(binary(), folder.path());
     command.args(["tail", "-o", "jsonl", "-n", "1", "--count", "2"]).env("TIDEGATE_DATA_DIR", &gateway.data);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -164,7 +165,7 @@ async fn tail_shows_calls_as_they_finish() {
     assert!(child.wait().await.unwrap().success());
 
     // One that nobody ends does not hold up the gateway's own end, and says why it ended.
-    let mut command = bare(folder.path());
+    let mut command = bare(binary(), folder.path());
     command.args(["tail", "-n", "1"]).env("TIDEGATE_DATA_DIR", &gateway.data);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

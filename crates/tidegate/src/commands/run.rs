@@ -94,13 +94,13 @@ fn introduce(running: &Running) {
     output::line(&format!("\n  models and tools   {base}"));
     output::line(&format!("  control plane      http://{}", running.control_plane));
     output::line(&format!("  key                {key}\n"));
-    output::line("  try it:");
+    output::line("  try it, in another terminal:");
+    output::line("    tidegate chat \"hello\"");
     output::line(&format!(
         "    curl {base}/v1/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n      -d '{{\"model\": \"sim/chat\", \"messages\": [{{\"role\": \"user\", \"content\": \"hello\"}}]}}'"
     ));
-    output::line(&format!("    export OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={key}"));
-    output::line(&format!("    export ANTHROPIC_BASE_URL={base} ANTHROPIC_API_KEY={key}\n"));
-    output::line("  then: tidegate calls, tidegate spend, tidegate why CALL_ID. Ctrl-C stops it.");
+    output::line("    eval \"$(tidegate connect openai-python --print)\"\n");
+    output::line("  then: tidegate calls, tidegate spend, tidegate tail. Ctrl-C stops it.");
 }
 
 async fn until_stopped(running: Running) -> Result<()> {
