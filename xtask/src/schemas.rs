@@ -7,8 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{root, say, suite};
 
 /// What is generated: the file, and the arguments that make the gateway print it.
-const GENERATED: [(&str, &[&str]); 2] =
-    [("tidegate.schema.json", &["schema"]), ("openapi.json", &["schema", "--openapi"])];
+const GENERATED: [(&str, &[&str]); 3] = [
+    ("tidegate.schema.json", &["schema"]),
+    ("openapi.json", &["schema", "--openapi"]),
+    ("cli.md", &["schema", "--cli"]),
+];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let check = arguments.iter().any(|argument| argument == "--check");

@@ -1,7 +1,7 @@
 //! The command line as a caller of the data plane: finds the gateway and a key, sends a request, reads what comes back.
 //!
-//! The key comes from `TIDEGATE_API_KEY` or from the file that `up` leaves in its data directory, mode 0600; never from
-//! an argument. The file's key goes to this machine only.
+//! The key comes from `TIDEGATE_API_KEY`, from the file that `up` leaves in its data directory (such a key goes to this
+//! machine only), or from what `key store` kept; both files have mode 0600. It never comes from an argument.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -13,7 +13,14 @@ use tidegate_core::secret::Secret;
 use tidegate_protocol::sse::{Frame, SseParser};
 use url::Url;
 
-use crate::{cli::talk::DataPlane, directory::Directory, exit, output::exit, place::Place, wire};
+use crate::{
+    cli::talk::DataPlane,
+    directory::{self, Directory},
+    exit,
+    output::exit,
+    place::Place,
+    wire,
+};
 
 /// Where a gateway listens that was told nothing else.
 const USUAL: &str = "http://127.0.0.1:8787";
@@ -47,6 +54,16 @@ impl Caller {
         let base = wire::address(&text)?;
         let key = key(&directory, &base)?;
         Ok(Self { base, key })
+    }
+
+    /// The caller of the gateway at `url` that shows `key`.
+    pub(crate) fn with_key(url: &str, key: String) -> Result<Self> {
+        Ok(Self { base: wire::address(url)?, key: Secret::new(key) })
+    }
+
+    /// The key that is shown.
+    pub(crate) fn key(&self) -> &Secret {
+        &self.key
     }
 
     /// The gateway's address.
@@ -161,12 +178,13 @@ fn key(directory: &Directory, base: &Url) -> Result<Secret> {
         return Ok(Secret::new(key.trim().to_owned()));
     }
     let kept = if wire::is_loopback(base) { directory.quick_start_key()? } else { None };
+    let kept = kept.map_or_else(directory::stored_key, |key| Ok(Some(key)))?;
     kept.ok_or_else(|| {
         exit(
             exit::UNAUTHENTICATED,
             format!(
-                "there is no key to call {base} with: set TIDEGATE_API_KEY, or name the data directory of a gateway \
-                 that `tidegate up` runs with --data-dir"
+                "there is no key to call {base} with: set TIDEGATE_API_KEY, keep one with `tidegate key store`, or name \
+                 the data directory of a gateway that `tidegate up` runs with --data-dir"
             ),
         )
     })

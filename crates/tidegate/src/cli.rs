@@ -1,5 +1,9 @@
 //! Arguments, and nothing else.
 
+pub(crate) mod examples;
+pub(crate) mod objects;
+pub(crate) mod reference;
+pub(crate) mod setup;
 pub(crate) mod talk;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -14,12 +18,7 @@ use crate::output::Format;
 
 /// The one gate that every model call, tool call and agent call of an organisation passes.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tidegate",
-    version,
-    propagate_version = true,
-    before_help = "Examples:\n  tidegate up                              try it: a gateway on this machine, with a key\n  tidegate serve -c tidegate.yaml          run it in production\n  tidegate check tidegate.yaml             find every mistake in a configuration\n  tidegate why call_0190…                  the whole story of one call"
-)]
+#[command(name = "tidegate", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,6 +30,14 @@ pub(crate) enum Command {
     Up(Run),
     /// Start a gateway in production. Refuses missing secrets, `sim`, and public listeners without `hosts`.
     Serve(Run),
+    /// Write a commented tidegate.yaml of what was found.
+    Init(setup::Init),
+    /// Look whether everything is as it has to be: each line says what to do.
+    Doctor(setup::Doctor),
+    /// Connect a program to the gateway: shows the exact change of its settings, and keeps what was there.
+    Connect(setup::Connect),
+    /// Undo what `connect` did, to the byte where nobody changed it since.
+    Disconnect(setup::Disconnect),
     /// Find every mistake in a configuration, offline and without secrets.
     Check(Check),
     /// Explain an error code (TG0217) or a place in the configuration (models.chat.fallback).
@@ -43,10 +50,25 @@ pub(crate) enum Command {
         /// Print the admin API's OpenAPI document instead.
         #[arg(long)]
         openapi: bool,
+        /// Print the reference of all commands instead, in Markdown.
+        #[arg(long, conflicts_with = "openapi")]
+        cli: bool,
     },
-    /// Keys: create, list, issue, rotate, revoke.
+    /// Keys: create, list, show, issue, rotate, revoke; print the one that this user calls with.
     #[command(subcommand)]
     Key(Key),
+    /// Teams of the active revision.
+    #[command(subcommand)]
+    Team(objects::Listed),
+    /// Providers of the active revision.
+    #[command(subcommand)]
+    Provider(objects::Listed),
+    /// Models that callers may name.
+    #[command(subcommand)]
+    Model(objects::Listed),
+    /// Guardrails of the active revision.
+    #[command(subcommand)]
+    Guardrail(objects::Listed),
     /// Talk to a model through the running gateway.
     Chat(talk::Chat),
     /// Call a tool through the running gateway; a server alone lists its tools.
@@ -69,7 +91,7 @@ pub(crate) enum Command {
     /// Policies: check them, or show what the configuration compiles to.
     #[command(subcommand)]
     Policy(Policy),
-    /// MCP servers: the definitions of their tools that are pinned.
+    /// MCP servers of the active revision, and the definitions of their tools that are pinned.
     #[command(subcommand)]
     Mcp(Mcp),
     /// The audit log: verify it, or prove one entry.
@@ -81,6 +103,11 @@ pub(crate) enum Command {
         #[arg(long, default_value = "127.0.0.1:8790")]
         listen: SocketAddr,
     },
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Call the admin API: `tidegate api GET /status`.
     Api {
         /// GET, POST, DELETE.
@@ -90,6 +117,9 @@ pub(crate) enum Command {
         /// A JSON body.
         #[arg(long)]
         body: Option<String>,
+        /// Say what would be sent and send nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         admin: Admin,
     },
@@ -161,15 +191,38 @@ pub(crate) enum Key {
         /// Guardrails that look at its calls.
         #[arg(long)]
         guardrail: Vec<String>,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         admin: Admin,
     },
     /// List keys.
     List(Admin),
+    /// Show a key: what it may, its budgets and how they stand.
+    Show {
+        /// The key's id or name.
+        key: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Print the key that this user's commands call with: for programs that run a helper.
+    Print {
+        /// Print a JSON object of headers instead.
+        #[arg(long)]
+        header: bool,
+        #[command(flatten)]
+        plane: talk::DataPlane,
+    },
+    /// Keep a key that is read from stdin, for commands and helpers of this user.
+    Store,
     /// Make the secret of a key that the configuration declares, and print it once.
     Issue {
         /// The key's name.
         name: String,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         admin: Admin,
     },
@@ -177,6 +230,9 @@ pub(crate) enum Key {
     Rotate {
         /// The key's id or name.
         key: String,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         admin: Admin,
     },
@@ -184,6 +240,9 @@ pub(crate) enum Key {
     Revoke {
         /// The key's id or name.
         key: String,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         admin: Admin,
     },

@@ -82,6 +82,26 @@ struct Loader {
 }
 
 impl Loader {
+    /// The loader that the arguments mean, and what is said of providers that are passed over.
+    fn new(arguments: &Run, mode: Mode) -> Result<(Self, Vec<String>)> {
+        let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
+        let ports = [arguments.listen.port(), arguments.admin_listen.port()];
+        let (mut found, notes) = match arguments.config.as_slice() {
+            [] => detect::in_environment(&vendors, &Machine, &ports),
+            _ => Default::default(),
+        };
+        found.push(detect::simulator());
+        let loader = Self {
+            mode,
+            paths: arguments.config.clone(),
+            vendors,
+            catalog: Arc::new(Catalog::builtin().context("a built-in price file is wrong")?),
+            public_listener: !arguments.listen.ip().is_loopback(),
+            found,
+        };
+        Ok((loader, notes))
+    }
+
     fn load(&self, store: &Sqlite) -> Result<Result<Candidate, Rejection>> {
         let options =
             Options { mode: self.mode, secrets: true, public_listener: self.public_listener, vendors: &self.vendors };
@@ -137,20 +157,12 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
     let admin_token = directory.admin_token()?;
     let store = Arc::new(Sqlite::open(directory.state()).context("the state could not be opened")?);
-    let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
-    let found = detect::providers(&vendors, |name| std::env::var(name).ok());
-    let loader = Loader {
-        mode,
-        paths: arguments.config.clone(),
-        vendors,
-        catalog: Arc::new(Catalog::builtin().context("a built-in price file is wrong")?),
-        public_listener: public(&arguments.listen),
-        found: found.clone(),
-    };
+    let (loader, mut warnings) = Loader::new(arguments, mode)?;
+    let found = loader.found.clone();
     let key = if mode == Mode::Up { Some(quick_start_key(&directory, &store, &pepper)?) } else { None };
     let candidate = loader.load(&store)?.map_err(|rejection| exit(1, rejection.rendered))?;
-    let warnings = candidate.snapshot.warnings.iter();
-    let warnings = warnings.map(|warning| tidegate_config::render::render(warning, &candidate.sources)).collect();
+    let problems = candidate.snapshot.warnings.iter();
+    warnings.extend(problems.map(|warning| tidegate_config::render::render(warning, &candidate.sources)));
     let watched = candidate.watched;
     let snapshot = candidate.snapshot;
 
@@ -238,7 +250,9 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     };
     let parts = Arc::new(Parts { gate, store, directory, changes, instance });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
-    if !loader.paths.is_empty() {
+    if loader.paths.is_empty() {
+        look_around(loader, Arc::clone(&parts), [data_plane.port(), control_plane.port()]);
+    } else {
         watch(loader, watched, Arc::clone(&parts), stop.clone());
     }
     let place = Place::here(data_plane, control_plane);
@@ -285,6 +299,24 @@ async fn control_plane_task(control: Arc<Control>, feed: Arc<Feed>, listener: Tc
     if let Err(error) = served.await {
         tracing::error!(%error, "the control plane ended");
     }
+}
+
+/// Takes up the model servers of this machine, once they have answered, as the next revision. `ports` are the gateway's.
+fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
+    let _ = task::spawn("detection", async move {
+        let mut found = detect::on_this_machine(&loader.vendors, &ports).await;
+        found.retain(|provider| loader.found.iter().all(|known| known.name != provider.name));
+        if found.is_empty() {
+            return;
+        }
+        for provider in &found {
+            crate::output::talk(&format!("found {} at {}", provider.name, provider.from));
+        }
+        loader.found.extend(found);
+        if let Err(error) = tokio::task::spawn_blocking(move || reload(&loader, &parts)).await {
+            tracing::error!(%error, "what was found could not be taken up");
+        }
+    });
 }
 
 /// Binds `address`; under `up`, a taken port gives way to a free one.

@@ -36,6 +36,10 @@ impl Directory {
             .with_context(|| format!("cannot set the mode of {}", keys.display()))
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn keys(&self) -> PathBuf {
         self.root.join("keys")
     }
@@ -112,6 +116,18 @@ impl Directory {
         fs::File::open(self.keys())?.sync_all()?;
         Ok(())
     }
+}
+
+/// Where a user's own key is kept.
+pub(crate) fn stored_key_place() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(config.join("tidegate/key"))
+}
+
+/// The key that the user kept.
+pub(crate) fn stored_key() -> Result<Option<Secret>> {
+    stored_key_place().map_or(Ok(None), |path| read(&path))
 }
 
 fn read(path: &Path) -> Result<Option<Secret>> {

@@ -5,6 +5,8 @@
 
 /// Something went wrong.
 pub(crate) const ERROR: u8 = 1;
+/// Nothing was done, and there is something to do.
+pub(crate) const PENDING: u8 = 2;
 /// No valid credential.
 pub(crate) const UNAUTHENTICATED: u8 = 3;
 /// There is no such thing.

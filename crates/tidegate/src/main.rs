@@ -12,6 +12,7 @@ mod detect;
 mod directory;
 mod discovery;
 mod exit;
+mod jsonc;
 mod output;
 mod place;
 mod recovery;
@@ -20,7 +21,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{cli::Cli, output::Exit};
 
@@ -28,15 +29,16 @@ use crate::{cli::Cli, output::Exit};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            // A closed terminal is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
-    };
+    let cli =
+        match cli::examples::with(Cli::command()).try_get_matches().and_then(|found| Cli::from_arg_matches(&found)) {
+            Ok(cli) => cli,
+            Err(error) => {
+                let code = if error.use_stderr() { exit::USAGE } else { 0 };
+                // A closed terminal is no reason to fail.
+                let _ = error.print();
+                return ExitCode::from(code);
+            }
+        };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,6 +2,7 @@
 
 mod budget;
 mod canaries;
+mod connect;
 mod cuts;
 mod gateway;
 mod governed;
@@ -13,10 +14,12 @@ mod leaving;
 mod mcp;
 mod pins;
 mod plain;
+mod printed;
 mod reload;
 mod resilience;
 mod revocation;
 mod secrets;
+mod setup;
 mod stages;
 mod streams;
 mod telemetry;

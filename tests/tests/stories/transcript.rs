@@ -3,13 +3,13 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::terminal::{bare, run};

@@ -8,6 +8,15 @@ use super::Admin;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mcp {
+    /// List the MCP servers.
+    List(Admin),
+    /// Show a server with everything that the configuration says of it.
+    Show {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Pinned tool definitions: list, export, refresh, rm.
     #[command(subcommand)]
     Pins(Pins),

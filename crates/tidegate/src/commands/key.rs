@@ -1,18 +1,22 @@
-//! `key`: make, list, issue, rotate, revoke.
+//! `key`: make, list, show, issue, rotate, revoke; print and keep the one that this user calls with.
 
-use anyhow::Result;
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    caller::Caller,
     cli::{Admin, Key},
     client::Client,
+    directory, exit,
     output::{self, Format, exit},
 };
 
 /// Runs one of the commands.
 pub(crate) async fn run(command: Key) -> Result<()> {
     match command {
-        Key::Create { name, team, budget, allow, expires, guardrail, admin } => {
+        Key::Create { name, team, budget, allow, expires, guardrail, dry_run, admin } => {
             let mut body = json!({"name": name});
             let mut set = |name: &str, value: Value| {
                 if let Some(members) = body.as_object_mut() {
@@ -34,8 +38,13 @@ pub(crate) async fn run(command: Key) -> Result<()> {
             if !guardrail.is_empty() {
                 set("guardrails", json!(guardrail));
             }
+            if dry_run {
+                return would(&admin, "made", &body);
+            }
             let answer = Client::new(&admin)?.post("/keys", &body).await?;
-            secret(&admin, &answer)
+            secret(&admin, &answer)?;
+            output::next("TIDEGATE_API_KEY=tg_… tidegate chat hello");
+            Ok(())
         }
         Key::List(admin) => {
             let answer = Client::new(&admin)?.get("/keys").await?;
@@ -52,20 +61,81 @@ pub(crate) async fn run(command: Key) -> Result<()> {
                 ],
             )
         }
-        Key::Issue { name, admin } => {
+        Key::Show { key, admin } => {
+            let client = Client::new(&admin)?;
+            output::object(admin.output, &one(&client, &key).await?)
+        }
+        Key::Issue { name, dry_run, admin } => {
+            if dry_run {
+                return would(&admin, "issued", &json!({"name": name}));
+            }
             let answer = Client::new(&admin)?.post(&format!("/keys/{}/issue", segment(&name)), &json!({})).await?;
             secret(&admin, &answer)
         }
-        Key::Rotate { key, admin } => {
-            let answer = Client::new(&admin)?.post(&format!("/keys/{}/rotate", segment(&key)), &json!({})).await?;
+        Key::Rotate { key, dry_run, admin } => {
+            let client = Client::new(&admin)?;
+            let found = one(&client, &key).await?;
+            if dry_run {
+                return would(&admin, "rotated", &found);
+            }
+            let answer = client.post(&format!("/keys/{}/rotate", segment(&key)), &json!({})).await?;
             secret(&admin, &answer)
         }
-        Key::Revoke { key, admin } => {
-            let answer = Client::new(&admin)?.post(&format!("/keys/{}/revoke", segment(&key)), &json!({})).await?;
+        Key::Revoke { key, dry_run, admin } => {
+            let client = Client::new(&admin)?;
+            let found = one(&client, &key).await?;
+            if dry_run {
+                return would(&admin, "revoked", &found);
+            }
+            let answer = client.post(&format!("/keys/{}/revoke", segment(&key)), &json!({})).await?;
             output::talk(&format!("{key} is refused from now on"));
             if admin.output == Format::Table { Ok(()) } else { output::object(admin.output, &answer) }
         }
+        Key::Print { header, plane } => {
+            let caller = Caller::new(&plane)?;
+            let key = caller.key().expose();
+            let text =
+                if header { json!({"Authorization": format!("Bearer {key}")}).to_string() } else { key.to_owned() };
+            output::line(&text);
+            Ok(())
+        }
+        Key::Store => store(),
     }
+}
+
+/// A key by its id or name; where there is none, the name that was meant.
+async fn one(client: &Client, key: &str) -> Result<Value> {
+    let error = match client.get(&format!("/keys/{}", segment(key))).await {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    if error.downcast_ref::<output::Exit>().map(|exit| exit.code) != Some(exit::NOT_FOUND) {
+        return Err(error);
+    }
+    let rows = list(&client.get("/keys").await?, "keys");
+    let names: Vec<&str> = rows.iter().filter_map(|row| row.get("name").and_then(Value::as_str)).collect();
+    let hint = output::meant(key, &names).unwrap_or_else(|| "tidegate key list".to_owned());
+    Err(exit(exit::NOT_FOUND, format!("there is no key `{key}`\nhint: {hint}")))
+}
+
+/// What would be done.
+fn would(admin: &Admin, done: &str, what: &Value) -> Result<()> {
+    output::object(admin.output, what)?;
+    Err(exit(exit::PENDING, format!("this key would be {done}: nothing was done")))
+}
+
+/// Keeps a key for this user.
+fn store() -> Result<()> {
+    let mut text = String::new();
+    std::io::stdin().lock().take(1_024).read_to_string(&mut text).context("stdin holds no text")?;
+    let key = text.trim();
+    if tidegate_config::identity::parse(key).is_err() {
+        return Err(exit(exit::USAGE, "stdin holds no key: tg_, an id and a secret\nhint: tidegate key store < FILE"));
+    }
+    let path = directory::stored_key_place().ok_or_else(|| exit(exit::USAGE, "there is no home folder: set HOME"))?;
+    super::connect::write(&path, key)?;
+    output::talk(&format!("kept in {}, which only you can read", path.display()));
+    Ok(())
 }
 
 /// `models=a,b` and the like as the API takes them.

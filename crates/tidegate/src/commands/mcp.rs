@@ -6,9 +6,12 @@ use anyhow::{Context as _, Result};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::key::{list, segment};
+use super::{
+    key::{list, segment},
+    objects::{self, Kind},
+};
 use crate::{
-    cli::{Admin, Mcp, Pins},
+    cli::{Admin, Mcp, Pins, objects::Listed},
     client::Client,
     output::{self, Format, exit},
 };
@@ -18,7 +21,11 @@ const MOST_SHOWN: usize = 400;
 
 /// Runs one of the commands.
 pub(crate) async fn run(command: Mcp) -> Result<()> {
-    let Mcp::Pins(command) = command;
+    let command = match command {
+        Mcp::Pins(command) => command,
+        Mcp::List(admin) => return objects::run(Kind::Mcp, Listed::List(admin)).await,
+        Mcp::Show { name, admin } => return objects::run(Kind::Mcp, Listed::Show { name, admin }).await,
+    };
     match command {
         Pins::List { server, changed, admin } => {
             let answer = Client::new(&admin)?.get(&format!("/mcp/pins{}", query(server.as_deref()))).await?;

@@ -1,0 +1,149 @@
+//! Other programs' settings: what is changed, what is not, and how it is undone.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{
+    gateway::{Gateway, Start},
+    terminal::{Done, tidegate},
+};
+
+const SETTINGS: &str = "// my settings\n{\n    \"theme\": \"dark\", // at night\n    \"env\": { \"FOO\": \"1\" },\n}\n";
+const SERVERS: &str =
+    "{\"numStartups\":7,\"mcpServers\":{\"mine\":{\"command\":\"x\"}},\"oauth\":\"canary-of-the-user\"}";
+
+struct Home {
+    gateway: Gateway,
+    home: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Start::new("up", folder.path()).run().await;
+        Self { gateway, home: folder.path().join("home"), _folder: folder }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.home.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.join(name)).unwrap()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Done {
+        tidegate(&self.gateway, arguments).await
+    }
+
+    /// Everything below the home folder but what the command keeps for itself.
+    fn all(&self) -> Vec<(PathBuf, String)> {
+        fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else {
+                    found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.home, &mut found);
+        found.retain(|(path, _)| !path.to_str().unwrap().contains(".local/state"));
+        found.sort();
+        found
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connecting_and_disconnecting_leaves_every_byte_as_it_was() {
+    let home = Home::new().await;
+    home.write(".claude/settings.json", SETTINGS);
+    home.write(".claude.json", SERVERS);
+    home.write(".cursor/mcp.json", "{}");
+    home.write(".config/Code/User/mcp.json", "{\r\n\t\"servers\": {},\r\n\t\"inputs\": []\r\n}\r\n");
+    let before = home.all();
+    for client in ["claude-code", "cursor", "vscode", "openai-python", "anthropic-python"] {
+        let shown = home.run(&["connect", client, "--dry-run"]).await;
+        assert_eq!(shown.code, 2, "{client}: {shown:?}");
+        assert_eq!(home.all(), before, "{client}: a dry run changed something");
+        let done = home.run(&["connect", client]).await;
+        assert_eq!(done.code, 0, "{client}: {done:?}");
+        assert!(done.err.contains("asked as the client will: "), "{client}: {done:?}");
+        assert!(done.err.lines().any(|line| line.starts_with("+ ") || line.starts_with('+')), "{client}: {done:?}");
+        let after = home.all();
+        assert_ne!(after, before, "{client}");
+        for (path, text) in &after {
+            assert!(!text.contains(&home.gateway.key) && !text.contains("tg_"), "a key is in {}", path.display());
+        }
+        let again = home.run(&["connect", client]).await;
+        assert!(again.code == 0 && again.err.contains("already"), "{client}: {again:?}");
+        assert_eq!(home.all(), after, "{client}");
+        let done = home.run(&["disconnect", client]).await;
+        assert_eq!(done.code, 0, "{client}: {done:?}");
+        assert_eq!(home.all(), before, "{client}");
+        assert_eq!(home.run(&["disconnect", client]).await.code, 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_client_has_what_it_reads_and_keeps_what_its_user_wrote() {
+    let home = Home::new().await;
+    home.write(".claude/settings.json", SETTINGS);
+    home.write(".claude.json", SERVERS);
+    assert_eq!(home.run(&["connect", "claude-code"]).await.code, 0);
+    let text = home.read(".claude/settings.json");
+    assert!(text.starts_with("// my settings\n") && text.contains("\"theme\": \"dark\", // at night\n"), "{text}");
+    assert!(text.contains(&format!("\"FOO\": \"1\", \"ANTHROPIC_BASE_URL\": \"{}\"", home.gateway.url)), "{text}");
+    let line = text.lines().find(|line| line.contains("apiKeyHelper")).unwrap();
+    let helper: String = serde_json::from_str(line.split_once(": ").unwrap().1.trim_end_matches(',')).unwrap();
+    // The helper is run as the client runs it.
+    let ran = std::process::Command::new("/bin/sh").args(["-c", &helper]).env_clear().output().unwrap();
+    assert_eq!(String::from_utf8(ran.stdout).unwrap().trim(), home.gateway.key);
+    let servers: Value = serde_json::from_str(&home.read(".claude.json")).unwrap();
+    let ours =
+        servers["mcpServers"].as_object().unwrap().iter().find(|(name, _)| name.starts_with("tidegate")).unwrap().1;
+    assert!(ours["url"].as_str().unwrap().starts_with(&format!("{}/mcp", home.gateway.url)), "{ours}");
+    let helper = ours["headersHelper"].as_str().unwrap();
+    let ran = std::process::Command::new("/bin/sh").args(["-c", helper]).env_clear().output().unwrap();
+    let headers: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(headers["Authorization"], format!("Bearer {}", home.gateway.key));
+
+    // What the user changes meanwhile stays; what was put in goes.
+    home.write(
+        ".claude/settings.json",
+        &text.replace("\"dark\"", "\"light\"").replace("\"FOO\": \"1\"", "\"FOO\": \"2\""),
+    );
+    let done = home.run(&["disconnect", "claude-code"]).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.err.contains("was changed since"), "{done:?}");
+    let text = home.read(".claude/settings.json");
+    assert_eq!(text, SETTINGS.replace("\"dark\"", "\"light\"").replace("\"1\"", "\"2\""), "{text}");
+    assert_eq!(home.read(".claude.json"), SERVERS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_is_left_alone_and_a_shell_gets_its_lines() {
+    let home = Home::new().await;
+    home.write(".cursor/mcp.json", "{ \"mcpServers\": [\n");
+    let done = home.run(&["connect", "cursor"]).await;
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(done.err.contains("line 2") && done.err.contains("nothing was changed"), "{done:?}");
+    assert_eq!(home.read(".cursor/mcp.json"), "{ \"mcpServers\": [\n");
+    let wrong = home.run(&["connect", "claud-code"]).await;
+    assert!(wrong.code == 64 && wrong.err.contains("did you mean `claude-code`"), "{wrong:?}");
+
+    let done = home.run(&["connect", "openai-python", "--print"]).await;
+    assert!(done.code == 0 && !done.out.contains("tg_"), "{done:?}");
+    let script = format!("{}\nprintf '%s %s' \"$OPENAI_BASE_URL\" \"$OPENAI_API_KEY\"", done.out);
+    let ran = std::process::Command::new("/bin/sh").args(["-c", &script]).env_clear().output().unwrap();
+    assert_eq!(String::from_utf8(ran.stdout).unwrap(), format!("{}/v1 {}", home.gateway.url, home.gateway.key));
+
+    let listed = home.run(&["connect", "-o", "json"]).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 5);
+}
