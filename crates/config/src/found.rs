@@ -82,6 +82,7 @@ impl Document {
                     key: provider.key.clone(),
                     base_url: provider.base_url.clone(),
                     headers: Headers::new(),
+                    api_call: None,
                 },
             );
         }
@@ -92,7 +93,7 @@ impl Document {
     /// The same with the simulator, unless there is a provider of its name.
     #[must_use]
     pub fn with_sim(mut self) -> Self {
-        let sim = Provider { r#type: None, key: None, base_url: None, headers: Headers::new() };
+        let sim = Provider { r#type: None, key: None, base_url: None, headers: Headers::new(), api_call: None };
         self.providers.entry(String::from("sim")).or_insert(sim);
         self
     }

@@ -19,7 +19,8 @@ use tidegate_core::ids::{Digest, KeyName, ModelName, OrgId, ProviderName, Revisi
 use tidegate_guard::Chain;
 use tidegate_ledger::{Catalog, Scope, ScopeRules};
 use tidegate_policy::Policies;
-use tidegate_upstream::{McpServer, Provider, Route};
+use tidegate_protocol::llm::Dialect;
+use tidegate_upstream::{Destination, McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
@@ -154,6 +155,28 @@ impl Snapshot {
         }
         let default = self.defaults.by_surface.get(surface).or(self.defaults.any.as_ref())?;
         self.direct(self.providers.get(default)?, model)
+    }
+
+    /// Where calls of a vendor's own API in `dialect` go: to the provider that `model` names before its slash, else to
+    /// the default provider of the surface, to one that bears the surface's name, or to the only one there is besides
+    /// the simulator. `None` where none of these speaks the dialect.
+    #[must_use]
+    pub fn api_provider(&self, dialect: Dialect, model: Option<&str>) -> Option<&Arc<Provider>> {
+        let surface = dialect.surface();
+        let named = |name: &str| {
+            self.providers.get(name).map(|known| &known.provider).filter(|provider| provider.dialect == dialect)
+        };
+        let by_model = model.and_then(|model| model.split_once('/')).and_then(|(provider, _)| named(provider));
+        let default = self.defaults.by_surface.get(surface).or(self.defaults.any.as_ref());
+        let mut speaking = self.providers().filter(|provider| provider.dialect == dialect);
+        let only = || {
+            let (real, sim): (Vec<_>, Vec<_>) = speaking.by_ref().partition(|known| known.base != Destination::Sim);
+            match (real.as_slice(), sim.as_slice()) {
+                ([one], _) | ([], [one]) => Some(*one),
+                _ => None,
+            }
+        };
+        by_model.or_else(|| default.and_then(|name| named(name.as_str()))).or_else(|| named(surface)).or_else(only)
     }
 
     fn direct(&self, known: &Arc<targets::Known>, model: &str) -> Option<Routed> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{GuardrailName, ModelName, ServerName, TargetId, ToolName},
+    ids::{GuardrailName, ModelName, ProviderName, ServerName, TargetId, ToolName},
     money::NanoUsd,
     segment::Origin,
     value::Value,
@@ -37,11 +37,15 @@ pub enum Action {
     UseServer,
     /// Answer a request that a server makes to its client: sampling, elicitation, roots.
     AnswerServer,
+    /// Call a vendor's own API, beyond the surfaces that the gateway interprets.
+    CallProviderApi,
+    /// Call the part of a vendor's API that administers the account: members, projects, keys, bills.
+    AdministerProvider,
 }
 
 impl Action {
     /// Every action, in the order of the schema.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ProposeTool,
@@ -53,6 +57,8 @@ impl Action {
         Self::ListPrompts,
         Self::UseServer,
         Self::AnswerServer,
+        Self::CallProviderApi,
+        Self::AdministerProvider,
     ];
 
     /// The action's name in the policy schema, in records and metrics.
@@ -70,6 +76,8 @@ impl Action {
             Self::ListPrompts => "list_prompts",
             Self::UseServer => "use_server",
             Self::AnswerServer => "answer_server",
+            Self::CallProviderApi => "call_provider_api",
+            Self::AdministerProvider => "administer_provider",
         }
     }
 }
@@ -85,6 +93,8 @@ impl fmt::Display for Action {
 pub enum Resource {
     /// A model at a provider: one candidate of a model call.
     Model(TargetId),
+    /// A provider, by its name in the configuration: for calls of its own API.
+    Provider(ProviderName),
     /// All that the gateway offers of a kind: for lists that no upstream is asked for.
     Gateway,
     /// An MCP server.
@@ -103,6 +113,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model(target) => write!(f, "{target}"),
+            Self::Provider(provider) => write!(f, "{provider}"),
             Self::Gateway => f.write_str("gateway"),
             Self::Server(server) => write!(f, "{server}"),
             Self::Tool(server, tool) => write!(f, "{server}/{tool}"),
@@ -111,6 +122,19 @@ impl fmt::Display for Resource {
             Self::Prompt(server, prompt) => write!(f, "{server}/{prompt}"),
         }
     }
+}
+
+/// What is called of a vendor's own API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiFacts {
+    /// The HTTP method.
+    pub method: Arc<str>,
+    /// The path with its version and every escape resolved, for example `/v1/files/file-1`; without the query.
+    pub path: Arc<str>,
+    /// The model that a JSON body names.
+    pub model: Option<Arc<str>>,
+    /// What the body is: `none`, `json` (whose texts guards see) or `other` (whose texts they do not).
+    pub body: &'static str,
 }
 
 /// Everything a decision on one call may depend on, apart from the principal and the candidate's own identity.
@@ -134,6 +158,8 @@ pub struct Facts {
     pub tools: Vec<ToolName>,
     /// A tool's arguments.
     pub arguments: Option<Value>,
+    /// What is called of a vendor's own API; for such calls only.
+    pub api: Option<ApiFacts>,
     /// An upper bound of what the call may cost, with the dearest candidate; `None` where a candidate has no price.
     pub estimated_cost: Option<NanoUsd>,
     /// What the caller sent in `x-tidegate-metadata`.
@@ -158,6 +184,7 @@ impl Facts {
             max_output_tokens: 0,
             tools: Vec::new(),
             arguments: None,
+            api: None,
             estimated_cost: None,
             metadata: BTreeMap::new(),
             session: None,

@@ -219,6 +219,11 @@ fn shared(input: &PolicyInput<'_>, policies: &[FilePolicy]) -> Result<Shared, St
             .filter(|policy| !policy.duties.is_empty())
             .map(|policy| (policy.id.to_string(), policy.duties.clone()))
             .collect(),
+        unscoped: policies
+            .iter()
+            .filter(|policy| policy.scope.is_unscoped() && policy.policy.effect() == cedar_policy::Effect::Permit)
+            .map(|policy| policy.id.to_string())
+            .collect(),
         parts: policies.iter().flat_map(|policy| &policy.reads).fold(Parts::LEAST, |parts, read| parts.with(read)),
     })
 }

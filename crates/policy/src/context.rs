@@ -1,7 +1,11 @@
 //! The context of a decision: what Cedar sees of the facts of a call. Only the parts that some policy reads are made.
 
 use cedar_policy::{Context, RestrictedExpression};
-use tidegate_core::{clock::UnixMillis, facts::Facts, principal::Principal};
+use tidegate_core::{
+    clock::UnixMillis,
+    facts::{ApiFacts, Facts},
+    principal::Principal,
+};
 
 use crate::{
     entities::Defect,
@@ -74,6 +78,9 @@ impl Parts {
 pub(crate) fn base(parts: Parts, facts: &Facts, principal: &Principal, moment: UnixMillis) -> Result<Context, Defect> {
     let mut pairs = Vec::with_capacity(4);
     pairs.push(("request".to_owned(), request(parts, facts)?));
+    if let Some(api) = &facts.api {
+        pairs.push(("api".to_owned(), self::api(api)?));
+    }
     if parts.has(VERDICTS) {
         pairs.push(("verdicts".to_owned(), texts(facts.verdicts.iter().map(|verdict| verdict.category.to_string()))));
     }
@@ -111,6 +118,16 @@ fn request(parts: Parts, facts: &Facts) -> Result<RestrictedExpression, Defect> 
     put(COST, "estimated_cost_nano_usd", &|| facts.estimated_cost.map(|cost| long(cost.0)));
     put(SESSION, "session", &|| facts.session.as_ref().map(|session| text(session)));
     put(METADATA, "metadata", &|| Some(texts(facts.metadata.iter().map(|(name, value)| format!("{name}={value}")))));
+    RestrictedExpression::new_record(fields).map_err(Defect::from)
+}
+
+fn api(api: &ApiFacts) -> Result<RestrictedExpression, Defect> {
+    let mut fields = vec![
+        ("method".to_owned(), text(&api.method)),
+        ("path".to_owned(), text(&api.path)),
+        ("body".to_owned(), text(api.body)),
+    ];
+    fields.extend(api.model.as_ref().map(|model| ("model".to_owned(), text(model))));
     RestrictedExpression::new_record(fields).map_err(Defect::from)
 }
 

@@ -1,7 +1,12 @@
 //! The decision: a pure function of policies, principal, facts, resource and time. What is denied or permitted, by
 //! which policies, with which duties. Called by `permit`, by back-testing, and by whoever explains a call.
 
-use std::{borrow::Cow, cell::OnceCell, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use cedar_policy::{Authorizer, Context, Entities, Request};
 use tidegate_core::{
@@ -120,6 +125,8 @@ pub(crate) struct Shared {
     pub(crate) duties: HashMap<String, Vec<Duty>>,
     /// The parts of the context that some policy reads.
     pub(crate) parts: Parts,
+    /// The permits that name no action: they do not reach what only a policy that names it may permit.
+    pub(crate) unscoped: HashSet<String>,
 }
 
 /// One key with its own permits.
@@ -310,7 +317,10 @@ impl<'a> Asking<'a> {
         context::with_arguments(self.base()?, mapped)
     }
 
-    fn weigh(&self, answers: Answers) -> Decision {
+    fn weigh(&self, mut answers: Answers) -> Decision {
+        if self.facts.action == Action::AdministerProvider {
+            answers.permits.retain(|id| !self.policies.shared.unscoped.contains(AsRef::<str>::as_ref(id)));
+        }
         let mut errors: Vec<_> = answers
             .errors
             .into_iter()

@@ -226,6 +226,7 @@ impl Catalog {
         let fits = matches!(
             (action, resource),
             (Action::InvokeModel, Resource::Model(_))
+                | (Action::CallProviderApi | Action::AdministerProvider, Resource::Provider(_))
                 | (Action::ListModels, Resource::Gateway)
                 | (Action::ProposeTool, Resource::ProposedTool(_))
                 | (Action::CallTool, Resource::Tool(..))
@@ -255,6 +256,12 @@ impl Catalog {
         };
         match resource {
             Resource::Gateway => {}
+            Resource::Provider(name) => {
+                let provider = self.providers.get(name).cloned();
+                let provider = provider.unwrap_or_else(|| uid(&self.types.provider, name.as_str()));
+                object.kind = PROVIDER;
+                object.resource = Arc::new(made(provider, &[], &[])?);
+            }
             Resource::Model(target) => {
                 let provider = self.providers.get(&target.provider).cloned();
                 let provider = provider.unwrap_or_else(|| uid(&self.types.provider, target.provider.as_str()));

@@ -151,7 +151,9 @@ fn listed(action: Action) -> Option<Action> {
         | Action::ReadResource
         | Action::GetPrompt
         | Action::UseServer
-        | Action::AnswerServer => None,
+        | Action::AnswerServer
+        | Action::CallProviderApi
+        | Action::AdministerProvider => None,
     }
 }
 

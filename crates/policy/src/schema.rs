@@ -123,6 +123,7 @@ fn namespace(input: &PolicyInput<'_>) -> Namespace {
     for action in Action::ALL {
         let context = match action {
             Action::CallTool | Action::ProposeTool => context([("unmapped", texts())]),
+            Action::CallProviderApi | Action::AdministerProvider => context([("api", api())]),
             _ => context([]),
         };
         actions.insert(action.as_str().to_owned(), action_type(Vec::new(), resource_type(action), context));
@@ -154,6 +155,7 @@ pub(crate) fn resource_type(action: Action) -> &'static str {
         Action::CallTool => TOOL,
         Action::ReadResource => MCP_RESOURCE,
         Action::GetPrompt => PROMPT,
+        Action::CallProviderApi | Action::AdministerProvider => PROVIDER,
         Action::ListTools | Action::ListResources | Action::ListPrompts | Action::UseServer | Action::AnswerServer => {
             MCP_SERVER
         }
@@ -203,6 +205,12 @@ fn context(more: impl IntoIterator<Item = (&'static str, Type)>) -> Type {
         ("source_address", Type::Extension { name: "ipaddr" }),
     ];
     record(fields.into_iter().chain(more))
+}
+
+/// What is called of a vendor's own API.
+fn api() -> Type {
+    let api = record([("method", Type::String), ("path", Type::String), ("body", Type::String)]);
+    with_optional(api, [("model", Type::String)])
 }
 
 fn arguments(shape: &Shape) -> Type {

@@ -109,6 +109,11 @@ impl Scope {
         Some(Self { principal, action: action_scope(&template.action)?, resource, exact })
     }
 
+    /// Whether the scope takes every action.
+    pub(crate) fn is_unscoped(&self) -> bool {
+        self.action == ActionScope::Any
+    }
+
     /// Whether the scope takes only the group of tool calls itself, which leaves out every pinned tool.
     pub(crate) fn is_bare_group(&self) -> bool {
         match &self.action {

@@ -6,5 +6,6 @@ mod deciding;
 mod fixture;
 mod hostile;
 mod permits;
+mod provider_api;
 mod slices;
 mod speed;

@@ -12,7 +12,7 @@ use tidegate_core::{
     segment::{Segment, SegmentPath},
 };
 
-use crate::{llm::ModelCall, mcp::ToolCall};
+use crate::{llm::ModelCall, mcp::ToolCall, native::NativeCall};
 
 /// What sort of call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,11 +21,13 @@ pub enum Kind {
     Model,
     /// A message to or from an MCP server.
     Tool,
+    /// A vendor's own API is called.
+    Native,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Model, Self::Tool];
+    pub const ALL: [Self; 3] = [Self::Model, Self::Tool, Self::Native];
 
     /// The kind's name in records and metrics.
     #[must_use]
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Model => "model",
             Self::Tool => "tool",
+            Self::Native => "native",
         }
     }
 }
@@ -55,6 +58,8 @@ pub enum Call {
     Model(Box<ModelCall>),
     /// A message to or from an MCP server.
     Tool(Box<ToolCall>),
+    /// A vendor's own API is called.
+    Native(Box<NativeCall>),
 }
 
 impl Call {
@@ -64,6 +69,7 @@ impl Call {
         match self {
             Self::Model(_) => Kind::Model,
             Self::Tool(_) => Kind::Tool,
+            Self::Native(_) => Kind::Native,
         }
     }
 
@@ -73,6 +79,7 @@ impl Call {
         match self {
             Self::Model(call) => call.operation().as_str(),
             Self::Tool(_) => "execute_tool",
+            Self::Native(_) => "call_provider_api",
         }
     }
 
@@ -82,6 +89,7 @@ impl Call {
         match self {
             Self::Model(call) => call.action(),
             Self::Tool(call) => call.action(),
+            Self::Native(call) => call.action(),
         }
     }
 
@@ -91,6 +99,7 @@ impl Call {
         match self {
             Self::Model(call) => call.resource(),
             Self::Tool(call) => call.resource(),
+            Self::Native(call) => call.resource(),
         }
     }
 
@@ -100,6 +109,7 @@ impl Call {
         match self {
             Self::Model(call) => call.facts(),
             Self::Tool(call) => call.facts(),
+            Self::Native(call) => call.facts(),
         }
     }
 
@@ -109,6 +119,7 @@ impl Call {
         match self {
             Self::Model(call) => call.segments(),
             Self::Tool(call) => call.segments(),
+            Self::Native(call) => call.segments(),
         }
     }
 
@@ -124,6 +135,7 @@ impl Call {
         match self {
             Self::Model(call) => call.version(),
             Self::Tool(call) => call.version(),
+            Self::Native(call) => call.version(),
         }
     }
 
@@ -133,6 +145,7 @@ impl Call {
         match self {
             Self::Model(call) => call.pointer(path),
             Self::Tool(call) => call.pointer(path),
+            Self::Native(call) => call.pointer(path),
         }
     }
 
@@ -144,7 +157,7 @@ impl Call {
                 let max_output_tokens = call.max_output_tokens();
                 Estimate { input_tokens: call.estimate(), max_output_tokens, choices: call.choices() }
             }
-            Self::Tool(_) => Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 },
+            Self::Tool(_) | Self::Native(_) => Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 },
         }
     }
 
@@ -154,6 +167,7 @@ impl Call {
         match self {
             Self::Model(call) => call.digest(),
             Self::Tool(call) => call.digest(),
+            Self::Native(call) => call.digest(),
         }
     }
 }
@@ -175,6 +189,7 @@ impl SegmentsMut<'_> {
                 call.version() != before
             }
             Call::Tool(call) => call.replace_segment(path, text),
+            Call::Native(call) => call.replace_segment(path, text),
         }
     }
 }

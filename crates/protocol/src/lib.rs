@@ -10,4 +10,5 @@ pub mod json;
 pub mod jsonrpc;
 pub mod llm;
 pub mod mcp;
+pub mod native;
 pub mod sse;

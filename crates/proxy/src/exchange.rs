@@ -73,6 +73,8 @@ pub(crate) struct Story {
     pub(crate) response_digest: Option<tidegate_core::ids::Digest>,
     pub(crate) receipt: Option<u64>,
     pub(crate) usage: Option<Usage>,
+    /// What the call costs where it is not paid for by the token; `Some(None)` where nobody knows.
+    pub(crate) flat: Option<Option<NanoUsd>>,
     pub(crate) cost: Option<NanoUsd>,
     pub(crate) upstream: Duration,
     /// The bodies that are kept, as guards let them through; nothing where none are kept.

@@ -43,6 +43,9 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
             let usage = exchange.story.usage.unwrap_or_default();
             let price = exchange.target.as_ref().and_then(|target| target.price.as_ref());
             let cost = match (price, usage.total()) {
+                // An answer that never came is none to pay for.
+                _ if exchange.story.flat.is_some() && exchange.story.served_by.is_none() => Some(NanoUsd::ZERO),
+                _ if exchange.story.flat.is_some() => exchange.story.flat.flatten(),
                 (_, 0) => Some(NanoUsd::ZERO),
                 (Some(price), _) => cost(price, &usage),
                 (None, _) if exchange.story.is_tool => Some(NanoUsd::ZERO),

@@ -4,7 +4,7 @@
 //! came before. When it is dropped, the caller has left: the upstream's request goes with it, and what was generated
 //! until then is settled.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,7 +24,7 @@ use tidegate_upstream::{Event, EventStream};
 
 use crate::{
     exchange::{Ending, Exchange},
-    respond::{self, Body},
+    respond::{self, Body, Broken},
     stage::{
         authorize::may_propose,
         guard_request::{add, blocked_fault},
@@ -68,7 +68,7 @@ pub(crate) fn respond(
     head.map(|()| StreamBody::new(stream::unfold(flow, step)).boxed_unsync())
 }
 
-async fn step(mut flow: Flow) -> Option<(Result<Frame<Bytes>, Infallible>, Flow)> {
+async fn step(mut flow: Flow) -> Option<(Result<Frame<Bytes>, Broken>, Flow)> {
     loop {
         if let Some(bytes) = flow.ready.pop_front() {
             return Some((Ok(Frame::data(bytes)), flow));

@@ -14,6 +14,7 @@ mod here;
 mod live;
 mod metrics;
 mod pipeline;
+mod raw_flow;
 mod respond;
 mod server;
 mod session;

@@ -34,7 +34,7 @@ use crate::{
 /// Answers one request of the data plane.
 pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let entrance = match surface::classify(&head.method, head.uri.path(), &head.headers) {
+    let entrance = match surface::classify(&head.method, &head.uri, &head.headers) {
         Ok(entrance) => entrance,
         Err((surface, fault)) => {
             return respond::refusal(&mut Exchange::begin(gate, surface, head.headers, address), fault);

@@ -19,14 +19,26 @@ use crate::{
 };
 
 /// The body of every answer of the data plane.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// An answer that is not whole: its connection is broken, so that it does not look as if it were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the upstream's answer broke off")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// The largest unary body whose cost is worth a header.
 const LARGEST_COSTED: usize = 1024 * 1024;
 
 /// A whole body.
 pub(crate) fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).boxed_unsync()
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 /// A refusal in the surface's own shape. Ends the exchange.
@@ -77,6 +89,15 @@ pub(crate) fn streaming(exchange: &Exchange, status: u16, vendor: HeaderMap) -> 
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     put(headers, "x-accel-buffering", "no");
     put_common(headers, exchange);
+    response
+}
+
+/// The head of an answer whose body passes as it comes.
+pub(crate) fn passing(exchange: &Exchange, status: u16, vendor: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    *response.headers_mut() = vendor;
+    put_common(response.headers_mut(), exchange);
     response
 }
 

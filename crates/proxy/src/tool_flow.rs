@@ -3,7 +3,7 @@
 //! Owns the exchange until the answer has left. Answers are guarded, lists filtered by the permit, requests of the
 //! server decided by policy; the original bytes pass where nothing changed. A caller that leaves cancels its request.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -32,7 +32,7 @@ use crate::{
     discovery,
     exchange::{Ending, Exchange},
     here::session_header,
-    respond::{self, Body},
+    respond::{self, Body, Broken},
     stage::guard_response::{conclude, look},
     surface::mcp,
 };
@@ -283,7 +283,7 @@ impl ToolFlow {
     }
 }
 
-async fn step(mut flow: ToolFlow) -> Option<(Result<BodyFrame<Bytes>, Infallible>, ToolFlow)> {
+async fn step(mut flow: ToolFlow) -> Option<(Result<BodyFrame<Bytes>, Broken>, ToolFlow)> {
     loop {
         if let Some(bytes) = flow.ready.pop_front() {
             return Some((Ok(BodyFrame::data(bytes)), flow));

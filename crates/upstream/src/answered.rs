@@ -5,12 +5,15 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tidegate_core::{
     fault::{AttemptReport, Fault},
-    ids::{ServerName, TargetId},
+    ids::{ProviderName, ServerName, TargetId},
     usage::Usage,
 };
-use tidegate_protocol::llm::{Answer, Lane, Loss};
+use tidegate_protocol::{
+    llm::{Answer, Lane, Loss},
+    native::NativeAnswer,
+};
 
-use crate::{attempt::Running, events::EventStream, mcp::McpEvents, target::Target};
+use crate::{attempt::Running, events::EventStream, mcp::McpEvents, native::RawStream, target::Target};
 
 /// Who answered.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub enum ServedBy {
     Model(Arc<Target>),
     /// An MCP server.
     Server(ServerName),
+    /// A provider's own API.
+    Provider(ProviderName),
 }
 
 impl ServedBy {
@@ -27,7 +32,7 @@ impl ServedBy {
     pub fn target(&self) -> Option<&TargetId> {
         match self {
             Self::Model(target) => Some(&target.id),
-            Self::Server(_) => None,
+            Self::Server(_) | Self::Provider(_) => None,
         }
     }
 }
@@ -37,6 +42,7 @@ impl std::fmt::Display for ServedBy {
         match self {
             Self::Model(target) => target.id.fmt(f),
             Self::Server(server) => server.fmt(f),
+            Self::Provider(provider) => provider.fmt(f),
         }
     }
 }
@@ -75,6 +81,15 @@ pub enum AnswerBody {
     Events(Box<EventStream>),
     /// What an MCP server says to a request: notifications, requests of its own, and last the answer.
     Messages(Box<McpEvents>),
+    /// A whole JSON answer of a vendor's own API, and the tokens that it says it used.
+    Document {
+        /// The answer.
+        answer: Box<NativeAnswer>,
+        /// Tokens used; none where it says nothing.
+        usage: Usage,
+    },
+    /// Any other answer of a vendor's own API, as it comes.
+    Raw(Box<RawStream>),
     /// An MCP server took a notification.
     Accepted,
 }

@@ -25,18 +25,21 @@ use tidegate_protocol::{
     call::Call,
     llm::ModelCall,
     mcp::{Direction, ToolCall},
+    native::NativeCall,
 };
 
 use crate::{
     answered::{AnswerBody, AnswerHead, Answered, Failed, ServedBy},
     attempt::{self, Concluded, Running},
-    clocks::Limits,
+    clocks::{Limits, Timeouts},
     connect::InMemoryService,
     health::Health,
     llm::{ModelBody, ModelTraffic},
     mcp::{Leg, ToolBody, ToolTraffic},
+    native::{NativeBody, NativeTraffic},
     pool::{Pool, TlsSetupError},
-    target::Target,
+    retry::RetryPolicy,
+    target::{Provider, Target},
 };
 
 /// What an [`Upstream`] is made of.
@@ -61,6 +64,8 @@ pub enum Destinations {
     Models(Vec<Arc<Target>>),
     /// One client session's leg at an MCP server.
     Server(Arc<Leg>),
+    /// A provider's own API.
+    Provider(Arc<Provider>),
 }
 
 /// One call with its proofs.
@@ -133,6 +138,12 @@ impl Upstream {
                 let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_tool(tool, leg, sending)).await
             }
+            (Call::Native(native), Destinations::Provider(provider))
+                if permit.allows(&Resource::Provider(provider.name.clone())) =>
+            {
+                let sending = Sending { id, forward, deadline, running };
+                Box::pin(self.dispatch_native(native, provider, sending)).await
+            }
             _ => {
                 let fault =
                     Fault::new(FaultCode::Internal, "the call does not fit its destination, so it was not sent");
@@ -184,6 +195,46 @@ impl Upstream {
             ModelBody::Events(mut events) => {
                 events.watch(served.admitted);
                 AnswerBody::Events(events)
+            }
+        };
+        Ok(Answered { head, body, running })
+    }
+
+    async fn dispatch_native(
+        &self,
+        call: &NativeCall,
+        provider: Arc<Provider>,
+        sending: Sending<'_>,
+    ) -> Result<Answered, Box<Failed>> {
+        let (timeouts, retry) = (Timeouts::default(), RetryPolicy::default());
+        let limits = Limits::new(clock::now(), timeouts.total, sending.deadline);
+        let (forward, name) = (sending.forward, Arc::from(provider.name.as_str()));
+        let served_by = ServedBy::Provider(provider.name.clone());
+        let traffic = NativeTraffic { pool: &self.pool, call, provider, name, retry, timeouts, forward };
+        let Concluded { result, reports, running } =
+            attempt::run(&traffic, &self.health, limits, sending.running).await;
+        let (answer, served, running) = match (result, running) {
+            (Ok((answer, served)), Some(running)) => (answer, served, running),
+            (Ok(_), None) => return Err(lost(reports)),
+            (Err(fault), running) => return Err(Box::new(Failed { fault, running, attempts: reports })),
+        };
+        let head = AnswerHead {
+            status: served.status,
+            headers: answer.headers,
+            served_by,
+            attempts: reports,
+            lane: None,
+            losses: Vec::new(),
+            upstream_millis: u64::from(clock::micros_since(served.since) / 1000),
+        };
+        let body = match answer.body {
+            NativeBody::Document { answer, usage } => {
+                served.admitted.succeeded(clock::now());
+                AnswerBody::Document { answer, usage }
+            }
+            NativeBody::Raw(mut raw) => {
+                raw.watch(served.admitted);
+                AnswerBody::Raw(raw)
             }
         };
         Ok(Answered { head, body, running })

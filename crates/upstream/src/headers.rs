@@ -19,6 +19,13 @@ const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
 const REQUEST_ANTHROPIC: [&str; 3] =
     ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
 
+/// Headers that callers may also send on to a vendor's own API.
+const REQUEST_API: [&str; 3] = ["accept", "range", "if-none-match"];
+
+/// Headers of an answer of a vendor's own API that also pass to callers.
+const RESPONSE_API: [&str; 6] =
+    ["content-type", "content-length", "content-disposition", "content-range", "accept-ranges", "etag"];
+
 /// Headers of an answer that pass to callers whatever the dialect.
 const RESPONSE_COMMON: [&str; 2] = ["retry-after", "retry-after-ms"];
 
@@ -57,6 +64,31 @@ pub(crate) fn to_model(
     let accept = if stream { "text/event-stream" } else { "application/json" };
     out.insert(header::ACCEPT, HeaderValue::from_static(accept));
     finish(&mut out, configured);
+    out
+}
+
+/// The headers of a request to a vendor's own API, without the credential.
+pub(crate) fn to_provider(
+    forward: &HeaderMap,
+    configured: &HeaderMap,
+    dialect: Dialect,
+    content_type: Option<&HeaderValue>,
+) -> HeaderMap {
+    let mut out = to_model(forward, &HeaderMap::new(), dialect, true, false);
+    out.remove(header::CONTENT_TYPE);
+    out.remove(header::ACCEPT);
+    if let Some(content_type) = content_type {
+        out.insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    copy(forward, &REQUEST_API, &mut out);
+    finish(&mut out, configured);
+    out
+}
+
+/// The headers of a vendor's own API that pass to the caller: those of its dialect, and what says how a body is read.
+pub(crate) fn from_provider(answer: &HeaderMap, dialect: Dialect) -> HeaderMap {
+    let mut out = from_model(answer, dialect, true);
+    copy(answer, &RESPONSE_API, &mut out);
     out
 }
 

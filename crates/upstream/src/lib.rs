@@ -22,6 +22,7 @@ mod headers;
 mod health;
 mod llm;
 pub mod mcp;
+mod native;
 mod pool;
 pub mod retry;
 pub mod route;
@@ -44,6 +45,7 @@ pub use crate::{
     credential::Auth,
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
+    native::RawStream,
     pool::TlsSetupError,
     retry::RetryPolicy,
     route::Route,

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Phase, Retry, UpstreamAnswer},
-    ids::CallId,
+    ids::{CallId, TargetId},
     trace::TraceContext,
     usage::{Usage, UsageSource},
 };
@@ -31,7 +31,7 @@ use crate::{
     pool::Pool,
     retry,
     scrub::scrub,
-    target::Target,
+    target::{Provider, Target},
 };
 
 /// A model call on its way.
@@ -91,7 +91,8 @@ impl Traffic for ModelTraffic<'_> {
             self.pool.send(&target.provider.base, request, clocks, limits).await.map_err(Failure::unanswered)?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
-            return Err(refusal(target, same, response, limits).await);
+            let between = target.timeouts.between_events;
+            return Err(refusal(&target.provider, &target.id, same, between, response, limits).await);
         }
         let headers = headers::from_model(response.headers(), target.provider.dialect, same);
         let sent = Sent { target, outgoing: &outgoing, scope, same };
@@ -243,25 +244,31 @@ fn no_answer(status: u16, why: &str) -> Failure {
     Failure::broken_answer(status, Fault::new(FaultCode::UpstreamUnavailable, words))
 }
 
-/// Reads an error answer.
-async fn refusal(target: &Target, same: bool, response: Response<Incoming>, limits: &Limits) -> Failure {
+/// Reads an error answer of `place`. `same` says whether the caller speaks the provider's dialect.
+pub(crate) async fn refusal(
+    provider: &Provider,
+    place: &TargetId,
+    same: bool,
+    between: Duration,
+    response: Response<Incoming>,
+    limits: &Limits,
+) -> Failure {
     let status = response.status().as_u16();
     let retry_after = retry::retry_after(response.headers(), clock::wall());
     if response.status().is_redirection() {
-        let place = response.headers().contains_key(header::LOCATION);
-        let why = if place { "redirects are never followed" } else { "nothing to take from it" };
+        let led = response.headers().contains_key(header::LOCATION);
+        let why = if led { "redirects are never followed" } else { "nothing to take from it" };
         let words = format!("the upstream answered {status} instead of the call's answer: {why}; correct its base URL");
-        return Failure::refusal(upstream_fault(target, 502, words, None, None), None, false);
+        return Failure::refusal(upstream_fault(place, 502, words, None, None), None, false);
     }
-    let between = target.timeouts.between_events;
     // What cannot be read of an error's body does not change that it is one.
     let bytes = body::whole(response.into_body(), body::MOST_ERROR, between, limits).await.unwrap_or_default();
-    let error = target.provider.dialect.read_error(status, &bytes);
-    let secrets: SmallVec<[_; 1]> = target.provider.auth.secret().into_iter().collect();
+    let error = provider.dialect.read_error(status, &bytes);
+    let secrets: SmallVec<[_; 1]> = provider.auth.secret().into_iter().collect();
     let message = scrub(&error.message, &secrets).into_owned();
     let kept = same.then(|| Bytes::from(scrub(&String::from_utf8_lossy(&bytes), &secrets).into_owned().into_bytes()));
     let kind = error.type_name.as_deref().map(|kind| scrub(kind, &secrets).into_owned());
-    let mut fault = upstream_fault(target, status, message, kind, kept.filter(|body| !body.is_empty()));
+    let mut fault = upstream_fault(place, status, message, kind, kept.filter(|body| !body.is_empty()));
     fault.retry = match (status, retry_after) {
         (429 | 500..=599, Some(pause)) => Retry::After(pause),
         (408 | 409 | 429 | 500..=599, _) => Retry::Yes,
@@ -270,9 +277,9 @@ async fn refusal(target: &Target, same: bool, response: Response<Incoming>, limi
     Failure::refusal(fault, retry_after, false)
 }
 
-fn upstream_fault(target: &Target, status: u16, message: String, kind: Option<String>, body: Option<Bytes>) -> Fault {
+fn upstream_fault(place: &TargetId, status: u16, message: String, kind: Option<String>, body: Option<Bytes>) -> Fault {
     let mut fault = Fault::new(FaultCode::UpstreamError, message.clone());
     fault.status = status;
-    fault.upstream = Some(Box::new(UpstreamAnswer { target: target.id.clone(), message, kind, body }));
+    fault.upstream = Some(Box::new(UpstreamAnswer { target: place.clone(), message, kind, body }));
     fault
 }

@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::HeaderMap;
-use tidegate_core::ids::{ProviderName, ServerName, TargetId, ToolName};
+use tidegate_core::{
+    ids::{ProviderName, ServerName, TargetId, ToolName},
+    money::NanoUsd,
+};
 use tidegate_ledger::Price;
 use tidegate_protocol::llm::{Dialect, Quirks};
 use url::Url;
@@ -78,6 +81,8 @@ pub struct Provider {
     pub quirks: Quirks,
     /// Headers that are always sent to it. They win over what a caller sends.
     pub headers: HeaderMap,
+    /// What a call of its own API is taken to cost, where it may cost something; `None` where nobody said.
+    pub api_call: Option<NanoUsd>,
 }
 
 /// A model at a provider.

@@ -218,6 +218,7 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
             auth: Auth::Bearer(Secret::new(PROVIDER_KEY.to_owned())),
             quirks: Quirks::default(),
             headers: HeaderMap::new(),
+            api_call: None,
         }),
         price: None,
         max_output: Some(100),

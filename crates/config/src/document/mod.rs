@@ -18,7 +18,7 @@ pub use access::{Allow, Key, Limits, Names, Team};
 pub use provider::{Headers, Provider};
 pub use read::Places;
 pub use route::{Model, Price, Retry, Route, TargetName, Timeouts, Weighted};
-pub use scalar::{Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
+pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
 pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::read::object;
+use super::{read::object, scalar::Amount};
 
 /// Headers by name.
 pub type Headers = BTreeMap<String, String>;
@@ -26,6 +26,11 @@ object! {
             /// Headers that are always sent to it: texts or references.
             #[schemars(example = serde_json::json!({ "openai-organization": "org-example" }))]
             pub headers: Headers,
+            /// What a call of its own API is taken to cost where it may cost something (`POST /v1/images/generations`,
+            /// `/v1/batches` and the like), since no answer says so. Without it such calls have no price, and keys
+            /// with a hard budget are refused them.
+            #[schemars(example = &"0.01 usd")]
+            pub api_call: Option<Amount>,
         }
         later {
             "region": "remove it: providers with regions come with a later version",

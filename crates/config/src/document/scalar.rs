@@ -5,7 +5,10 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Serialize, Serializer};
-use tidegate_core::{clock::UnixMillis, money::PerMillion};
+use tidegate_core::{
+    clock::UnixMillis,
+    money::{NanoUsd, PerMillion},
+};
 
 use super::read::{Field, Reader};
 use crate::{
@@ -236,7 +239,7 @@ pub struct TokenPrice(pub PerMillion);
 
 impl fmt::Display for TokenPrice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} usd/mtok", tidegate_core::money::NanoUsd(self.0.0).to_usd())
+        write!(f, "{} usd/mtok", NanoUsd(self.0.0).to_usd())
     }
 }
 
@@ -251,6 +254,30 @@ impl Form for TokenPrice {
 }
 
 written!(TokenPrice, "What tokens cost: US dollars for a million.", "0.15 usd/mtok");
+
+/// An amount of money: `0.01 usd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub NanoUsd);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} usd", self.0.to_usd())
+    }
+}
+
+impl Form for Amount {
+    const CODE: Code = codes::BAD_PRICE;
+    const EXPECTED: &'static str = "an amount";
+    const HINT: &'static str = "write US dollars, for example `0.01 usd`";
+
+    fn form(text: &str) -> Result<Self, Option<String>> {
+        let amount = text.strip_suffix("usd").ok_or_else(|| Some(String::from("the currency is missing")))?;
+        let amount = amount.trim_end().parse();
+        amount.map(Self).map_err(|_| Some(String::from("it is no decimal with at most nine decimal places")))
+    }
+}
+
+written!(Amount, "An amount of US dollars.", "0.01 usd");
 
 /// One value, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

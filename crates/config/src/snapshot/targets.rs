@@ -126,7 +126,8 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
         add_header(&mut headers, header, value, false).map_err(|why| refused(&path, why))?;
     }
     add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
-    Ok(Provider { name: name.into(), dialect: vendor.dialect, base, auth, quirks: vendor.quirks, headers })
+    let api_call = written.api_call.map(|document::Amount(amount)| amount);
+    Ok(Provider { name: name.into(), dialect: vendor.dialect, base, auth, quirks: vendor.quirks, headers, api_call })
 }
 
 pub(super) fn destination(url: &str, path: &str) -> Result<Destination, Problem> {

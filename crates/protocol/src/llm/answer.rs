@@ -9,12 +9,12 @@ use bytes::Bytes;
 use tidegate_core::{
     ids::ToolName,
     segment::{Origin, Segment, SegmentPath},
-    usage::Usage,
+    usage::{Usage, UsageSource},
 };
 
 use crate::{
     body::EditableBody,
-    json::{Edit, Kind, Limits, NodeId},
+    json::{Edit, Kind, Limits, NodeId, Tape},
     llm::{
         dialect::Dialect,
         error::AnswerError,
@@ -255,4 +255,18 @@ pub fn translate_answer(
     let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))
+}
+
+/// The tokens that a body says it used, in its dialect's way: Chat's names, or those of the newer APIs that count
+/// `input_tokens` and `output_tokens` under `usage`.
+pub(crate) fn usage_of(dialect: Dialect, tape: &Tape, bytes: &[u8]) -> Option<Usage> {
+    let root = Node::new(tape, bytes, tape.root());
+    let own = dialect.codec().answer_usage(root);
+    own.or_else(|| {
+        let usage = root.present("usage")?;
+        let count = |name| usage.get(name).and_then(Node::as_u64);
+        let input = count("input_tokens")?;
+        let source = UsageSource::Vendor;
+        Some(Usage { input, output: count("output_tokens").unwrap_or(0), source, ..Usage::default() })
+    })
 }

@@ -25,6 +25,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use answer::usage_of;
 pub use answer::{Answer, ProposedCall, translate_answer};
 pub use dialect::Dialect;
 pub use error::{AnswerError, ErrorKind, ErrorView, PrepareError, ReadError, StreamError, UpstreamError};
@@ -32,6 +33,7 @@ pub use ir::StopReason;
 pub use loss::Loss;
 pub use model_call::{ModelCall, Operation};
 pub use models::ModelEntry;
+pub(crate) use segments::texts_of;
 pub use stream::{FrameFacts, Piece, StreamReader, ToolStart, UpstreamStreamError, rewrite_piece, rewrite_pieces};
 pub use target::{Lane, Outgoing, Quirks, TargetWire};
 pub use translate::{StreamTranslator, TranslateContext};

@@ -5,7 +5,7 @@
 use tidegate_core::segment::Origin;
 
 use crate::{
-    json::{Kind, NodeId},
+    json::{Kind, NodeId, Tape},
     llm::node::Node,
 };
 
@@ -55,6 +55,18 @@ pub(crate) fn unknown(node: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Fo
         }
         Kind::Null | Kind::Bool | Kind::Number => {}
     }
+}
+
+/// Every string of a body that no dialect covers, apart from marks and ciphertext, in the order of the body.
+pub(crate) fn texts_of(tape: &Tape, bytes: &[u8]) -> Vec<NodeId> {
+    let mut texts = Vec::new();
+    unknown(Node::new(tape, bytes, tape.root()), Origin::Prompt, &mut |found| {
+        if let Found::Text { node, .. } = found {
+            texts.push(node);
+        }
+    });
+    texts.sort_unstable();
+    texts
 }
 
 /// Shows the words of a tool's definition: every description and title in it, also of its parameters.

@@ -17,7 +17,7 @@ use crate::{
     exchange::{Caller, Exchange},
     stage::{
         guard_request::with_verdicts,
-        route::{Routed, no_such_model},
+        route::{Routed, no_such_api, no_such_model},
     },
 };
 
@@ -94,6 +94,7 @@ fn tell(exchange: &mut Exchange, decisions: &[(Resource, Decision)]) {
 fn denied(exchange: &Exchange, caller: &Caller, facts: &Facts, routed: &Routed, denial: &Denial) -> Fault {
     if denial.reason != DenyReason::EvaluationError && !visible(exchange, caller, facts, routed) {
         return match &facts.model {
+            _ if facts.api.is_some() => no_such_api(),
             Some(model) => no_such_model(model.as_str()),
             None => Fault::new(
                 FaultCode::NotFound,

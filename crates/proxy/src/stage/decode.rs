@@ -13,7 +13,8 @@ use tidegate_core::{
 };
 use tidegate_protocol::{
     call::{Call, Kind},
-    llm::ModelCall,
+    llm::{Dialect, ModelCall},
+    native::{NativeCall, NativePath, NativeRequest},
 };
 
 use crate::{
@@ -49,7 +50,7 @@ pub(crate) async fn decode(
         endpoint => {
             let (largest, patience) = (exchange.snapshot.body_limit, exchange.snapshot.client_times.body);
             let bytes = read(body, largest, patience).await;
-            bytes.and_then(|bytes| understand(exchange, endpoint, bytes))
+            bytes.and_then(|bytes| understand(exchange, method, endpoint, bytes))
         }
     };
     exchange.stage(Stage::Decode, started, result)
@@ -95,14 +96,20 @@ async fn read(mut body: Incoming, largest: usize, patience: Duration) -> Result<
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Result<(Decoded, StageVerdict), Fault> {
+fn understand(
+    exchange: &mut Exchange,
+    method: &Method,
+    endpoint: Endpoint,
+    bytes: Bytes,
+) -> Result<(Decoded, StageVerdict), Fault> {
     let call = match endpoint {
         Endpoint::Model(operation) => {
-            let dialect = exchange.surface.dialect().unwrap_or(tidegate_protocol::llm::Dialect::OpenAiChat);
+            let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
             let call = ModelCall::read(dialect, operation, bytes)
                 .map_err(|error| Fault::invalid(error.pointer, error.message))?;
             Call::Model(Box::new(call))
         }
+        Endpoint::Native(path, query) => Call::Native(Box::new(native(exchange, method, (path, query), bytes)?)),
         Endpoint::Mcp(server) => match mcp::read(exchange, server, bytes)? {
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
@@ -119,4 +126,27 @@ fn understand(exchange: &mut Exchange, endpoint: Endpoint, bytes: Bytes) -> Resu
     exchange.story.action = Some(call.action());
     exchange.story.resource = Arc::from(call.resource().to_string());
     Ok((Decoded::Call(call), StageVerdict::Pass))
+}
+
+/// A call of a vendor's own API. What no guard could read since it is packed, and what is no plain request, is refused.
+fn native(
+    exchange: &Exchange,
+    method: &Method,
+    (path, query): (NativePath, Option<String>),
+    body: Bytes,
+) -> Result<NativeCall, Fault> {
+    let refuse = |why: &str| Err(Fault::new(FaultCode::InvalidRequest, why.to_owned()));
+    if !matches!(*method, Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+        return refuse("A vendor's own API is called with GET, HEAD, POST, PUT, PATCH or DELETE.");
+    }
+    if exchange.header("upgrade").is_some() {
+        return refuse("This gateway does not pass WebSockets to a vendor's own API.");
+    }
+    if exchange.header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return refuse("Send the body without compression (content-encoding).");
+    }
+    let content_type = exchange.headers.get(http::header::CONTENT_TYPE).cloned();
+    let request = NativeRequest { method: method.clone(), path, query, content_type, body };
+    let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
+    NativeCall::read(dialect, request).map_err(|error| Fault::invalid(error.pointer, error.message))
 }

@@ -42,6 +42,7 @@ pub(crate) async fn dispatch(
         exchange.story.request_body = Some(match &call {
             Call::Model(call) => call.body(),
             Call::Tool(call) => call.body(),
+            Call::Native(call) => call.body(),
         });
     }
     if let Some(gathered) = &mut exchange.gathered {
@@ -53,6 +54,7 @@ pub(crate) async fn dispatch(
             Destinations::Models(route.order(&mut |below| rand::random_range(0..below.max(1)), &permitted))
         }
         Way::Server(leg) => Destinations::Server(leg),
+        Way::Provider(provider, _) => Destinations::Provider(provider),
     };
     let sending = Dispatch {
         id: exchange.id,
@@ -93,11 +95,13 @@ pub(crate) async fn dispatch(
         attribution.provider = Some(target.id.provider.clone());
         attribution.target = Some(Arc::from(target.id.to_string()));
         exchange.target = Some(Arc::clone(target));
+    } else if let ServedBy::Provider(provider) = &head.served_by {
+        running.reservation.attribution_mut().provider = Some(provider.clone());
     }
     exchange.running = Some(running);
     let request = match call {
         Call::Tool(tool) => Some(Box::new((*tool, permit))),
-        Call::Model(_) => None,
+        Call::Model(_) | Call::Native(_) => None,
     };
     exchange.stage(Stage::Dispatch, started, Ok((Answer { head, body, request }, StageVerdict::Pass)))
 }

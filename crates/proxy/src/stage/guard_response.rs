@@ -15,7 +15,7 @@ use tidegate_upstream::AnswerBody;
 
 use crate::{
     exchange::Exchange,
-    flow,
+    flow, raw_flow,
     respond::{self, Body},
     stage::{
         authorize::may_propose,
@@ -51,6 +51,8 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                 respond::refusal(&mut exchange, Fault::new(FaultCode::Internal, "A model's events have no place here."))
             }
         },
+        AnswerBody::Document { answer, usage } => raw_flow::document(exchange, (head.status, head.headers), answer, usage),
+        AnswerBody::Raw(raw) => raw_flow::respond(exchange, head.status, head.headers, raw),
         AnswerBody::Messages(messages) => match request {
             Some(request) => {
                 let (call, permit) = *request;

@@ -8,10 +8,11 @@ use tidegate_core::{
     facts::Resource,
     fault::{Fault, FaultCode},
     money::NanoUsd,
+    segment::Origin,
 };
 use tidegate_ledger::upper_bound;
 use tidegate_protocol::call::{Call, Estimate};
-use tidegate_upstream::{Route, Target, mcp::Leg};
+use tidegate_upstream::{Provider, Route, Target, mcp::Leg};
 
 use crate::exchange::{Caller, Exchange};
 
@@ -26,10 +27,12 @@ pub(crate) struct Routed {
     pub(crate) estimate: Estimate,
 }
 
-/// The two kinds of places.
+/// The kinds of places.
 pub(crate) enum Way {
     Models(Arc<Route>),
     Server(Arc<Leg>),
+    /// A provider's own API, and what the call may cost there.
+    Provider(Arc<Provider>, Option<NanoUsd>),
 }
 
 /// Finds the places that the call's name stands for.
@@ -69,6 +72,19 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let leg = leg?;
             Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(leg), estimate: call.estimate() })
         }
+        Call::Native(native) => {
+            let provider = exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
+            let provider = Arc::clone(provider.ok_or_else(no_such_api)?);
+            exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
+            exchange.story.stream = native.stream();
+            if native.stream() && caller.chain.applies(Origin::Completion) {
+                return Err(unguarded_stream());
+            }
+            let cost = if native.is_free() { Some(NanoUsd::ZERO) } else { provider.api_call };
+            exchange.story.flat = Some(cost);
+            let candidates = vec![Resource::Provider(provider.name.clone())];
+            Ok(Routed { candidates, way: Way::Provider(provider, cost), estimate: call.estimate() })
+        }
     }
 }
 
@@ -77,7 +93,7 @@ impl Routed {
     pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
         match &self.way {
             Way::Models(route) => route.targets(),
-            Way::Server(_) => Vec::new(),
+            Way::Server(_) | Way::Provider(..) => Vec::new(),
         }
     }
 
@@ -92,6 +108,9 @@ impl Routed {
     /// The most that the call may cost with the dearest of the targets that `chosen` picks; `None` where one of them
     /// has no price. What needs no target costs nothing.
     pub(crate) fn most(&self, chosen: impl Fn(&Target) -> bool) -> Option<NanoUsd> {
+        if let Way::Provider(_, cost) = &self.way {
+            return *cost;
+        }
         let mut most = NanoUsd::ZERO;
         for target in self.targets().iter().filter(|target| chosen(target)) {
             let price = target.price.as_ref()?;
@@ -119,4 +138,22 @@ pub(crate) fn no_such_model(name: &str) -> Fault {
 /// The answer for a server that does not exist, and for one that the caller may not see: the same.
 pub(crate) fn no_such_server(name: &str) -> Fault {
     Fault::new(FaultCode::NotFound, format!("The MCP server `{name}` does not exist or this key may not use it."))
+}
+
+/// The answer for a path of a vendor's own API that does not exist here, and for one that the caller may not use.
+pub(crate) fn no_such_api() -> Fault {
+    Fault::new(
+        FaultCode::NotFound,
+        "This path does not exist or this key may not use it: a vendor's own API is used where a policy permits \
+         `call_provider_api`, at the default provider of its dialect.",
+    )
+}
+
+/// The refusal of a stream that guardrails are to look into and cannot read; also of one that came unasked.
+pub(crate) fn unguarded_stream() -> Fault {
+    Fault::new(
+        FaultCode::GuardrailBlocked,
+        "This key's guardrails look at answers, and cannot look into a stream of a vendor's own API: ask without \
+         `stream`.",
+    )
 }

@@ -5,12 +5,15 @@
 
 pub(crate) mod mcp;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use tidegate_core::{
     fault::{Fault, FaultCode},
     ids::ServerName,
 };
-use tidegate_protocol::llm::{Dialect, ErrorKind, Operation};
+use tidegate_protocol::{
+    llm::{Dialect, ErrorKind, Operation},
+    native::NativePath,
+};
 
 /// The protocol that a caller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +53,8 @@ pub(crate) enum Endpoint {
     OneModel(String),
     /// An MCP server: the body says what.
     Mcp(ServerName),
+    /// A vendor's own API: the path below its version, and the query.
+    Native(NativePath, Option<String>),
 }
 
 /// A path's surface and endpoint.
@@ -60,7 +65,8 @@ pub(crate) struct Entrance {
 }
 
 /// Which surface and endpoint a request's head means. The error is in the shape of the surface it looks like.
-pub(crate) fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Entrance, (Surface, Fault)> {
+pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Entrance, (Surface, Fault)> {
+    let path = uri.path();
     let speaks_anthropic = headers.contains_key("anthropic-version");
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let (surface, endpoint, wanted) = match path {
@@ -80,6 +86,8 @@ pub(crate) fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Resu
             } else if let Some(server) = path.strip_prefix("/mcp/").filter(|name| is_plain_name(name)) {
                 let entrance = Entrance { surface: Surface::Mcp, endpoint: Endpoint::Mcp(ServerName::from(server)) };
                 return Ok(entrance);
+            } else if path.starts_with("/v1/") {
+                return native(uri, speaks_anthropic);
             } else {
                 let surface = if path.starts_with("/mcp") { Surface::Mcp } else { model_surface };
                 return Err((surface, no_such_path(path)));
@@ -89,12 +97,31 @@ pub(crate) fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Resu
     if *method == wanted {
         return Ok(Entrance { surface, endpoint });
     }
+    // What is stored is listed where it was made.
+    if path == "/v1/chat/completions" && *method == Method::GET {
+        return native(uri, false);
+    }
     let mut fault = Fault::new(
         FaultCode::InvalidRequest,
         format!("{path} takes {wanted} only: send the request with that method."),
     );
     fault.status = 405;
     Err((surface, fault))
+}
+
+/// A vendor's own API. Whose it is, the version header says, or a path that only Anthropic has.
+fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault)> {
+    let path = uri.path();
+    let anthropic = speaks_anthropic
+        || ["/v1/messages/", "/v1/skills", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
+    let surface = Surface::Model(if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
+    let below = path.strip_prefix("/v1").unwrap_or(path);
+    match NativePath::parse(below) {
+        Ok(path) => {
+            Ok(Entrance { surface, endpoint: Endpoint::Native(path, uri.query().map(ToOwned::to_owned)) })
+        }
+        Err(error) => Err((surface, Fault::new(FaultCode::InvalidRequest, format!("This path is refused: {error}.")))),
+    }
 }
 
 fn no_such_path(path: &str) -> Fault {
@@ -173,16 +200,16 @@ mod tests {
     #[test]
     fn the_version_header_decides_whose_list_of_models_is_meant() {
         let mut headers = HeaderMap::new();
-        let plain = classify(&Method::GET, "/v1/models", &headers).unwrap();
+        let plain = classify(&Method::GET, &Uri::from_static("/v1/models"), &headers).unwrap();
         assert_eq!(plain.surface, Surface::Model(Dialect::OpenAiChat));
         headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
-        let anthropic = classify(&Method::GET, "/v1/models", &headers).unwrap();
+        let anthropic = classify(&Method::GET, &Uri::from_static("/v1/models"), &headers).unwrap();
         assert_eq!(anthropic.surface, Surface::Model(Dialect::Anthropic));
     }
 
     #[test]
     fn a_models_name_is_decoded_once() {
-        let entrance = classify(&Method::GET, "/v1/models/sim%2Fchat", &HeaderMap::new()).unwrap();
+        let entrance = classify(&Method::GET, &Uri::from_static("/v1/models/sim%2Fchat"), &HeaderMap::new()).unwrap();
         assert_eq!(entrance.endpoint, Endpoint::OneModel("sim/chat".to_owned()));
         assert_eq!(percent_decoded("%2541%"), "%41%");
     }
@@ -190,9 +217,29 @@ mod tests {
     #[test]
     fn an_unknown_path_is_not_found_and_a_wrong_method_is_405() {
         for (method, path, status) in
-            [(Method::GET, "/v1/nothing", 404), (Method::GET, "/v1/messages", 405), (Method::POST, "/mcp/a/b", 404)]
+            [(Method::GET, "/nothing", 404), (Method::GET, "/v1/messages", 405), (Method::POST, "/mcp/a/b", 404)]
         {
-            assert_eq!(classify(&method, path, &HeaderMap::new()).unwrap_err().1.status, status, "{path}");
+            assert_eq!(classify(&method, &Uri::from_static(path), &HeaderMap::new()).unwrap_err().1.status, status, "{path}");
         }
+    }
+
+    #[test]
+    fn other_paths_below_v1_are_the_vendors_own_and_its_header_says_whose() {
+        let at = |uri: &'static str, headers: &HeaderMap| classify(&Method::GET, &Uri::from_static(uri), headers);
+        let mut headers = HeaderMap::new();
+        let entrance = at("/v1/files?limit=2", &headers).unwrap();
+        assert_eq!(entrance.surface, Surface::Model(Dialect::OpenAiChat));
+        let path = NativePath::parse("/files").unwrap();
+        assert_eq!(entrance.endpoint, Endpoint::Native(path, Some("limit=2".to_owned())));
+        for uri in ["/v1/messages/batches", "/v1/skills/s", "/v1/organizations/me"] {
+            assert_eq!(at(uri, &headers).unwrap().surface, Surface::Model(Dialect::Anthropic), "{uri}");
+        }
+        headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
+        assert_eq!(at("/v1/files", &headers).unwrap().surface, Surface::Model(Dialect::Anthropic));
+        for uri in ["/v1/files/../organization", "/v1/files//x", "/v1/files/%2e%2e/x", "/v1/files/a%2Fb", "/v1/"] {
+            assert_eq!(at(uri, &headers).unwrap_err().1.status, 400, "{uri}");
+        }
+        let stored = at("/v1/chat/completions", &headers).unwrap();
+        assert!(matches!(stored.endpoint, Endpoint::Native(..)));
     }
 }

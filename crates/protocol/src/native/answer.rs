@@ -1,0 +1,67 @@
+//! The JSON answer of a vendor's own API: its texts for guards, and what it says it used. Never interprets anything
+//! else.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use tidegate_core::{
+    segment::{Origin, Segment, SegmentPath},
+    usage::Usage,
+};
+
+use crate::{
+    body::EditableBody,
+    json::{Limits, NodeId},
+    llm::{AnswerError, Dialect, texts_of, usage_of},
+};
+
+/// A whole answer in JSON.
+#[derive(Debug, Clone)]
+pub struct NativeAnswer {
+    body: EditableBody,
+    texts: Arc<[NodeId]>,
+    usage: Option<Usage>,
+}
+
+impl NativeAnswer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// Where it is no strict JSON within the limits.
+    pub fn read(dialect: Dialect, bytes: Bytes) -> Result<Self, AnswerError> {
+        let body =
+            EditableBody::read(bytes, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
+        let texts = texts_of(body.tape(), body.original()).into();
+        let usage = usage_of(dialect, body.tape(), body.original());
+        Ok(Self { body, texts, usage })
+    }
+
+    /// Tokens used, where the answer says so in its dialect's way.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// Every text, as it stands now.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        let segment = |node: &NodeId| Segment {
+            origin: Origin::Completion,
+            path: SegmentPath(node.index()),
+            text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
+        };
+        self.texts.iter().map(segment).collect()
+    }
+
+    /// Puts another text in the place of a segment; says whether it is one of this answer's.
+    pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
+        let node = NodeId::from_index(path.0);
+        self.texts.binary_search(&node).is_ok() && self.body.replace_text(node, text)
+    }
+
+    /// The body as it stands.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.body.current()
+    }
+}

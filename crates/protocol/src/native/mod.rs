@@ -1,0 +1,270 @@
+//! A call of a vendor's own API that the gateway does not interpret: files, batches, vector stores, fine-tuning and
+//! whatever else a vendor has below `/v1`.
+//!
+//! Owns the call as it came: method, path, query and body. What policies decide on is what the vendor will read: a path
+//! that two readers could read differently is refused, and so is JSON that is not strict. Never changes a byte but the
+//! texts that guards rewrite and a model's prefix. Called by the proxy's decode; `upstream` sends it.
+
+mod answer;
+mod path;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use http::{Method, header::HeaderValue};
+use tidegate_core::{
+    facts::{Action, ApiFacts, Facts, Resource},
+    ids::{Digest, Digester},
+    segment::{Origin, Segment, SegmentPath},
+};
+
+use crate::{
+    body::EditableBody,
+    json::{Edit, Limits, NodeId, write_text},
+    llm::{Dialect, ReadError, texts_of},
+};
+
+pub use answer::NativeAnswer;
+pub use path::{NativePath, PathError};
+
+/// A request as a listener hands it over.
+#[derive(Debug)]
+pub struct NativeRequest {
+    /// The method.
+    pub method: Method,
+    /// The path below the version, for example `/files/file-1/content`.
+    pub path: NativePath,
+    /// The query, without its question mark.
+    pub query: Option<String>,
+    /// The body's media type as the caller gave it.
+    pub content_type: Option<HeaderValue>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// A call of a vendor's own API.
+#[derive(Debug, Clone)]
+pub struct NativeCall {
+    dialect: Dialect,
+    method: Method,
+    path: NativePath,
+    query: Option<String>,
+    content_type: Option<HeaderValue>,
+    body: Body,
+    digest: OnceLock<Digest>,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Json { body: EditableBody, texts: Arc<[NodeId]>, model: Option<NodeId>, stream: bool },
+    Other(Bytes),
+}
+
+impl NativeCall {
+    /// Reads a request. JSON, by its media type or its first byte, is scanned, so that guards see its texts; other
+    /// bodies pass as they are.
+    ///
+    /// # Errors
+    /// Where JSON is not strict; the pointer names the place.
+    pub fn read(dialect: Dialect, request: NativeRequest) -> Result<Self, ReadError> {
+        let NativeRequest { method, path, query, content_type, body } = request;
+        let body = if is_json(content_type.as_ref(), &body) { json(body)? } else { Body::Other(body) };
+        let digest = OnceLock::new();
+        Ok(Self { dialect, method, path, query, content_type, body, digest })
+    }
+
+    /// The dialect whose vendor is meant.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path with its version and every escape resolved, as policies see it; without the query.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/v1{}", self.path.decoded())
+    }
+
+    /// The path below the provider's base URL with the query, as they came.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path.raw()),
+            None => self.path.raw().to_owned(),
+        }
+    }
+
+    /// The body's media type as the caller gave it.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&HeaderValue> {
+        self.content_type.as_ref()
+    }
+
+    /// Whether the same call twice does what it does once, by its method (RFC 9110, section 9.2.2).
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::PUT | Method::OPTIONS)
+    }
+
+    /// Whether it only looks up or takes away, which no vendor bills.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::DELETE)
+    }
+
+    /// Whether the answer is asked for as a stream of events.
+    #[must_use]
+    pub fn stream(&self) -> bool {
+        matches!(&self.body, Body::Json { stream: true, .. })
+    }
+
+    /// The model that the body names.
+    #[must_use]
+    pub fn model(&self) -> Option<Cow<'_, str>> {
+        match &self.body {
+            Body::Json { body, model, .. } => body.text((*model)?),
+            Body::Other(_) => None,
+        }
+    }
+
+    /// The action that policy decides on: the vendor's administration is one of its own.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        if self.path.is_administration() { Action::AdministerProvider } else { Action::CallProviderApi }
+    }
+
+    /// A placeholder: the provider takes its place when it is decided on.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        Resource::Gateway
+    }
+
+    /// What policies see of the call.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let mut facts = Facts::new(self.dialect.surface(), self.action(), self.resource());
+        facts.stream = self.stream();
+        facts.api = Some(ApiFacts {
+            method: Arc::from(self.method.as_str()),
+            path: Arc::from(self.path()),
+            model: self.model().map(|model| Arc::from(&*model)),
+            body: match &self.body {
+                Body::Json { .. } => "json",
+                Body::Other(bytes) if bytes.is_empty() => "none",
+                Body::Other(_) => "other",
+            },
+        });
+        facts
+    }
+
+    /// Every text of a JSON body, as it stands now.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        let Body::Json { body, texts, .. } = &self.body else { return Vec::new() };
+        let segment = |node: &NodeId| Segment {
+            origin: Origin::Prompt,
+            path: SegmentPath(node.index()),
+            text: body.text(*node).unwrap_or(Cow::Borrowed("")),
+        };
+        texts.iter().map(segment).collect()
+    }
+
+    /// Puts another text in the place of a segment; says whether it is one of this call's.
+    pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
+        let Body::Json { body, texts, .. } = &mut self.body else { return false };
+        let node = NodeId::from_index(path.0);
+        let replaced = texts.binary_search(&node).is_ok() && body.replace_text(node, text);
+        if replaced {
+            self.digest = OnceLock::new();
+        }
+        replaced
+    }
+
+    /// The JSON pointer of a segment.
+    #[must_use]
+    pub fn pointer(&self, path: SegmentPath) -> String {
+        match &self.body {
+            Body::Json { body, .. } => body.pointer(NodeId::from_index(path.0)),
+            Body::Other(_) => String::new(),
+        }
+    }
+
+    /// How often the body was changed.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        match &self.body {
+            Body::Json { body, .. } => body.version(),
+            Body::Other(_) => 0,
+        }
+    }
+
+    /// The SHA-256 over method, path with query, and body as they stand. Computed once per version.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| {
+            let mut digester = Digester::new();
+            for part in [self.method.as_str().as_bytes(), self.target().as_bytes()] {
+                digester.update(part);
+                digester.update(b"\n");
+            }
+            digester.update(&self.body());
+            digester.digest()
+        })
+    }
+
+    /// The body as it stands.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        match &self.body {
+            Body::Json { body, .. } => body.current(),
+            Body::Other(bytes) => bytes.clone(),
+        }
+    }
+
+    /// The body as it is sent to `provider`: a model that is named `provider/model` loses its prefix.
+    #[must_use]
+    pub fn outgoing(&self, provider: &str) -> Bytes {
+        let Body::Json { body, model: Some(model), .. } = &self.body else { return self.body() };
+        let named = body.text(*model);
+        let Some(bare) = named.as_deref().and_then(|name| name.strip_prefix(provider)?.strip_prefix('/')) else {
+            return self.body();
+        };
+        let mut replacement = Vec::new();
+        write_text(&mut replacement, bare);
+        // A guard that rewrote the model's name has the last word.
+        let edit = Edit { span: body.tape().span(*model), replacement };
+        body.with(vec![edit]).map_or_else(|_| self.body(), Bytes::from)
+    }
+}
+
+/// Whether a body is to be read as JSON: by its media type, or since it begins as JSON does, whatever it is called.
+pub(crate) fn is_json(content_type: Option<&HeaderValue>, body: &[u8]) -> bool {
+    let essence = content_type.and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let named = essence == "application/json" || essence.ends_with("+json");
+    begins.is_some_and(|byte| named || matches!(byte, b'{' | b'['))
+}
+
+fn json(bytes: Bytes) -> Result<Body, ReadError> {
+    let body = EditableBody::read(bytes, &Limits::default())
+        .map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
+    let tape = body.tape();
+    let member = |name| tape.member(body.original(), tape.root(), name);
+    let texts = texts_of(tape, body.original());
+    let model = member("model").filter(|node| tape.kind(*node) == crate::json::Kind::String);
+    let stream = member("stream").and_then(|node| tape.as_bool(node)).unwrap_or(false);
+    Ok(Body::Json { texts: texts.into(), model, stream, body })
+}

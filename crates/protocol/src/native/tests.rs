@@ -1,0 +1,125 @@
+//! What is read of a vendor's own API, and that nothing else in it changes.
+
+use bytes::Bytes;
+use http::{Method, header::HeaderValue};
+use serde_json::json;
+use tidegate_core::facts::Action;
+
+use super::*;
+
+fn call(method: Method, path: &str, media: Option<&'static str>, body: &str) -> Result<NativeCall, ReadError> {
+    let request = NativeRequest {
+        method,
+        path: NativePath::parse(path).unwrap(),
+        query: Some("after=a%20b".to_owned()),
+        content_type: media.map(HeaderValue::from_static),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    };
+    NativeCall::read(Dialect::OpenAiChat, request)
+}
+
+#[test]
+fn a_path_that_can_be_read_in_two_ways_is_refused() {
+    for path in ["/files", "/files/file-1/content", "/vector_stores/vs_1/files/a%20b", "/x/%F0%9F%98%80", "/a:b@c"] {
+        assert_eq!(NativePath::parse(path).unwrap().raw(), path);
+    }
+    for path in [
+        "",
+        "/",
+        "files",
+        "/files/",
+        "//files",
+        "/files/../organization",
+        "/files/%2e%2e/organization",
+        "/files/.%2E/organization",
+        "/files/a%2fb",
+        "/files/a%5cb",
+        "/files/a\\b",
+        "/files/%",
+        "/files/%4",
+        "/files/%zz",
+        "/files/%25%32%65",
+        "/files/a%00",
+        "/files/%ff",
+        "/files/a b",
+        "/files/ä",
+    ] {
+        assert!(NativePath::parse(path).is_err(), "{path}");
+    }
+    assert!(NativePath::parse(&format!("/{}", "a".repeat(2000))).is_err());
+}
+
+#[test]
+fn a_vendors_administration_is_an_action_of_its_own_however_it_is_spelt() {
+    for path in ["/organization/users", "/organizations/me", "/%6frganization/keys", "/ORGANIZATION/x", "/admin/x"] {
+        assert_eq!(call(Method::GET, path, None, "").unwrap().action(), Action::AdministerProvider, "{path}");
+    }
+    for path in ["/files/organization", "/organizational", "/batches"] {
+        assert_eq!(call(Method::GET, path, None, "").unwrap().action(), Action::CallProviderApi, "{path}");
+    }
+}
+
+#[test]
+fn policies_see_method_decoded_path_model_and_what_the_body_is() {
+    let facts = call(Method::POST, "/im%61ges/generations", Some("application/json"), r#"{"model":"openai/i"}"#);
+    let api = facts.unwrap().facts().api.unwrap();
+    assert_eq!((&*api.method, &*api.path, api.body), ("POST", "/v1/images/generations", "json"));
+    assert_eq!(api.model.as_deref(), Some("openai/i"));
+    let body = |media, text| call(Method::POST, "/files", media, text).unwrap().facts().api.unwrap().body;
+    assert_eq!(body(None, ""), "none");
+    assert_eq!(body(Some("multipart/form-data; boundary=x"), "--x"), "other");
+    assert_eq!(body(Some("text/plain"), " {\"a\":1}"), "json", "JSON is JSON, whatever it is called");
+}
+
+#[test]
+fn json_is_strict_and_every_text_in_it_is_seen_and_can_be_rewritten() {
+    let body = json!({"model": "openai/m", "id": "opaque", "deep": [{"text": "one"}, "two", 3]}).to_string();
+    let mut call = call(Method::POST, "/x", Some("application/json"), &body).unwrap();
+    let texts: Vec<_> = call.segments().into_iter().map(|segment| (segment.path, segment.text.into_owned())).collect();
+    let words: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(words.len(), 3);
+    assert!(["openai/m", "one", "two"].iter().all(|word| words.contains(word)), "{words:?}");
+    let (digest, version) = (call.digest(), call.version());
+    let one = texts.iter().find(|(_, text)| text == "one").unwrap().0;
+    assert_eq!(call.pointer(one), "/deep/0/text");
+    assert!(call.replace_segment(one, "gone") && !call.replace_segment(SegmentPath(u32::MAX), "x"));
+    assert_ne!(call.digest(), digest);
+    assert_eq!(call.version(), version + 1);
+    let sent: serde_json::Value = serde_json::from_slice(&call.outgoing("openai")).unwrap();
+    assert_eq!(sent["model"], "m");
+    assert_eq!(sent["deep"][0]["text"], "gone");
+    let error = self::call(Method::POST, "/x", None, r#"{"a":1,"a":2}"#).unwrap_err();
+    assert_eq!(error.pointer, "/a");
+}
+
+#[test]
+fn the_digest_is_of_the_whole_request() {
+    let of = |method, path, body| call(method, path, None, body).unwrap().digest();
+    let one = of(Method::POST, "/files", "x");
+    assert_eq!(one, of(Method::POST, "/files", "x"));
+    for other in [of(Method::PUT, "/files", "x"), of(Method::POST, "/file", "x"), of(Method::POST, "/files", "y")] {
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
+fn a_body_without_a_prefixed_model_is_sent_as_it_came() {
+    for body in [r#"{ "model" : "m" }"#, r#"{"model":"other/m"}"#, r#"{"model":7}"#, "[1]"] {
+        assert_eq!(call(Method::POST, "/x", None, body).unwrap().outgoing("openai"), body);
+    }
+    let call = call(Method::GET, "/files", None, "").unwrap();
+    assert_eq!(call.target(), "/files?after=a%20b");
+}
+
+#[test]
+fn an_answers_texts_are_seen_and_what_it_used_is_read_in_either_way() {
+    let read = |body: &str| NativeAnswer::read(Dialect::OpenAiChat, Bytes::copy_from_slice(body.as_bytes()));
+    let mut answer = read(r#"{"data":[{"b":"secret"}],"usage":{"input_tokens":3,"output_tokens":4}}"#).unwrap();
+    assert_eq!((answer.usage().unwrap().input, answer.usage().unwrap().output), (3, 4));
+    let path = answer.segments()[0].path;
+    assert!(answer.replace_segment(path, "gone"));
+    assert!(String::from_utf8_lossy(&answer.body()).contains(r#""b":"gone""#));
+    let chat = read(r#"{"usage":{"prompt_tokens":5,"completion_tokens":6}}"#).unwrap();
+    assert_eq!(chat.usage().unwrap().total(), 11);
+    assert!(read("{").is_err() && read("{}").unwrap().usage().is_none());
+}

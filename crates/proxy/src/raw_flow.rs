@@ -1,0 +1,128 @@
+//! Answers of a vendor's own API: JSON whole and guarded, everything else as bytes that pass as they come.
+//!
+//! Owns the exchange from the first byte on. Guards see JSON alone, so a stream of events is refused to a key whose
+//! guardrails look at answers. An answer that
+//! breaks is broken for the caller too, since half a file must not look like a whole one; only a stream of events ends
+//! with the surface's error event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use tidegate_core::{
+    clock,
+    event::Stage,
+    fault::{Fault, FaultCode},
+    ids::{Digest, Digester},
+    segment::Origin,
+    usage::Usage,
+};
+use tidegate_guard::Chain;
+use tidegate_protocol::{llm::Dialect, native::NativeAnswer};
+use tidegate_upstream::RawStream;
+
+use crate::{
+    exchange::{Ending, Exchange},
+    respond::{self, Body, Broken},
+    stage::{
+        guard_response::{Looked, conclude, look},
+        route::unguarded_stream,
+    },
+};
+
+struct RawFlow {
+    exchange: Exchange,
+    raw: Box<RawStream>,
+    dialect: Dialect,
+    digester: Digester,
+    status: u16,
+    ended: bool,
+}
+
+/// The answer that is `answer`, guarded.
+pub(crate) fn document(
+    mut exchange: Exchange,
+    (status, mut headers): (u16, HeaderMap),
+    mut answer: Box<NativeAnswer>,
+    usage: Usage,
+) -> Response<Body> {
+    exchange.story.usage = Some(usage);
+    let started = clock::now();
+    let chain = chain(&exchange);
+    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments()) } else { Looked::default() };
+    let result = conclude(&mut exchange, looked, |path, text| answer.replace_segment(path, text));
+    if let Err(fault) = exchange.stage(Stage::GuardResponse, started, result) {
+        return respond::refusal(&mut exchange, fault);
+    }
+    let bytes = answer.body();
+    exchange.story.response_digest = Some(Digest::of(&bytes));
+    headers.remove(http::header::CONTENT_LENGTH);
+    respond::answer(&mut exchange, status, headers, bytes)
+}
+
+fn chain(exchange: &Exchange) -> Arc<Chain> {
+    exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default()
+}
+
+/// The answer whose body is `raw`.
+pub(crate) fn respond(mut exchange: Exchange, status: u16, vendor: HeaderMap, raw: Box<RawStream>) -> Response<Body> {
+    if raw.is_events() && chain(&exchange).applies(Origin::Completion) {
+        return respond::refusal(&mut exchange, unguarded_stream());
+    }
+    let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
+    let head = respond::passing(&exchange, status, vendor);
+    let flow = RawFlow { exchange, raw, dialect, digester: Digester::new(), status, ended: false };
+    head.map(|()| StreamBody::new(stream::unfold(flow, step)).boxed_unsync())
+}
+
+async fn step(mut flow: RawFlow) -> Option<(Result<Frame<Bytes>, Broken>, RawFlow)> {
+    if flow.ended {
+        return None;
+    }
+    let cut = flow.exchange.cut.clone();
+    let next = tokio::select! {
+        biased;
+        () = cut.cancelled() => Some(Err(killed())),
+        next = flow.raw.next() => next,
+    };
+    match next {
+        Some(Ok(bytes)) => {
+            flow.digester.update(&bytes);
+            flow.exchange.keep_response(&bytes);
+            Some((Ok(Frame::data(bytes)), flow))
+        }
+        None => {
+            flow.end(&Ending { status: flow.status, fault: None, complete: true });
+            None
+        }
+        Some(Err(fault)) => {
+            let last = flow.raw.is_events().then(|| respond::fault_event(&flow.exchange, flow.dialect, &fault));
+            let status = flow.status;
+            flow.end(&Ending { status, fault: Some(&fault), complete: false });
+            Some((last.map(Frame::data).ok_or(Broken), flow))
+        }
+    }
+}
+
+impl RawFlow {
+    fn end(&mut self, ending: &Ending<'_>) {
+        self.ended = true;
+        self.exchange.story.response_digest = Some(self.digester.digest());
+        self.exchange.end(ending);
+    }
+}
+
+impl Drop for RawFlow {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(&Ending { status: 499, fault: None, complete: false });
+        }
+    }
+}
+
+fn killed() -> Fault {
+    Fault::new(FaultCode::Killed, "This call was ended from outside: its key was revoked or an operator cut it.")
+}

@@ -1,0 +1,196 @@
+//! Calls of a vendor's own API as the attempt engine sends them: the request as it came, the answer as it comes.
+//!
+//! Never interprets a vendor's API. A request that may have left is not repeated, unless its method says that it may
+//! be. JSON answers are read whole, so that guards see them; everything else streams through with its clocks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use tidegate_core::{
+    clock,
+    fault::{Fault, FaultCode, Phase},
+    usage::Usage,
+};
+use tidegate_protocol::native::{NativeAnswer, NativeCall};
+
+use crate::{
+    attempt::{Begun, Candidate, Traffic},
+    body,
+    breaker::BreakerPolicy,
+    clocks::{Clock, Limits, Timeouts},
+    failure::{Failure, Then},
+    headers,
+    health::Admitted,
+    llm::refusal,
+    pool::Pool,
+    retry::RetryPolicy,
+    target::Provider,
+};
+
+/// A call on its way.
+pub(crate) struct NativeTraffic<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) call: &'a NativeCall,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) name: Arc<str>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) forward: &'a HeaderMap,
+}
+
+/// An answer, as far as an attempt reads it.
+pub(crate) struct NativeAnswered {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: NativeBody,
+}
+
+pub(crate) enum NativeBody {
+    Document { answer: Box<NativeAnswer>, usage: Usage },
+    Raw(Box<RawStream>),
+}
+
+impl Traffic for NativeTraffic<'_> {
+    type Answer = NativeAnswered;
+
+    fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
+        (index == 0).then(|| Candidate {
+            name: Arc::clone(&self.name),
+            retry: &self.retry,
+            breaker: BreakerPolicy::default(),
+        })
+    }
+
+    async fn attempt(&self, _: usize, limits: &Limits) -> Result<Begun<NativeAnswered>, Failure> {
+        let once = |failure: Failure| if self.call.is_idempotent() { failure } else { failure.once_only() };
+        self.sent(limits).await.map_err(once)
+    }
+}
+
+impl NativeTraffic<'_> {
+    async fn sent(&self, limits: &Limits) -> Result<Begun<NativeAnswered>, Failure> {
+        let request = self.request()?;
+        let clocks = (self.timeouts.connect, self.timeouts.first_event);
+        let base = &self.provider.base;
+        let response = self.pool.send(base, request, clocks, limits).await.map_err(Failure::unanswered)?;
+        let status = response.status().as_u16();
+        let between = self.timeouts.between_events;
+        if !response.status().is_success() {
+            let place = tidegate_core::ids::TargetId {
+                provider: self.provider.name.clone(),
+                model: Arc::from(self.call.target().split('?').next().unwrap_or_default().trim_start_matches('/')),
+            };
+            return Err(refusal(&self.provider, &place, true, between, response, limits).await);
+        }
+        let headers = headers::from_provider(response.headers(), self.provider.dialect);
+        // What has no body has no document.
+        let empty = *self.call.method() == Method::HEAD || matches!(status, 204 | 205 | 304);
+        if !empty && headers::is_media_type(response.headers(), "application/json") {
+            let body = self.document(status, response, limits).await?;
+            return Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Done });
+        }
+        let events = headers::is_media_type(response.headers(), "text/event-stream");
+        let raw = RawStream { body: response.into_body(), limits: *limits, between, events, passed: 0, admitted: None };
+        let body = NativeBody::Raw(Box::new(raw));
+        Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Events })
+    }
+
+    fn request(&self) -> Result<Request<Bytes>, Failure> {
+        let provider = &self.provider;
+        let misconfigured = |why: String| {
+            let words = format!("the provider `{}` is misconfigured: {why}", provider.name);
+            Failure::unsent(Fault::new(FaultCode::Internal, words), Then::End)
+        };
+        let uri = provider.base.uri(&self.call.target()).map_err(|error| misconfigured(error.to_string()))?;
+        let mut request = Request::new(self.call.outgoing(provider.name.as_str()));
+        *request.method_mut() = self.call.method().clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() =
+            headers::to_provider(self.forward, &provider.headers, provider.dialect, self.call.content_type());
+        provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
+        Ok(request)
+    }
+
+    async fn document(
+        &self,
+        status: u16,
+        response: Response<Incoming>,
+        limits: &Limits,
+    ) -> Result<NativeBody, Failure> {
+        let broken = |fault| Failure::broken_answer(status, fault);
+        let bytes = body::whole(response.into_body(), body::MOST_UNARY, self.timeouts.between_events, limits)
+            .await
+            .map_err(|error| broken(error.fault()))?;
+        let answer = NativeAnswer::read(self.provider.dialect, bytes).map_err(|error| {
+            let words = format!("the upstream answered {status} with JSON that cannot be read: {error}");
+            broken(Fault::new(FaultCode::UpstreamUnavailable, words))
+        })?;
+        let usage = answer.usage().unwrap_or_default();
+        Ok(NativeBody::Document { answer: Box::new(answer), usage })
+    }
+}
+
+/// The body of an answer that is no JSON, piece by piece. Pulls: nothing is read before it is asked for. Dropping it
+/// cancels the upstream's request.
+pub struct RawStream {
+    body: Incoming,
+    limits: Limits,
+    between: std::time::Duration,
+    events: bool,
+    passed: u64,
+    admitted: Option<Admitted>,
+}
+
+impl std::fmt::Debug for RawStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawStream").field("passed", &self.passed).finish_non_exhaustive()
+    }
+}
+
+impl RawStream {
+    /// From here on the stream reports to the breaker how it ended.
+    pub(crate) fn watch(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
+    }
+
+    /// Whether it is a stream of server-sent events.
+    #[must_use]
+    pub fn is_events(&self) -> bool {
+        self.events
+    }
+
+    /// Bytes that came so far.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// The next bytes; `None` at the end that the upstream announced.
+    ///
+    /// # Errors
+    /// A clock, or a connection that broke: the answer is then not whole.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+        let silence = (self.between, Clock::BetweenEvents(self.between));
+        match body::next(&mut self.body, silence, &self.limits).await {
+            Ok(Some(bytes)) => {
+                self.passed = self.passed.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                Some(Ok(bytes))
+            }
+            Ok(None) => {
+                if let Some(admitted) = self.admitted.take() {
+                    admitted.succeeded(clock::now());
+                }
+                None
+            }
+            Err(error) => {
+                let fault = error.fault();
+                match self.admitted.take() {
+                    Some(admitted) if fault.code != FaultCode::CallerTimeout => admitted.failed(clock::now()),
+                    admitted => drop(admitted),
+                }
+                Some(Err(fault))
+            }
+        }
+    }
+}
