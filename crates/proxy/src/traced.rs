@@ -63,8 +63,9 @@ impl Gathered {
     pub(crate) fn sending(&mut self, exporter: &Exporter, call: &Call) {
         let body = match call {
             Call::Model(call) => call.body(),
+            Call::Native(call) if exporter.wants_content() => call.body(),
             Call::Tool(call) if exporter.wants_content() => call.body(),
-            Call::Tool(_) => return,
+            Call::Tool(_) | Call::Native(_) => return,
         };
         self.details.request = exporter.may_keep(body.len()).then_some(body);
     }

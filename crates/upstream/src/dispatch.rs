@@ -141,7 +141,7 @@ impl Upstream {
             (Call::Native(native), Destinations::Provider(provider))
                 if permit.allows(&Resource::Provider(provider.name.clone())) =>
             {
-                let sending = Sending { id, forward, deadline, running };
+                let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_native(native, provider, sending)).await
             }
             _ => {
@@ -210,7 +210,8 @@ impl Upstream {
         let limits = Limits::new(clock::now(), timeouts.total, sending.deadline);
         let (forward, name) = (sending.forward, Arc::from(provider.name.as_str()));
         let served_by = ServedBy::Provider(provider.name.clone());
-        let traffic = NativeTraffic { pool: &self.pool, call, provider, name, retry, timeouts, forward };
+        let traffic =
+            NativeTraffic { pool: &self.pool, call, provider, name, retry, timeouts, forward, trace: sending.trace };
         let Concluded { result, reports, running } =
             attempt::run(&traffic, &self.health, limits, sending.running).await;
         let (answer, served, running) = match (result, running) {

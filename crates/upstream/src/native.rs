@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Phase},
+    trace::TraceContext,
     usage::Usage,
 };
 use tidegate_protocol::native::{NativeAnswer, NativeCall};
@@ -38,6 +39,7 @@ pub(crate) struct NativeTraffic<'a> {
     pub(crate) retry: RetryPolicy,
     pub(crate) timeouts: Timeouts,
     pub(crate) forward: &'a HeaderMap,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// An answer, as far as an attempt reads it.
@@ -62,15 +64,25 @@ impl Traffic for NativeTraffic<'_> {
         })
     }
 
-    async fn attempt(&self, _: usize, limits: &Limits) -> Result<Begun<NativeAnswered>, Failure> {
+    fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    async fn attempt(
+        &self,
+        _: usize,
+        limits: &Limits,
+        span: Option<TraceContext>,
+    ) -> Result<Begun<NativeAnswered>, Failure> {
         let once = |failure: Failure| if self.call.is_idempotent() { failure } else { failure.once_only() };
-        self.sent(limits).await.map_err(once)
+        self.sent(limits, span).await.map_err(once)
     }
 }
 
 impl NativeTraffic<'_> {
-    async fn sent(&self, limits: &Limits) -> Result<Begun<NativeAnswered>, Failure> {
-        let request = self.request()?;
+    async fn sent(&self, limits: &Limits, span: Option<TraceContext>) -> Result<Begun<NativeAnswered>, Failure> {
+        let mut request = self.request()?;
+        headers::trace(request.headers_mut(), span);
         let clocks = (self.timeouts.connect, self.timeouts.first_event);
         let base = &self.provider.base;
         let response = self.pool.send(base, request, clocks, limits).await.map_err(Failure::unanswered)?;

@@ -31,8 +31,11 @@ async fn start(folder: &Path, upstream: &Scripted, caller: &str, more: &Value) -
         },
     });
     for (path, value) in more.as_object().unwrap() {
-        *config.pointer_mut(path.rsplit_once('/').unwrap().0).unwrap().get_mut(path.rsplit_once('/').unwrap().1).unwrap() =
-            value.clone();
+        *config
+            .pointer_mut(path.rsplit_once('/').unwrap().0)
+            .unwrap()
+            .get_mut(path.rsplit_once('/').unwrap().1)
+            .unwrap() = value.clone();
     }
     let start = Start::new("up", folder).config(config).env("VENDOR_KEY", "sk-vendor-secret-0123456789abcdef");
     start.env("CALLER_KEY", caller).env("FREE_KEY", &free_of(caller)).run().await
@@ -61,10 +64,13 @@ async fn a_vendor_route_passes_natively_where_a_policy_says_so_and_nowhere_else(
         ),
         ("GET", "/v1/files/f/content") => Reply::new(200, "application/octet-stream", &[], vec![7_u8; 300_000]),
         ("GET", "/v1/files/cut") => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
             Reply(vec![Step::Send(head.as_bytes().into()), Step::Close])
         }
-        ("POST", "/v1/images/generations") => Reply::json(200, r#"{"data":[],"usage":{"input_tokens":3,"output_tokens":4}}"#),
+        ("POST", "/v1/images/generations") => {
+            Reply::json(200, r#"{"data":[],"usage":{"input_tokens":3,"output_tokens":4}}"#)
+        }
         ("DELETE", _) => Reply::json(404, r#"{"error":{"message":"no such file sk-vendor-secret-0123456789abcdef"}}"#),
         _ => Reply::json(200, "{}"),
     })
@@ -120,7 +126,8 @@ async fn half_a_file_does_not_look_whole_and_unread_streams_are_refused_to_guard
     let upstream = Scripted::answering(|request| match request.path.as_str() {
         "/v1/x/events" => Reply::events("data: {\"a\":1}\n\ndata: {\"a\":2}\n\n"),
         _ => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
             Reply(vec![Step::Send(head.as_bytes().into()), Step::Close])
         }
     })

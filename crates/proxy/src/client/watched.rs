@@ -4,7 +4,6 @@
 //! is not asked any more. So somebody else has to let go of it.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
@@ -19,7 +18,7 @@ use tidegate_core::clock;
 use tidegate_upstream::task;
 
 use super::Pace;
-use crate::respond::Body;
+use crate::respond::{Body, Broken};
 
 struct Shared {
     /// Gone when nobody read it for too long.
@@ -63,9 +62,9 @@ async fn let_go(shared: Weak<Mutex<Shared>>, patience: Duration) {
 
 impl HttpBody for Watched {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let mut shared = self.0.lock();
         let now = clock::now();
         let waited = shared.offered.take().map(|since| now.saturating_duration_since(since));

@@ -120,7 +120,7 @@ fn understand(
     };
     exchange.story.is_tool = call.kind() == Kind::Tool;
     exchange.story.operation = match &call {
-        Call::Model(_) => call.operation(),
+        Call::Model(_) | Call::Native(_) => call.operation(),
         Call::Tool(call) => call.method().as_str(),
     };
     exchange.story.action = Some(call.action());

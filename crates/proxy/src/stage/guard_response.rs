@@ -51,7 +51,9 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                 respond::refusal(&mut exchange, Fault::new(FaultCode::Internal, "A model's events have no place here."))
             }
         },
-        AnswerBody::Document { answer, usage } => raw_flow::document(exchange, (head.status, head.headers), answer, usage),
+        AnswerBody::Document { answer, usage } => {
+            raw_flow::document(exchange, (head.status, head.headers), answer, usage)
+        }
         AnswerBody::Raw(raw) => raw_flow::respond(exchange, head.status, head.headers, raw),
         AnswerBody::Messages(messages) => match request {
             Some(request) => {

@@ -117,9 +117,7 @@ fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault
     let surface = Surface::Model(if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let below = path.strip_prefix("/v1").unwrap_or(path);
     match NativePath::parse(below) {
-        Ok(path) => {
-            Ok(Entrance { surface, endpoint: Endpoint::Native(path, uri.query().map(ToOwned::to_owned)) })
-        }
+        Ok(path) => Ok(Entrance { surface, endpoint: Endpoint::Native(path, uri.query().map(ToOwned::to_owned)) }),
         Err(error) => Err((surface, Fault::new(FaultCode::InvalidRequest, format!("This path is refused: {error}.")))),
     }
 }
@@ -219,7 +217,11 @@ mod tests {
         for (method, path, status) in
             [(Method::GET, "/nothing", 404), (Method::GET, "/v1/messages", 405), (Method::POST, "/mcp/a/b", 404)]
         {
-            assert_eq!(classify(&method, &Uri::from_static(path), &HeaderMap::new()).unwrap_err().1.status, status, "{path}");
+            assert_eq!(
+                classify(&method, &Uri::from_static(path), &HeaderMap::new()).unwrap_err().1.status,
+                status,
+                "{path}"
+            );
         }
     }
 
