@@ -140,8 +140,8 @@ fn with_sim(sources: Sources) -> Sources {
     Sources::of(files)
 }
 
-/// Starts a gateway.
-pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
+/// Refuses what cannot be started.
+fn startable(arguments: &Run, mode: Mode) -> Result<()> {
     let public = |address: &SocketAddr| !address.ip().is_loopback();
     if public(&arguments.admin_listen) {
         return Err(exit(
@@ -152,6 +152,12 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     if mode == Mode::Serve && arguments.config.is_empty() {
         return Err(exit(64, "serve needs a configuration: tidegate serve -c tidegate.yaml"));
     }
+    Ok(())
+}
+
+/// Starts a gateway.
+pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
+    startable(arguments, mode)?;
     let directory = Directory::at(&arguments.data_dir);
     directory.create()?;
     let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
