@@ -80,6 +80,10 @@ impl LiveCalls for Flight {
         before - calls.len()
     }
 
+    fn count(&self) -> usize {
+        self.calls.lock().len()
+    }
+
     fn list(&self, most: usize) -> Vec<LiveCall> {
         self.calls.lock().iter().take(most).cloned().collect()
     }

@@ -5,10 +5,15 @@
 //! [`check::Checked`] (what is meant, every mistake found), [`snapshot::Snapshot`] (compiled; only this reaches the
 //! proxy). Never sends anything to a network, never runs a command, never prints a secret.
 
+#[cfg(test)]
+mod broken;
 pub mod check;
 pub mod codes;
+#[cfg(test)]
+mod credentials;
 pub mod document;
 pub mod environment;
+pub mod expect;
 pub mod found;
 pub mod identity;
 pub mod live;

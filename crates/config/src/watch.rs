@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use notify::{RecursiveMode, Watcher as _};
@@ -21,17 +21,24 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How often files are looked at without any notice.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Watches files and folders until it is dropped. `changed` is called once for each change of their content (a folder:
+/// How much earlier than it is a moment of the file system may be: its clock goes in steps.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Watches files and folders until it is dropped. What changed since `read_at`, when they were read, counts as a change
+/// already. `changed` is called once for each change of their content (a folder:
 /// of the files directly in it) and returns what to watch from then on; where it returns nothing, the watched paths
 /// stay. A file that is written anew with the same content is no change.
-pub async fn watch(mut paths: Vec<PathBuf>, mut changed: impl FnMut() -> Vec<PathBuf> + Send) {
+pub async fn watch(mut paths: Vec<PathBuf>, read_at: SystemTime, mut changed: impl FnMut() -> Vec<PathBuf> + Send) {
     let (notice, mut notices) = mpsc::channel::<()>(1);
     let mut watcher = start(&notice);
     let mut folders = BTreeSet::new();
     follow(watcher.as_mut(), &paths, &mut folders);
-    let mut known = fingerprint(&paths);
+    // The notices begin now; what was written between the reading and now gave none.
+    let mut known = if changed_since(&paths, read_at) { Vec::new() } else { fingerprint(&paths) };
+    let mut first = known.is_empty();
     loop {
         tokio::select! {
+            () = std::future::ready(()), if std::mem::take(&mut first) => {}
             heard = notices.recv() => {
                 if heard.is_none() {
                     tokio::time::sleep(POLL).await;
@@ -52,6 +59,15 @@ pub async fn watch(mut paths: Vec<PathBuf>, mut changed: impl FnMut() -> Vec<Pat
             known = fingerprint(&paths);
         }
     }
+}
+
+/// Whether a file, or a link that leads to one, was changed at `moment` or later.
+fn changed_since(paths: &[PathBuf], moment: SystemTime) -> bool {
+    let moment = moment.checked_sub(STEP).unwrap_or(moment);
+    let late = |metadata: std::io::Result<std::fs::Metadata>| {
+        metadata.and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified >= moment)
+    };
+    files(paths).iter().any(|file| late(std::fs::metadata(file)) || late(std::fs::symlink_metadata(file)))
 }
 
 /// Waits until no notice has come for a moment, but not for ever where they never stop.
@@ -103,8 +119,8 @@ fn follow(watcher: Option<&mut notify::RecommendedWatcher>, paths: &[PathBuf], f
     *folders = wanted;
 }
 
-/// What stands in the files: their names and a digest of each.
-fn fingerprint(paths: &[PathBuf]) -> Vec<(PathBuf, Option<Digest>)> {
+/// The files that the paths name, and those directly in the folders among them.
+fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
         match std::fs::read_dir(path) {
@@ -117,7 +133,12 @@ fn fingerprint(paths: &[PathBuf]) -> Vec<(PathBuf, Option<Digest>)> {
     }
     files.sort();
     files.dedup();
-    files.into_iter().map(|file| (file.clone(), digest(&file))).collect()
+    files
+}
+
+/// What stands in the files: their names and a digest of each.
+fn fingerprint(paths: &[PathBuf]) -> Vec<(PathBuf, Option<Digest>)> {
+    files(paths).into_iter().map(|file| (file.clone(), digest(&file))).collect()
 }
 
 /// A digest of a file's content; `None` where it cannot be read, or is larger than any that would be taken.

@@ -38,6 +38,9 @@ pub trait LiveCalls: Send + Sync {
     /// Returns at once; each call ends within a second.
     fn cut(&self, selector: &Selector) -> usize;
 
+    /// How many calls are in flight.
+    fn count(&self) -> usize;
+
     /// The calls in flight, oldest first, at most `most`.
     fn list(&self, most: usize) -> Vec<LiveCall>;
 }

@@ -75,6 +75,10 @@ impl LiveCalls for Registry {
         chosen.filter(|entry| !entry.cut.is_cancelled()).inspect(|entry| entry.cut.cancel()).count()
     }
 
+    fn count(&self) -> usize {
+        self.len()
+    }
+
     fn list(&self, most: usize) -> Vec<LiveCall> {
         let mut calls: Vec<LiveCall> = self.calls.lock().values().map(|entry| entry.call.clone()).collect();
         calls.sort_by_key(|call| call.id);

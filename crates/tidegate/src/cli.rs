@@ -276,6 +276,20 @@ pub(crate) struct Spend {
 pub(crate) enum Policy {
     /// Find every mistake in a configuration's policies.
     Check(Check),
+    /// Compare policies with a table of expected decisions. Exits with 1 where one differs.
+    Test {
+        /// The table: YAML with `tests`, each with `principal`, `action`, `resource`, `args`, `context`, `expect`, `by`.
+        table: PathBuf,
+        /// The configuration that is tested, in place of the one that the table names; may stand more than once.
+        #[arg(short, long = "config")]
+        config: Vec<PathBuf>,
+        /// Pinned tools, in place of those that the table names: a file of `tidegate mcp pins export`.
+        #[arg(long)]
+        pins: Option<PathBuf>,
+        /// The form of what is printed.
+        #[arg(short, long, default_value = "table")]
+        output: Format,
+    },
     /// Show every policy, those that `allow` lists compile to among them.
     Show {
         /// Files or folders; without, the running gateway is asked.

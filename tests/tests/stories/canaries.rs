@@ -174,3 +174,54 @@ async fn control_plane(gateway: &Gateway) -> Vec<(String, String)> {
     }
     sinks
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn never_serialise_credentials() {
+    // Every GET route of the control plane, with what there is to show on each, and what the commands print of it.
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Scripted::answering(echo).await.unwrap();
+    let secret = key();
+    let config = json!({
+        "version": 1,
+        "providers": {"out": {"type": "openai", "base_url": upstream.url("/v1"), "key": "env:PROVIDER_CANARY",
+            "headers": {"x-extra": "env:TOOL_CANARY"}}},
+        "mcp_servers": {"tools": {"url": upstream.url("/mcp"), "key": "env:TOOL_CANARY"}},
+        "keys": {"k": {"secret": "env:KEY_CANARY", "allow": {"models": "*", "mcp_servers": "*"}}},
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("PROVIDER_CANARY", PROVIDER_KEY);
+    let gateway = start.env("TOOL_CANARY", TOOL_KEY).env("KEY_CANARY", &secret).run().await;
+    let issued = gateway.ask("POST", "/api/v1/keys", Some(json!({"name": "made", "allow": {"models": "*"}}))).await;
+    let made = issued.json()["key"].as_str().unwrap().to_owned();
+    for key in [&secret, &made] {
+        gateway.post("/v1/chat/completions", key, &question("out/good", "hello", false)).await;
+        gateway.post("/v1/chat/completions", key, &question("out/denied", "hello", false)).await;
+    }
+    // What cannot be activated is shown too, with its text.
+    let mut broken = std::fs::read_to_string(&gateway.config).unwrap();
+    broken = broken.replace("env:PROVIDER_CANARY", PROVIDER_KEY);
+    std::fs::write(&gateway.config, broken).unwrap();
+    super::gateway::until("the rejection", std::time::Duration::from_secs(20), async || {
+        gateway.show("/api/v1/status").await["rejected"].is_object()
+    })
+    .await;
+    let described = gateway.show("/api/v1/openapi.json").await;
+    let call = gateway.show("/api/v1/calls?limit=1").await["calls"][0]["id"].as_str().unwrap().to_owned();
+    let mut shown = vec![("stderr".to_owned(), std::fs::read_to_string(&gateway.log).unwrap())];
+    for (path, item) in described["paths"].as_object().unwrap() {
+        // The stream of calls has no end.
+        if item.get("get").is_none() || path.ends_with("/stream") {
+            continue;
+        }
+        let id = if path.contains("calls") { call.as_str() } else { "made" };
+        let path = path.replace("{id}", id);
+        let answer = gateway.ask("GET", &path, None).await;
+        shown.push((path, format!("{:?} {}", answer.headers, answer.text())));
+    }
+    assert!(shown.len() > 15, "{} routes", shown.len());
+    let caller = |key: &str| key.rsplit('_').next().unwrap().to_owned();
+    for (place, text) in &shown {
+        for canary in [PROVIDER_KEY, TOOL_KEY, &caller(&secret), &caller(&made), &gateway.admin_token] {
+            assert!(!text.contains(canary), "{place} shows {canary}: {text}");
+        }
+    }
+}

@@ -19,9 +19,6 @@ use utoipa::ToSchema;
 
 use crate::{PinState, answer::Refusal, control::Control, moment};
 
-/// The most calls in flight that are counted.
-const MOST_LIVE: usize = 1_000_000;
-
 /// The state of the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Status {
@@ -277,7 +274,7 @@ pub(crate) async fn status(State(control): State<Arc<Control>>) -> Json<Status> 
         revision_status: control.live.status(),
         rejected: control.live.last_rejected().map(|rejected| RejectedView::of(&rejected)),
         audit: AuditView::of(&control),
-        calls_in_flight: control.live_calls.list(MOST_LIVE).len(),
+        calls_in_flight: control.live_calls.count(),
         providers: snapshot.providers().map(provider).collect(),
         models: snapshot.listed_models().iter().map(model).collect(),
         servers: snapshot.servers().map(server).collect(),

@@ -273,7 +273,10 @@ fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<Span>, problems
     match &node.value {
         Value::Text(text) => {
             let looks = reference::looks_secret(text);
-            if looks || (hidden(path) && matches!(Reference::parse(text), Err(NotReference::Literal))) {
+            if looks
+                || has_password(text)
+                || (hidden(path) && matches!(Reference::parse(text), Err(NotReference::Literal)))
+            {
                 masks.push(node.span);
             }
             if looks && !named {
@@ -294,6 +297,12 @@ fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<Span>, problems
         }
         _ => {}
     }
+}
+
+/// Whether a URL names a user or password before its host.
+fn has_password(text: &str) -> bool {
+    let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// Whether the value at a path is not to be printed, whatever it looks like.

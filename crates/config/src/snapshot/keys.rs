@@ -1,7 +1,7 @@
 //! The part of a snapshot that follows the keys: guardrail chains, scopes, budgets, permits.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -148,8 +148,6 @@ pub(super) fn apply(mut snapshot: Snapshot, stored: Vec<StoredKey>) -> Result<Sn
 /// The file's policies with the permits of the store's keys, in place of those that were there.
 fn policies(snapshot: &Snapshot, stored: &[StoredKey]) -> Result<tidegate_policy::Policies, Vec<Problem>> {
     let declared = |name: &KeyName| snapshot.document.keys.contains_key(name.as_str());
-    let gone: Vec<KeyName> =
-        snapshot.stored.iter().map(|key| key.name.clone()).filter(|name| !declared(name)).collect();
     let entities: Vec<KeyEntity> = stored
         .iter()
         .filter(|key| key.revoked.is_none() && !declared(&key.name))
@@ -159,6 +157,10 @@ fn policies(snapshot: &Snapshot, stored: &[StoredKey]) -> Result<tidegate_policy
             Some(KeyEntity { name: key.name.clone(), team: key.team.clone(), org: key.org.clone(), allow: Some(allow) })
         })
         .collect();
+    // A key that stays as it was keeps what was compiled for it.
+    let staying: HashSet<&KeyName> = entities.iter().map(|key| &key.name).collect();
+    let gone = snapshot.stored.iter().map(|key| &key.name);
+    let gone: Vec<KeyName> = gone.filter(|name| !declared(name) && !staying.contains(name)).cloned().collect();
     snapshot
         .policies
         .without_keys(&gone)

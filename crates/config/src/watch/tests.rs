@@ -14,6 +14,30 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// Watches `paths` while `changing` runs.
+async fn while_watched<F: Future<Output = ()>>(
+    paths: Vec<PathBuf>,
+    read_at: SystemTime,
+    changing: impl FnOnce(Arc<AtomicUsize>) -> F,
+) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let changed = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Vec::new()
+    };
+    tokio::select! {
+        () = watch(paths, read_at, changed) => {}
+        () = changing(count) => {}
+    }
+}
+
+/// A moment after everything that was written so far.
+async fn later() -> SystemTime {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    SystemTime::now()
+}
+
 async fn until(count: &AtomicUsize, wanted: usize) {
     for _ in 0..100 {
         if count.load(Ordering::SeqCst) >= wanted {
@@ -32,10 +56,11 @@ async fn a_changed_replaced_or_new_file_is_noticed_once_and_a_touched_one_is_not
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let paths = vec![folder.clone()];
+    let read_at = later().await;
     let (done, over) = tokio::sync::oneshot::channel::<()>();
     let watching = async {
         tokio::select! {
-            () = watch(paths, move || { counter.fetch_add(1, Ordering::SeqCst); Vec::new() }) => {}
+            () = watch(paths, read_at, move || { counter.fetch_add(1, Ordering::SeqCst); Vec::new() }) => {}
             _ = over => {}
         }
     };
@@ -54,5 +79,60 @@ async fn a_changed_replaced_or_new_file_is_noticed_once_and_a_touched_one_is_not
         drop(done);
     };
     tokio::join!(watching, changing);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_mounted_configuration_whose_links_are_swapped_is_noticed() {
+    // As Kubernetes mounts a ConfigMap: the file leads through `..data` to a folder that is replaced whole.
+    let folder = folder("links");
+    for (name, text) in [("..one", "version: 1\n"), ("..two", "version: 1\nhosts: []\n")] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("tidegate.yaml"), text).unwrap();
+    }
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    link("..one", "..data");
+    link("..data/tidegate.yaml", "tidegate.yaml");
+    let read_at = later().await;
+    while_watched(vec![folder.join("tidegate.yaml")], read_at, async |count| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        link("..two", "..data_tmp");
+        std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        until(&count, 1).await;
+        std::fs::remove_dir_all(folder.join("..one")).unwrap();
+    })
+    .await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_leads_elsewhere_is_looked_at_without_notices() {
+    // Nothing changes in the folder of the configuration itself: the change happens two links away.
+    let folder = folder("elsewhere");
+    for name in ["etc", "old", "new"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("tidegate.yaml"), format!("# {name}\n")).unwrap();
+    }
+    std::fs::remove_file(folder.join("etc/tidegate.yaml")).unwrap();
+    let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    link(&folder.join("old"), "current");
+    link(&folder.join("current/tidegate.yaml"), "etc/tidegate.yaml");
+    let read_at = later().await;
+    while_watched(vec![folder.join("etc/tidegate.yaml")], read_at, async |count| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        link(&folder.join("new"), "next");
+        std::fs::rename(folder.join("next"), folder.join("current")).unwrap();
+        until(&count, 1).await;
+    })
+    .await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_changed_between_the_reading_and_the_watch_is_noticed() {
+    let folder = folder("between");
+    let read_at = later().await;
+    std::fs::write(folder.join("a.cedar"), "permit(principal, action, resource);").unwrap();
+    while_watched(vec![folder.clone()], read_at, async |count| until(&count, 1).await).await;
     std::fs::remove_dir_all(&folder).unwrap();
 }

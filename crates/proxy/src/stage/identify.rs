@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use tidegate_config::identity::KeyRecord;
 use tidegate_core::{
     clock,
     control::LiveCall,
@@ -20,8 +21,8 @@ const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "x-portkey-api-key", 
 /// Finds out whose call this is. Unknown, revoked and expired keys get the same answer after the same work.
 pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
     let started = clock::now();
-    let result = identified(exchange);
-    let caller = exchange.stage(Stage::Identify, started, result)?;
+    let result = identified(exchange).map(|identified| (identified, StageVerdict::Pass));
+    let (caller, record) = exchange.stage(Stage::Identify, started, result)?;
     let call = LiveCall {
         id: exchange.id,
         key: caller.principal.key,
@@ -33,14 +34,14 @@ pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
     exchange.entered = Some(entered);
     exchange.caller = Some(caller.clone());
     // A key that was revoked between the look-up and the entry above would otherwise be cut by nobody.
-    if let Err(fault) = identified(exchange) {
+    if !exchange.gate.keys.is_valid(&record, exchange.at) {
         exchange.caller = None;
-        return Err(fault);
+        return Err(unauthenticated());
     }
     Ok(caller)
 }
 
-fn identified(exchange: &Exchange) -> Result<(Caller, StageVerdict), Fault> {
+fn identified(exchange: &Exchange) -> Result<(Caller, Arc<KeyRecord>), Fault> {
     let presented = presented(&exchange.headers)?;
     let key = exchange.gate.keys.authenticate(presented, exchange.at).map_err(|_| unauthenticated())?;
     let rules = exchange.snapshot.key(&key.org, &key.name).ok_or_else(unauthenticated)?;
@@ -53,7 +54,7 @@ fn identified(exchange: &Exchange) -> Result<(Caller, StageVerdict), Fault> {
         address: exchange.address,
     };
     let caller = Caller { principal, chain: Arc::clone(&rules.chain), scopes: Arc::clone(&rules.scopes) };
-    Ok((caller, StageVerdict::Pass))
+    Ok((caller, key))
 }
 
 fn unauthenticated() -> Fault {

@@ -1,0 +1,97 @@
+//! Broken configurations, and what is said to each: `broken/NAME.yaml` and `broken/NAME.txt`.
+//!
+//! Every text was read as its operator would. After a change of words, `TIDEGATE_UPDATE=1 cargo test -p
+//! tidegate-config broken` writes them anew: read the difference before it is committed.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tidegate_ledger::Catalog;
+
+use crate::{
+    check::{Mode, Options},
+    environment::{Environment, Machine},
+    live,
+    snapshot::Ingredients,
+    vendor::Vendors,
+};
+
+/// Files of the folder, and a few variables.
+struct Bench(PathBuf);
+
+impl Environment for Bench {
+    fn variable(&self, name: &str) -> Option<String> {
+        let known =
+            [("OPENAI_API_KEY", "sk-canary"), ("ANTHROPIC_API_KEY", "sk-canary"), ("EMPTY", ""), ("WEAK", "12345")];
+        known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn read(&self, path: &Path, most: usize) -> io::Result<String> {
+        Machine.read(&self.0.join(path), most)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+        Machine.list(&self.0.join(path))
+    }
+}
+
+fn said(folder: &Path, name: &str) -> String {
+    let vendors = Vendors::builtin().unwrap();
+    let options = Options { mode: Mode::Serve, secrets: true, public_listener: false, vendors: &vendors };
+    let catalog = Arc::new(Catalog::builtin().unwrap());
+    let ingredients = Ingredients { vendors: &vendors, catalog, stored: Vec::new(), pins: Vec::new() };
+    let path = PathBuf::from(format!("{name}.yaml"));
+    match live::load(&[path], &Bench(folder.to_owned()), &options, &ingredients) {
+        Ok(_) => format!("{name} is taken as sound\n"),
+        Err(rejection) => format!("{}\n", rejection.rendered.trim_end()),
+    }
+}
+
+#[test]
+fn every_broken_configuration_is_named_at_its_line_with_the_fix() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broken");
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = said(&folder, &name);
+            texts.insert(name, text);
+        }
+    }
+    assert!(texts.len() >= 80, "{} configurations", texts.len());
+    let mut wrong = Vec::new();
+    for (name, text) in &texts {
+        let expected = folder.join(format!("{name}.txt"));
+        if std::env::var_os("TIDEGATE_UPDATE").is_some() {
+            std::fs::write(&expected, text).unwrap();
+        }
+        let first = text.lines().next().unwrap_or_default();
+        // `error[TG0217] name.yaml:7:27 path: what is wrong`, and what to do about it.
+        let is_place = |word: &str| {
+            let parts: Vec<&str> = word.split(':').collect();
+            let numbers = parts.iter().skip(1).take(2).filter(|part| part.parse::<usize>().is_ok()).count();
+            let file = parts.first().is_some_and(|file| file.ends_with(".yaml") || file.ends_with(".cedar"));
+            file && numbers == 2
+        };
+        let placed = first.split_whitespace().any(is_place) || name == "cedar-folder-missing";
+        if !(first.starts_with("error[TG") && placed && text.contains("hint: ")) {
+            wrong.push(format!("{name} has no code, place or hint:\n{text}"));
+        }
+        if text.contains("canary")
+            || text.contains("hunter2")
+            || text.contains("4fGh7JkL9")
+            || text.contains("a1B2c3D4")
+        {
+            wrong.push(format!("{name} shows a secret:\n{text}"));
+        }
+        if std::fs::read_to_string(&expected).unwrap_or_default() != *text {
+            wrong.push(format!("{name} says something else than its text:\n{text}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), texts.len(), wrong.join("\n"));
+}
