@@ -33,7 +33,10 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Result<Tape, JsonError> {
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return plain(JsonErrorKind::ByteOrderMark, 0);
     }
-    if let Err(error) = std::str::from_utf8(bytes) {
+    // The quick check says no more than yes or no; where it fails, the slow one says where.
+    if simdutf8::basic::from_utf8(bytes).is_err()
+        && let Err(error) = std::str::from_utf8(bytes)
+    {
         return plain(JsonErrorKind::InvalidUtf8, error.valid_up_to());
     }
     let mut scanner = Scanner {

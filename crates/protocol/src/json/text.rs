@@ -10,7 +10,7 @@ use super::tape::{Node, Tag};
 pub(super) fn text<'body>(node: Option<&Node>, bytes: &'body [u8]) -> Option<Cow<'body, str>> {
     let node = node.filter(|node| matches!(node.tag, Tag::Text | Tag::EscapedText))?;
     let inner = bytes.get((node.start as usize).checked_add(1)?..(node.end as usize).checked_sub(1)?)?;
-    let text = std::str::from_utf8(inner).ok()?;
+    let text = simdutf8::basic::from_utf8(inner).ok()?;
     Some(if node.tag == Tag::Text { Cow::Borrowed(text) } else { Cow::Owned(unescape(text)) })
 }
 
@@ -27,8 +27,9 @@ pub(super) fn push_token(out: &mut String, token: &str) {
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('\\') {
+    while let Some((plain, escape)) = memchr::memchr(b'\\', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
         out.push_str(plain);
+        let escape = escape.get(1..).unwrap_or_default();
         let mut characters = escape.chars();
         match characters.next() {
             Some('b') => out.push('\u{8}'),

@@ -81,7 +81,7 @@ impl<'tape, 'body> Node<'tape, 'body> {
 
     /// The value as it is written; the scanner has seen that it is UTF-8.
     pub(crate) fn raw(self) -> &'body str {
-        std::str::from_utf8(self.tape.raw(self.bytes, self.id)).unwrap_or_default()
+        simdutf8::basic::from_utf8(self.tape.raw(self.bytes, self.id)).unwrap_or_default()
     }
 
     pub(crate) fn get(self, name: &str) -> Option<Self> {
