@@ -1,4 +1,4 @@
-//! `docs/generated`: written by the built gateway itself, so that documents never differ from the code.
+//! `docs/generated` and the dashboard: written by the built gateway itself, so that documents never differ from the code.
 
 use std::{path::Path, process::Command};
 
@@ -7,22 +7,25 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{root, say, suite};
 
 /// What is generated: the file, and the arguments that make the gateway print it.
-const GENERATED: [(&str, &[&str]); 3] = [
-    ("tidegate.schema.json", &["schema"]),
-    ("openapi.json", &["schema", "--openapi"]),
-    ("cli.md", &["schema", "--cli"]),
+const GENERATED: [(&str, &[&str]); 5] = [
+    ("docs/generated/tidegate.schema.json", &["schema"]),
+    ("docs/generated/openapi.json", &["schema", "--openapi"]),
+    ("docs/generated/cli.md", &["schema", "--cli"]),
+    ("docs/generated/metrics.md", &["schema", "--metrics"]),
+    ("deploy/grafana/tidegate.json", &["schema", "--dashboard"]),
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let check = arguments.iter().any(|argument| argument == "--check");
     suite::run(&mut suite::cargo(&["build", "--quiet", "--locked", "--package", "tidegate"]))?;
     let gateway = suite::target(&root()).join("debug/tidegate");
-    let folder = root().join("docs/generated");
-    std::fs::create_dir_all(&folder)?;
     let mut differing = Vec::new();
     for (name, arguments) in GENERATED {
         let fresh = print(&gateway, arguments)?;
-        let file = folder.join(name);
+        let file = root().join(name);
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         if std::fs::read(&file).ok().as_deref() == Some(fresh.as_slice()) {
             continue;
         }
@@ -30,16 +33,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             differing.push(name);
         } else {
             std::fs::write(&file, fresh).with_context(|| file.display().to_string())?;
-            say(&format!("wrote docs/generated/{name}\n"));
+            say(&format!("wrote {name}\n"));
         }
     }
     if !differing.is_empty() {
-        bail!(
-            "docs/generated/{} is not what the code says: run `cargo xtask schemas`",
-            differing.join(", docs/generated/")
-        );
+        bail!("{} is not what the code says: run `cargo xtask schemas`", differing.join(", "));
     }
-    say("schemas: docs/generated is what the code says\n");
+    say("schemas: what is generated is what the code says\n");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::sync::{
 use tidegate_core::{
     event::{Stage, StageEvent, StageVerdict},
     facts::{GuardAction, GuardVerdict},
-    fault::{AttemptReport, FaultOrigin, Phase},
+    fault::{AttemptReport, FaultCode, FaultOrigin, Phase},
     metric::{Metric, Registry, Series},
     usage::Usage,
 };
@@ -71,6 +71,12 @@ impl Metrics {
     /// The data plane's measures in `registry`.
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
+        // At zero from the start, so that the first fault is a rise that a rate sees.
+        for code in [FaultCode::Internal, FaultCode::AuditUnavailable, FaultCode::Overloaded] {
+            for surface in ["openai", "anthropic", "mcp"] {
+                registry.add(Metric::GatewayFaults, &[code.as_str(), surface], 0);
+            }
+        }
         Self {
             stages: Default::default(),
             in_flight: InFlight(registry.handle(Metric::InFlight, &[])),

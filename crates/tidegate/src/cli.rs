@@ -53,6 +53,12 @@ pub(crate) enum Command {
         /// Print the reference of all commands instead, in Markdown.
         #[arg(long, conflicts_with = "openapi")]
         cli: bool,
+        /// Print the reference of the metrics instead.
+        #[arg(long, conflicts_with = "openapi")]
+        metrics: bool,
+        /// Print the Grafana dashboard instead.
+        #[arg(long, conflicts_with_all = ["openapi", "metrics"])]
+        dashboard: bool,
     },
     /// Keys: create, list, show, issue, rotate, revoke; print the one that this user calls with.
     #[command(subcommand)]
@@ -139,6 +145,10 @@ pub(crate) struct Run {
     /// Where state is kept.
     #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
+    /// How much is logged on stderr: error, warn, info, debug, trace, or `info,tidegate_upstream=debug`. Without, as
+    /// RUST_LOG says; without that, `up` logs warnings and `serve` information.
+    #[arg(long, value_name = "FILTER", env = "TIDEGATE_LOG")]
+    pub(crate) log: Option<String>,
     /// `json` prints one line when the gateway is ready.
     #[arg(short, long, default_value = "table")]
     pub(crate) output: Format,

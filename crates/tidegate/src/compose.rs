@@ -32,6 +32,7 @@ use crate::{
     detect::{self, Found},
     directory::Directory,
     discovery::{self, Discoverer},
+    log,
     output::exit,
     place::Place,
     recovery, telemetry,
@@ -189,6 +190,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
     let registry = Arc::new(tidegate_core::metric::Registry::new());
+    log::count_in(registry.handle(tidegate_core::metric::Metric::LogSuppressed, &[]));
     let export = Arc::new(Exporter::new(Arc::clone(&registry)));
     let instance = tidegate_core::ids::CallId::new().to_string().split_off("call_".len());
     telemetry::configure(&export, &live.current().snapshot, &instance);

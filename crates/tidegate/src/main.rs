@@ -13,9 +13,11 @@ mod directory;
 mod discovery;
 mod exit;
 mod jsonc;
+mod log;
 mod output;
 mod place;
 mod recovery;
+mod reference;
 mod telemetry;
 mod wire;
 

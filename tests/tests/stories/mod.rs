@@ -12,6 +12,7 @@ mod inputs;
 mod kill;
 mod leaving;
 mod mcp;
+mod metrics;
 mod native;
 mod pins;
 mod plain;

@@ -71,6 +71,12 @@ pub(crate) fn explain(what: &str) -> Result<()> {
     Err(exit(4, format!("{refused}\ncodes: {}", known.join(", "))))
 }
 
+/// Prints what is generated, as it is.
+pub(crate) fn generated(text: &str) -> Result<()> {
+    output::raw(text);
+    Ok(())
+}
+
 /// Prints the schema of the configuration, or the admin API's.
 pub(crate) fn schema(openapi: bool) -> Result<()> {
     let text = if openapi { tidegate_admin::openapi() } else { tidegate_config::schema::json_schema() };

@@ -42,6 +42,8 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
             output::raw(&reference::markdown(Cli::command()));
             Ok(())
         }
+        Command::Schema { metrics: true, .. } => check::generated(&crate::reference::metrics()),
+        Command::Schema { dashboard: true, .. } => check::generated(&format!("{:#}\n", crate::reference::dashboard())),
         Command::Schema { openapi, .. } => check::schema(openapi),
         Command::Team(command) => objects::run(Kind::Team, command).await,
         Command::Provider(command) => objects::run(Kind::Provider, command).await,

@@ -6,17 +6,17 @@ use anyhow::{Context as _, Result};
 use tidegate_config::check::Mode;
 use tidegate_upstream::sim::{self, Sim};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
     cli::Run,
     compose::{self, Running},
+    log,
     output::{self, Format},
 };
 
 /// Starts a gateway for one person.
 pub(crate) async fn up(arguments: &Run) -> Result<()> {
-    logs("warn");
+    log::start(arguments.log.as_deref(), "warn")?;
     let running = compose::start(arguments, Mode::Up).await?;
     ready(arguments.output, &running)?;
     if arguments.output == Format::Table {
@@ -27,7 +27,7 @@ pub(crate) async fn up(arguments: &Run) -> Result<()> {
 
 /// Starts a gateway in production.
 pub(crate) async fn serve(arguments: &Run) -> Result<()> {
-    logs("info");
+    log::start(arguments.log.as_deref(), "info")?;
     let running = compose::start(arguments, Mode::Serve).await?;
     ready(arguments.output, &running)?;
     if arguments.output == Format::Table {
@@ -44,22 +44,13 @@ pub(crate) async fn serve(arguments: &Run) -> Result<()> {
 
 /// Serves the scripted upstream on its own.
 pub(crate) async fn sim(listen: SocketAddr) -> Result<()> {
-    logs("warn");
+    log::start(None, "warn")?;
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     output::talk(&format!("the scripted upstream serves http://{address}/v1 and http://{address}/mcp"));
     tokio::select! {
         served = sim::serve(Sim::new(), listener) => served.context("the scripted upstream ended"),
         stopped = stop_signal() => stopped,
-    }
-}
-
-/// JSON lines on stderr, as much as `RUST_LOG` or the default asks for.
-fn logs(default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
-    if tracing_subscriber::registry().with(filter).with(layer).try_init().is_err() {
-        output::talk("logging was set up already");
     }
 }
 

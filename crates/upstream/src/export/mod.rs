@@ -91,6 +91,12 @@ impl Exporter {
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
+        // At zero from the start, so that the first loss is a rise that a rate sees.
+        for (signal, reason) in
+            [("traces", "refused"), ("traces", "unreachable"), ("metrics", "refused"), ("metrics", "unreachable")]
+        {
+            registry.add(Metric::TelemetryDropped, &[signal, reason], 0);
+        }
         Self {
             settings: ArcSwapOption::empty(),
             queue,
