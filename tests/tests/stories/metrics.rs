@@ -120,7 +120,7 @@ fn unknown(expression: &str, samples: &Samples) -> Vec<String> {
 fn what_an_expression_names_is_found() {
     let samples = samples("a_total{x=\"1\",le=\"2\"} 3\nb 4\n");
     assert!(
-        unknown("sum by (x) (rate(a_total{x!=\"y\"}[5m])) / 2 > 0.5 and max by (instance) (b) == 0", &samples)
+        unknown("sum by (x) (rate(a_total{x!=\"y\"}[5m])) / 2 > 0.5 and max by (instance) (a_total) == 0", &samples)
             .is_empty()
     );
     assert_eq!(unknown("sum by (z) (rate(a_total[5m]))", &samples), ["a_total.z"]);
