@@ -147,7 +147,7 @@ async fn busy(folder: &Path) -> (Gateway, String) {
         },
     });
     let start = Start::new("up", folder).config(config).env("K", &secret).env("POOR", &poor);
-    let gateway = start.env("RUST_LOG", "info").run().await;
+    let gateway = start.env("RUST_LOG", "info,tidegate_proxy=debug").run().await;
     let chat = "/v1/chat/completions";
     for (stream, model, prompt) in [
         (false, "sim/chat", "bob@corp.example"),
