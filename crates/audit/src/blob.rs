@@ -22,6 +22,10 @@ use zeroize::Zeroizing;
 
 use crate::keys::{self, KeyError};
 
+mod queue;
+
+pub use queue::BlobQueue;
+
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 64 << 20;
 const VERSION: u8 = 1;
@@ -60,6 +64,12 @@ pub struct Swept {
     pub erased: u64,
     /// Blobs that stay.
     pub kept: u64,
+}
+
+/// An encrypted body.
+struct Sealed {
+    digest: Digest,
+    file: Vec<u8>,
 }
 
 /// The blobs below one directory.
@@ -118,6 +128,13 @@ impl Blobs {
     /// # Errors
     /// Where the body is too large or the file cannot be written.
     pub fn put(&self, body: &[u8]) -> Result<Digest, BlobError> {
+        let sealed = self.seal(body)?;
+        self.write(&sealed)?;
+        Ok(sealed.digest)
+    }
+
+    /// Encrypts a body, which gives it its name.
+    fn seal(&self, body: &[u8]) -> Result<Sealed, BlobError> {
         if body.len() > MAX_BODY {
             return Err(BlobError::TooLarge(body.len()));
         }
@@ -133,8 +150,13 @@ impl Blobs {
         let sealed = file.get_mut(head.len()..).ok_or(BlobError::Seal)?;
         let tag = key.seal_in_place_separate_tag(nonce, Aad::from(head), sealed).map_err(|_| BlobError::Seal)?;
         file.extend_from_slice(tag.as_ref());
-        let digest = Digest::of(&file);
-        let path = self.path(&digest);
+        Ok(Sealed { digest: Digest::of(&file), file })
+    }
+
+    /// Writes an encrypted body under its name, and syncs it.
+    fn write(&self, sealed: &Sealed) -> Result<(), BlobError> {
+        let Sealed { digest, file } = sealed;
+        let path = self.path(digest);
         let dir = path.parent().unwrap_or(&self.dir);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
         let draft = path.with_extension("new");
@@ -144,14 +166,13 @@ impl Blobs {
             .truncate(true)
             .mode(0o600)
             .open(&draft)
-            .and_then(|mut to| to.write_all(&file).and_then(|()| to.sync_all()))
+            .and_then(|mut to| to.write_all(file).and_then(|()| to.sync_all()))
             .and_then(|()| fs::rename(&draft, &path));
         if written.is_err() {
             // What is left of it would only take space, and the sweep takes it too.
             let _ = fs::remove_file(&draft);
         }
-        written.map_err(failed(&path))?;
-        Ok(digest)
+        written.map_err(failed(&path))
     }
 
     /// The body of a blob; `None` where it was erased.

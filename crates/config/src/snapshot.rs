@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub body_limit: usize,
     /// The most calls at the same time.
     pub concurrent_limit: usize,
+    /// The most bytes of answers that are kept to be given again.
+    pub idempotency_memory: usize,
     /// How long a client may take.
     pub client_times: ClientTimes,
     /// Where traces and metrics are sent; `None` where the file does not say.

@@ -19,6 +19,8 @@ pub enum Stage {
     Route,
     /// Whether it may.
     Authorize,
+    /// Whether it was asked before.
+    Idempotency,
     /// Whether it fits budgets and limits.
     Reserve,
     /// What guards say to the request.
@@ -37,12 +39,13 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Admit,
         Self::Identify,
         Self::Decode,
         Self::Route,
         Self::Authorize,
+        Self::Idempotency,
         Self::Reserve,
         Self::GuardRequest,
         Self::Intent,
@@ -61,6 +64,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Route => "route",
             Self::Authorize => "authorize",
+            Self::Idempotency => "idempotency",
             Self::Reserve => "reserve",
             Self::GuardRequest => "guard_request",
             Self::Intent => "intent",

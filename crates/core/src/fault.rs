@@ -56,6 +56,8 @@ pub enum FaultCode {
     TooLarge,
     /// The headers are larger than allowed.
     HeadersTooLarge,
+    /// The same idempotency key with another body.
+    IdempotencyMismatch,
     /// A rate limit.
     RateLimited,
     /// The kill switch, or a key that was revoked while its stream was open.
@@ -85,6 +87,7 @@ impl FaultCode {
             Self::NotFound => "not_found",
             Self::CallerTimeout | Self::UpstreamTimeout => "timeout",
             Self::TooLarge | Self::HeadersTooLarge => "too_large",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::RateLimited => "rate_limited",
             Self::Killed => "killed",
             Self::UpstreamError => "upstream_error",
@@ -106,6 +109,7 @@ impl FaultCode {
             Self::NotFound => 404,
             Self::CallerTimeout => 408,
             Self::TooLarge => 413,
+            Self::IdempotencyMismatch => 422,
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -123,6 +127,7 @@ impl FaultCode {
             | Self::Unauthenticated
             | Self::NotFound
             | Self::CallerTimeout
+            | Self::IdempotencyMismatch
             | Self::TooLarge
             | Self::HeadersTooLarge => FaultOrigin::Client,
             Self::BudgetExhausted | Self::PolicyDenied | Self::GuardrailBlocked | Self::RateLimited | Self::Killed => {

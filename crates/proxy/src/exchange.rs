@@ -24,13 +24,14 @@ use tidegate_core::{
 };
 use tidegate_guard::Chain;
 use tidegate_ledger::Scope;
-use tidegate_upstream::{Running, Target};
+use tidegate_upstream::Target;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     finish,
     gate::Gate,
     live::Entered,
+    repeats::Running,
     surface::Surface,
     traced::{self, Gathered},
 };
@@ -80,6 +81,8 @@ pub(crate) struct Story {
     /// The bodies that are kept, as guards let them through; nothing where none are kept.
     pub(crate) request_body: Option<bytes::Bytes>,
     pub(crate) response_body: Option<bytes::BytesMut>,
+    /// Whether the answer is one that was given before.
+    pub(crate) again: bool,
     /// Whether the reservation and the intent were handed to the dispatch.
     pub(crate) sent: bool,
 }
@@ -104,12 +107,14 @@ pub(crate) struct Exchange {
     pub(crate) caller: Option<Caller>,
     pub(crate) story: Story,
     /// The reservation and the intent, from dispatch until the end.
-    pub(crate) running: Option<Running>,
+    pub(crate) running: Option<tidegate_upstream::Running>,
     /// Who serves the call: its price decides what it cost.
     pub(crate) target: Option<Arc<Target>>,
     /// Cancelled when the call is to be cut from outside.
     pub(crate) cut: CancellationToken,
     pub(crate) entered: Option<Entered>,
+    /// Others may be waiting for the same answer.
+    pub(crate) repeat: Option<Running>,
     /// The id of the JSON-RPC request, as it was written.
     pub(crate) rpc_id: Option<bytes::Bytes>,
     /// Whether the protocol session, or the server that was named, does not exist for this caller: then the HTTP status
@@ -157,6 +162,7 @@ impl Exchange {
             target: None,
             cut: CancellationToken::new(),
             entered: None,
+            repeat: None,
             rpc_id: None,
             outside_session: false,
             ended: false,
@@ -213,10 +219,20 @@ impl Exchange {
 
     /// Keeps a piece of the answer, where bodies are kept, or sent with traces, and there is room for it.
     pub(crate) fn keep_response(&mut self, piece: &[u8]) {
+        if let Some(repeat) = &mut self.repeat {
+            repeat.push(piece);
+        }
         if self.keeps_bodies() || (self.gathered.is_some() && self.gate.export.wants_content()) {
             let kept = self.story.response_body.get_or_insert_default();
             let room = LARGEST_KEPT.saturating_sub(kept.len());
             kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        }
+    }
+
+    /// Tells those who asked the same; with `keep`, also those who will.
+    pub(crate) fn tell_others(&mut self, keep: bool) {
+        if let Some(repeat) = self.repeat.take() {
+            repeat.tell(keep);
         }
     }
 

@@ -64,6 +64,7 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
         }
         // What was dropped on its way to the upstream told the ledger and the log itself.
         None if exchange.story.sent => {}
+        None if exchange.story.again => refuse(exchange, ending),
         // What the gateway answered by itself, or relayed within a session, sent no call.
         None if ending.fault.is_none() && ending.complete => {}
         None => refuse(exchange, ending),
@@ -150,7 +151,7 @@ fn kept_bodies(exchange: &Exchange) -> Vec<Digest> {
     bodies
         .into_iter()
         .flatten()
-        .filter_map(|body| match blobs.put(body) {
+        .filter_map(|body| match blobs.keep(body) {
             Ok(digest) => Some(digest),
             Err(error) => {
                 tracing::error!(call = %exchange.id, %error, "a body could not be kept");

@@ -47,13 +47,16 @@ struct Flow {
 
 /// The answer whose body is `events`, guarded.
 pub(crate) fn respond(
-    exchange: Exchange,
+    mut exchange: Exchange,
     dialect: Dialect,
     status: u16,
     vendor: HeaderMap,
     events: Box<EventStream>,
 ) -> Response<Body> {
     let head = respond::streaming(&exchange, status, vendor);
+    if let Some(repeat) = &mut exchange.repeat {
+        repeat.begin(head.status(), head.headers());
+    }
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
     let flow = Flow {
         exchange,
@@ -185,6 +188,7 @@ impl Flow {
     fn complete(&mut self, terminator: Event) {
         self.push(terminator.frame.raw);
         self.end(&Ending { status: 200, fault: None, complete: true });
+        self.exchange.tell_others(true);
     }
 
     /// The other end: the surface's error event, then a clean end of the body; never a terminator.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use tidegate_audit::{Audit, blob::Blobs};
+use tidegate_audit::{Audit, blob::BlobQueue};
 use tidegate_config::{identity::KeyTable, live::Live};
 use tidegate_core::calls::CallIndex;
 use tidegate_ledger::Ledger;
 use tidegate_upstream::{Upstream, export::Exporter};
 
-use crate::{discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, session::Sessions};
+use crate::{
+    discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, repeats::Repeats, session::Sessions,
+};
 
 /// The parts of the data plane.
 pub struct Gate {
@@ -21,7 +23,7 @@ pub struct Gate {
     /// The log.
     pub audit: Arc<Audit>,
     /// Where bodies are kept; `None` where this process keeps none.
-    pub blobs: Option<Arc<Blobs>>,
+    pub blobs: Option<Arc<BlobQueue>>,
     /// Who is told which tools servers list.
     pub discovery: Arc<dyn Discovery>,
     /// The only way out.
@@ -36,6 +38,8 @@ pub struct Gate {
     pub export: Arc<Exporter>,
     /// MCP sessions of callers.
     pub sessions: Sessions,
+    /// Answers that are given again.
+    pub repeats: Repeats,
     /// Refusals that are only counted.
     pub floods: Floods,
 }

@@ -15,6 +15,7 @@ mod live;
 mod metrics;
 mod pipeline;
 mod raw_flow;
+mod repeats;
 mod respond;
 mod server;
 mod session;
@@ -29,6 +30,7 @@ pub use crate::{
     gate::Gate,
     live::Registry,
     metrics::Metrics,
+    repeats::Repeats,
     respond::Body,
     server::{Bounds, serve},
     session::Sessions,

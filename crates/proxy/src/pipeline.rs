@@ -14,6 +14,7 @@ use crate::{
     exchange::{Caller, Exchange},
     gate::Gate,
     here::{self, Here},
+    repeats::Recorded,
     respond::{self, Body},
     stage::{
         admit::admit,
@@ -22,6 +23,7 @@ use crate::{
         dispatch::{Answer, dispatch},
         guard_request::guard_request,
         guard_response::guard_response,
+        idempotency::{again, idempotency},
         identify::identify,
         intent::intent,
         reserve::reserve,
@@ -45,6 +47,7 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
         match through(&mut exchange, &head.method, entrance.endpoint, body).await {
             Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
             Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
+            Ok(Passed::Again(recorded)) => again(&mut exchange, &recorded),
             Err(fault) => respond::refusal(&mut exchange, fault),
         }
     })
@@ -57,6 +60,8 @@ enum Passed {
     Answer(Answer),
     /// Not beyond its decoding: the gateway answers it, or relays it within a session.
     Here(Caller, Here),
+    /// It was asked and answered before.
+    Again(Arc<Recorded>),
 }
 
 /// From the first byte to the upstream's answer.
@@ -69,6 +74,9 @@ async fn through(exchange: &mut Exchange, method: &Method, at: Endpoint, body: I
     };
     let routed = route(exchange, &caller, &call)?;
     let permit = authorize(exchange, &caller, &call, &routed)?;
+    if let Some(recorded) = idempotency(exchange, &caller, &call).await? {
+        return Ok(Passed::Again(recorded));
+    }
     let reservation = reserve(exchange, &caller, &routed, &permit)?;
     let permit = guard_request(exchange, &caller, &mut call, &routed, permit)?;
     let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;

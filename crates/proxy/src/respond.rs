@@ -9,12 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tidegate_core::{
     clock,
-    fault::{Fault, FaultCode, Retry},
+    fault::{Fault, FaultCode, FaultOrigin, Retry},
 };
 use tidegate_protocol::llm::{Dialect, ErrorView};
 
 use crate::{
     exchange::{Ending, Exchange},
+    repeats::Recorded,
     surface::{Surface, error_kind, mcp},
 };
 
@@ -50,6 +51,7 @@ pub(crate) fn refusal(exchange: &mut Exchange, mut fault: Fault) -> Response<Bod
     }
     let bytes = fault_body(exchange, &fault);
     exchange.end(&Ending { status: fault.status, fault: Some(&fault), complete: true });
+    let told = bytes.clone();
     let mut response = Response::new(whole(bytes));
     let status = if exchange.surface == Surface::Mcp { mcp::status(exchange, &fault) } else { fault.status };
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -57,6 +59,14 @@ pub(crate) fn refusal(exchange: &mut Exchange, mut fault: Fault) -> Response<Bod
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     put_common(headers, exchange);
     put_fault(headers, exchange, &fault);
+    // What the first caller did wrong, or had no time for, need not be wrong for the others.
+    if fault.origin() != FaultOrigin::Client
+        && let Some(repeat) = &mut exchange.repeat
+    {
+        repeat.begin(response.status(), response.headers());
+        repeat.push(&told);
+        exchange.tell_others(false);
+    }
     response
 }
 
@@ -76,6 +86,25 @@ pub(crate) fn answer(exchange: &mut Exchange, status: u16, vendor: HeaderMap, by
     if let Some(cost) = exchange.story.cost.filter(|_| length <= LARGEST_COSTED && !exchange.story.is_tool) {
         put(headers, "x-tidegate-cost-usd", &cost.to_usd());
     }
+    if let Some(repeat) = &mut exchange.repeat {
+        repeat.begin(response.status(), response.headers());
+        exchange.tell_others(response.status().is_success());
+    }
+    response
+}
+
+/// An answer that was given before.
+pub(crate) fn again(exchange: &Exchange, recorded: &Recorded) -> Response<Body> {
+    let mut response = Response::new(whole(recorded.body.clone()));
+    *response.status_mut() = recorded.status;
+    let headers = response.headers_mut();
+    *headers = recorded.headers.clone();
+    // What these say is true of the first call only.
+    for name in ["x-tidegate-attempts", "x-tidegate-cost-usd", "x-tidegate-receipt"] {
+        headers.remove(name);
+    }
+    put_common(headers, exchange);
+    put(headers, "x-tidegate-replayed", &recorded.call.to_string());
     response
 }
 

@@ -7,7 +7,11 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 use tidegate_admin::{Control, Feed};
-use tidegate_audit::{Audit, OpenOptions, blob::Blobs, record::ActivationRecord};
+use tidegate_audit::{
+    Audit, OpenOptions,
+    blob::{BlobQueue, Blobs},
+    record::ActivationRecord,
+};
 use tidegate_config::{
     check::{Mode, Options},
     environment::Machine,
@@ -20,7 +24,7 @@ use tidegate_config::{
 };
 use tidegate_core::{calls::CallIndex, clock};
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Sessions};
+use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
 use tidegate_upstream::{Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
@@ -177,6 +181,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let audit = Arc::new(audit);
     let blobs =
         Arc::new(Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?);
+    let blobs = Arc::new(BlobQueue::start(blobs).context("bodies cannot be kept")?);
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
@@ -217,6 +222,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         metrics,
         export: Arc::clone(&export),
         sessions: Sessions::new(),
+        repeats: Repeats::new(),
         floods: Floods::default(),
     });
     let data_listener = bind(arguments.listen, mode).await?;
@@ -482,7 +488,7 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
 /// Erases bodies that were kept for longer than the configuration says.
 fn sweep(gate: &Gate) {
     let retention = gate.live.current().snapshot.retention;
-    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.sweep(retention, clock::wall())) {
+    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(retention, clock::wall())) {
         tracing::error!(%error, "kept bodies could not be swept");
     }
 }
@@ -501,6 +507,9 @@ impl Running {
         let parts = self.parts;
         let closed = tokio::task::spawn_blocking(move || {
             Floods::flush(&parts.gate);
+            if let Some(blobs) = &parts.gate.blobs {
+                blobs.close();
+            }
             parts.gate.audit.close();
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
             if let Err(error) = parts.store.close() {

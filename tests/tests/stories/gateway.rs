@@ -54,11 +54,13 @@ pub(crate) struct Start<'a> {
     data: PathBuf,
     config: Option<Value>,
     env: Vec<(&'a str, String)>,
+    /// A line of shell that the process is started behind.
+    shell: Option<String>,
 }
 
 impl<'a> Start<'a> {
     pub(crate) fn new(mode: &'a str, folder: &Path) -> Self {
-        Self { mode, data: folder.join("data"), config: None, env: Vec::new() }
+        Self { mode, data: folder.join("data"), config: None, env: Vec::new(), shell: None }
     }
 
     pub(crate) fn config(mut self, config: Value) -> Self {
@@ -71,9 +73,22 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Starts it in a shell that has run `line` before.
+    pub(crate) fn within(mut self, line: &str) -> Self {
+        self.shell = Some(line.to_owned());
+        self
+    }
+
     pub(crate) async fn run(&self) -> Gateway {
         let folder = self.data.parent().unwrap();
-        let mut command = Command::new(binary());
+        let mut command = match &self.shell {
+            None => Command::new(binary()),
+            Some(line) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{line}; exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+        };
         command.arg(self.mode).args(["-o", "json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(&self.data);
         let file = folder.join("tidegate.yaml");

@@ -134,6 +134,10 @@ object! {
             /// The most calls at the same time; further ones are told to come back later. Without it, 20,000.
             #[schemars(example = 20_000, range(min = 1))]
             pub concurrent: Option<u32>,
+            /// How much memory answers may take that are given again under the same `idempotency-key`; without it, 16
+            /// MiB. The oldest leave first.
+            #[schemars(example = &"16MiB")]
+            pub idempotency_memory: Option<Size>,
             /// How long a client may take to send the head of a request; without it, 15 seconds.
             #[schemars(example = &"15s")]
             pub header_timeout: Option<Time>,

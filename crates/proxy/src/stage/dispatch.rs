@@ -106,7 +106,8 @@ pub(crate) async fn dispatch(
     exchange.stage(Stage::Dispatch, started, Ok((Answer { head, body, request }, StageVerdict::Pass)))
 }
 
-fn killed() -> Fault {
+/// The caller was cut off.
+pub(crate) fn killed() -> Fault {
     Fault::new(
         tidegate_core::fault::FaultCode::Killed,
         "This call was ended from outside: its key was revoked or an operator cut it.",

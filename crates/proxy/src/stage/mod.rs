@@ -6,6 +6,7 @@ pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod guard_request;
 pub(crate) mod guard_response;
+pub(crate) mod idempotency;
 pub(crate) mod identify;
 pub(crate) mod intent;
 pub(crate) mod reserve;

@@ -165,7 +165,7 @@ fn percent_decoded(text: &str) -> String {
 /// The sort of error that a dialect has a name for.
 pub(crate) fn error_kind(fault: &Fault) -> ErrorKind {
     match fault.code {
-        FaultCode::InvalidRequest => ErrorKind::InvalidRequest,
+        FaultCode::InvalidRequest | FaultCode::IdempotencyMismatch => ErrorKind::InvalidRequest,
         FaultCode::Unauthenticated => ErrorKind::Authentication,
         FaultCode::BudgetExhausted => ErrorKind::Billing,
         FaultCode::PolicyDenied | FaultCode::GuardrailBlocked | FaultCode::Killed => ErrorKind::Permission,

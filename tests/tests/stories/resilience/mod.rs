@@ -1,6 +1,11 @@
 //! What the gateway promises when things go badly, one test each. Every test has a short form for each run of the
 //! suite, and a long one: `TIDEGATE_LONG=1 cargo test -p tidegate-tests --test stories resilience -- --test-threads 1`.
 
+mod cancel;
+mod disk;
+mod idempotency;
+mod memory;
+mod overload;
 mod sizes;
 mod slow;
 
@@ -29,6 +34,34 @@ pub(crate) async fn serve(folder: &Path, secret: &str, limits: &Value, providers
         "keys": {"k": {"secret": "env:K", "allow": {"models": "*"}}},
     });
     Start::new("up", folder).config(config).env("K", secret).run().await
+}
+
+/// A gateway that serves one key and nothing else.
+pub(crate) async fn serve_with(folder: &Path, secret: &str) -> Gateway {
+    serve(folder, secret, &json!({}), &json!({})).await
+}
+
+/// How many connections a gateway of this machine takes: half of its descriptors, less its own.
+pub(crate) fn most_connections() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
+    (usize::try_from(most).unwrap() - 64) / 2
+}
+
+/// Calls in flight, as the metrics tell.
+pub(crate) async fn in_flight(gateway: &Gateway) -> u64 {
+    let text = gateway.ask("GET", "/metrics", None).await.text();
+    let line = text.lines().find_map(|line| line.strip_prefix("tidegate_calls_in_flight ")).unwrap_or_default();
+    line.trim().parse().unwrap()
+}
+
+/// Processor time that a gateway has used, in user mode and in the system.
+pub(crate) fn processor_time(gateway: &Gateway) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // Fields 14 and 15 of proc(5), in hundredths of a second.
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
 }
 
 /// As many descriptors as this process may have.

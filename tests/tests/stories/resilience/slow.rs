@@ -11,7 +11,7 @@ use tidegate_core::clock;
 use tidegate_testkit::scripted::{Reply, Scripted, Step};
 use tokio::io::AsyncReadExt as _;
 
-use super::{Raw, head, many_descriptors, resident, scaled, serve};
+use super::{Raw, head, in_flight, many_descriptors, resident, scaled, serve};
 use crate::stories::{
     gateway::{key, question, until},
     streams::Dialect,
@@ -155,10 +155,4 @@ async fn p3_a_slow_but_steady_reader_gets_everything() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(clock::now() - before > patience * 2, "{:?}", clock::now() - before);
-}
-
-async fn in_flight(gateway: &crate::stories::gateway::Gateway) -> u64 {
-    let text = gateway.ask("GET", "/metrics", None).await.text();
-    let line = text.lines().find_map(|line| line.strip_prefix("tidegate_calls_in_flight ")).unwrap_or_default();
-    line.trim().parse().unwrap()
 }
