@@ -48,6 +48,13 @@ pub(crate) fn most_connections() -> usize {
     (usize::try_from(most).unwrap() - 64) / 2
 }
 
+/// Resident memory of a gateway in bytes, without its program.
+pub(crate) fn anonymous(gateway: &Gateway) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", gateway.id())).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+}
+
 /// Calls in flight, as the metrics tell.
 pub(crate) async fn in_flight(gateway: &Gateway) -> u64 {
     let text = gateway.ask("GET", "/metrics", None).await.text();
