@@ -179,9 +179,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
 
     let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
     let audit = Arc::new(audit);
-    let blobs =
-        Arc::new(Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?);
-    let blobs = Arc::new(BlobQueue::start(blobs).context("bodies cannot be kept")?);
+    let blobs = open_bodies(&directory)?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
@@ -331,6 +329,12 @@ fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
             tracing::error!(%error, "what was found could not be taken up");
         }
     });
+}
+
+/// The bodies that are kept, and the thread that writes them.
+fn open_bodies(directory: &Directory) -> Result<Arc<BlobQueue>> {
+    let blobs = Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?;
+    Ok(Arc::new(BlobQueue::start(Arc::new(blobs)).context("bodies cannot be kept")?))
 }
 
 /// Binds `address`; under `up`, a taken port gives way to a free one.

@@ -134,7 +134,7 @@ async fn p23_without_descriptors_accepting_pauses_and_does_not_spin() {
         let used = processor_time(&gateway) - before;
         let open = std::fs::read_dir(format!("/proc/{}/fd", gateway.id())).unwrap().count();
         println!("{descriptors}: {open} descriptors in use, {used:?} of processor time in a second");
-        assert!(open <= descriptors && used < Duration::from_millis(300), "{open}, {used:?}");
+        assert!(open <= descriptors + 2 && used < Duration::from_millis(300), "{open}, {used:?}");
         // Those who only wait are let go, and then there is room again.
         drop(idle);
         let answer = gateway.post(Dialect::OpenAi.path(), &secret, &question("sim/chat", "hi", false)).await;
