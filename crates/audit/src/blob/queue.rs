@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(**blobs.get(name).unwrap().unwrap(), body(number));
         }
         let late = queue.keep(b"late").unwrap();
-        assert_eq!(**blobs.get(&late).unwrap().unwrap(), b"late");
+        assert_eq!(**blobs.get(&late).unwrap().unwrap(), b"late".to_vec());
     }
 }
