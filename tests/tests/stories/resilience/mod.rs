@@ -59,7 +59,7 @@ pub(crate) fn anonymous(gateway: &Gateway) -> u64 {
 pub(crate) async fn in_flight(gateway: &Gateway) -> u64 {
     let text = gateway.ask("GET", "/metrics", None).await.text();
     let line = text.lines().find_map(|line| line.strip_prefix("tidegate_calls_in_flight ")).unwrap_or_default();
-    line.trim().parse().unwrap()
+    line.trim().split('.').next().unwrap().parse().unwrap()
 }
 
 /// Processor time that a gateway has used, in user mode and in the system.

@@ -22,6 +22,8 @@ const EACH: Duration = Duration::from_millis(200);
 struct Tally {
     good: u32,
     sheds: Vec<Duration>,
+    /// The gateway's own share of the sheds, as `server-timing` tells it, in milliseconds.
+    own: Vec<f64>,
     other: Vec<u16>,
 }
 
@@ -58,6 +60,11 @@ async fn offer(gateway: &Gateway, secret: &str, rate: u32, length: Duration) -> 
 }
 
 fn note(tally: &mut Tally, (answer, took): (crate::stories::http::Answer, Duration)) {
+    if answer.status == 503 {
+        let timing =
+            answer.header("server-timing").strip_prefix("gateway;dur=").and_then(|rest| rest.split(',').next());
+        tally.own.push(timing.unwrap().parse().unwrap());
+    }
     match (answer.status, answer.header("x-tidegate-error"), answer.header("retry-after")) {
         (200, ..) => tally.good += 1,
         (503, "overloaded", "1") => tally.sheds.push(took),
@@ -101,9 +108,12 @@ async fn p2_what_does_not_fit_is_shed_at_once_and_the_rest_goes_on() {
     assert!(storm.other.is_empty(), "{:?}", storm.other);
     assert!(goodput >= 0.9 * peak, "{goodput} of {peak}");
     assert!(storm.sheds.len() > usize::try_from(capacity).unwrap());
-    // The client and whatever else runs on this machine are in these figures.
-    assert!(half < Duration::from_millis(10), "{half:?}");
-    assert!(health < Duration::from_millis(100), "{health:?}");
+    storm.own.sort_by(f64::total_cmp);
+    let own = storm.own[storm.own.len() * 95 / 100];
+    assert!(own < 10.0, "{own} ms");
+    // The client and whatever else runs on this machine are in these figures: only a long run has it to itself.
+    assert!(half < scaled(Duration::from_millis(500), Duration::from_millis(10)), "{half:?}");
+    assert!(health < scaled(Duration::from_secs(1), Duration::from_millis(100)), "{health:?}");
 
     let before = clock::now();
     until("an empty gateway", Duration::from_secs(10), async || in_flight(&gateway).await == 0).await;
