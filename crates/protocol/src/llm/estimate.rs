@@ -42,10 +42,11 @@ pub(crate) fn text(raw: &[u8]) -> u64 {
 fn in_runs(word: u64) -> u8 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
+    const SPACES: u64 = ONES * b' ' as u64;
     // Adding to seven bits cannot carry into the next byte: the high bit says whether the bound was reached.
-    let reaches = |bound: u8| ((word | ONES * 0x20) & !HIGHS).wrapping_add(ONES * u64::from(0x80 - bound));
+    let reaches = |bound: u8| ((word | SPACES) & !HIGHS).wrapping_add(ONES * u64::from(0x80 - bound));
     let letters = reaches(b'a') & !reaches(b'z' + 1);
-    let other_than_space = ((word ^ ONES * 0x20) & !HIGHS).wrapping_add(!HIGHS);
+    let other_than_space = ((word ^ SPACES) & !HIGHS).wrapping_add(!HIGHS);
     let found = (letters | !other_than_space) & !word & HIGHS;
     // Gathers the eight high bits in the highest byte.
     ((found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
@@ -54,7 +55,7 @@ fn in_runs(word: u64) -> u8 {
 /// What eight bytes add, by whether the run before them is odd and which of them are in runs: tokens × 2, plus whether
 /// the run at their end is odd. A byte of a run counts where an even number of the run stands before it.
 fn step(odd: u8, in_runs: u8) -> u8 {
-    STEPS.get(usize::from(odd) << 8 | usize::from(in_runs)).copied().unwrap_or(u8::MAX)
+    STEPS.get((usize::from(odd) << 8) | usize::from(in_runs)).copied().unwrap_or(u8::MAX)
 }
 
 static STEPS: [u8; 512] = steps();
@@ -66,14 +67,14 @@ const fn steps() -> [u8; 512] {
     while at < 512 {
         let (mut odd, mut tokens, mut bit) = (at >> 8 == 1, 0, 0);
         while bit < 8 {
-            let in_run = at >> bit & 1 == 1;
+            let in_run = (at >> bit) & 1 == 1;
             if !in_run || !odd {
                 tokens += 1;
             }
             odd = in_run && !odd;
             bit += 1;
         }
-        steps[at] = tokens << 1 | odd as u8;
+        steps[at] = (tokens << 1) | odd as u8;
         at += 1;
     }
     steps
