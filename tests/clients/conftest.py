@@ -16,6 +16,7 @@ from gateway import Gateway, make_key
 from processes import STARTED, Process, free_port, node, node_modules
 
 HERE = pathlib.Path(__file__).parent
+EVERYTHING = node_modules() / "@modelcontextprotocol/server-everything/dist/index.js"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -51,9 +52,8 @@ def model_url(folder):
 def everything_url(folder):
     """The reference MCP server with every feature, over Streamable HTTP."""
     port = free_port()
-    script = node_modules() / "@modelcontextprotocol/server-everything/dist/index.js"
     process = Process(
-        "server-everything", [node(), script, "streamableHttp"], folder / "everything.log", {"PORT": str(port)}
+        "server-everything", [node(), EVERYTHING, "streamableHttp"], folder / "everything.log", {"PORT": str(port)}
     )
     try:
         process.listens(port, 30)
@@ -68,6 +68,10 @@ TEST_KEY = make_key("TESTER00", "k3yOfTheTester")
 OTHER_KEY = make_key("OTHER000", "k3yOfTheOther")
 #: May use one model and no MCP server.
 MODELS_ONLY_KEY = make_key("MODELS00", "k3yOfTheBystander")
+#: May use the reference server alone.
+ALONE_KEY = make_key("ALONE000", "k3yOfTheLonely")
+#: May use the reference server, a second one and one that is gone.
+SEVERAL_KEY = make_key("SEVERAL0", "k3yOfSeveral")
 #: Well formed, and known to nobody.
 UNKNOWN_KEY = make_key("NOBODY00", "k3yOfNobody")
 
@@ -88,14 +92,22 @@ def gateway(folder, model_url, everything_url):
         "mcp_servers": {
             "everything": {"url": everything_url},
             "few": {"url": everything_url, "tools": ["echo", "get-sum"]},
+            "gone": {"url": "http://127.0.0.1:1/mcp"},
+            "program": {
+                "command": [node(), str(EVERYTHING), "stdio"],
+                "env": {"GIVEN": "by the configuration"},
+            },
         },
         "keys": {
             "tester": {"secret": "env:TEST_KEY", "allow": {"models": "*", "mcp_servers": "*"}},
             "other": {"secret": "env:OTHER_KEY", "allow": {"models": "*", "mcp_servers": "*"}},
+            "alone": {"secret": "env:ALONE_KEY", "allow": {"mcp_servers": ["everything"]}},
+            "several": {"secret": "env:SEVERAL_KEY", "allow": {"mcp_servers": ["everything", "few", "gone"]}},
             "models-only": {"secret": "env:MODELS_ONLY_KEY", "allow": {"models": ["by-openai"]}},
         },
     }
-    env = {"TEST_KEY": TEST_KEY, "OTHER_KEY": OTHER_KEY, "MODELS_ONLY_KEY": MODELS_ONLY_KEY}
+    env = {"TEST_KEY": TEST_KEY, "OTHER_KEY": OTHER_KEY, "MODELS_ONLY_KEY": MODELS_ONLY_KEY, "ALONE_KEY": ALONE_KEY}
+    env["SEVERAL_KEY"] = SEVERAL_KEY
     running = Gateway("serve", folder / "serve", config, env)
     try:
         yield running

@@ -150,6 +150,8 @@ catalogue! {
         "A moment is written as RFC 3339: `2027-01-31T00:00:00Z`.";
     SCHEMA_NAME = 235, "the same thing is meant twice",
         "Two settings of one object say the same in different ways. Keep one.";
+    BAD_COMMAND = 248, "a program cannot be started like this",
+        "An MCP server with a `command` is a program that the gateway starts, without a shell, once for each client session. It has no `url`, `key` or `headers`; what it needs to know it gets in `env`, whose values are texts or references.";
     LITERAL_SECRET = 301, "a secret stands in the file",
         "Files are copied, mailed and committed; secrets are not written into them. Put the value into an environment variable or a file that only the gateway's user can read, and refer to it: `key: env:OPENAI_API_KEY`, `key: file:/run/secrets/openai`. If the file was ever shared, replace the secret at its vendor too.";
     BAD_REFERENCE = 302, "a reference cannot be read",

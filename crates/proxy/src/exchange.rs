@@ -28,6 +28,7 @@ use tidegate_upstream::Target;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    federation::Federation,
     finish,
     gate::Gate,
     live::Entered,
@@ -115,6 +116,8 @@ pub(crate) struct Exchange {
     pub(crate) entered: Option<Entered>,
     /// Others may be waiting for the same answer.
     pub(crate) repeat: Option<Running>,
+    /// The session with all MCP servers that the call belongs to.
+    pub(crate) federation: Option<Arc<Federation>>,
     /// The id of the JSON-RPC request, as it was written.
     pub(crate) rpc_id: Option<bytes::Bytes>,
     /// Whether the protocol session, or the server that was named, does not exist for this caller: then the HTTP status
@@ -163,6 +166,7 @@ impl Exchange {
             cut: CancellationToken::new(),
             entered: None,
             repeat: None,
+            federation: None,
             rpc_id: None,
             outside_session: false,
             ended: false,

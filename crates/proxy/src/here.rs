@@ -25,8 +25,12 @@ use tidegate_upstream::{
 };
 
 use crate::{
+    batch,
     exchange::{Caller, Exchange},
+    federation::{self, Ask},
+    replay::{self, Kept},
     respond::{self, Body},
+    session::With,
     stage::{
         authorize::visible_models,
         route::{no_such_model, no_such_server},
@@ -46,6 +50,14 @@ pub(crate) enum Here {
     Listen(ServerName),
     /// The end of an MCP session.
     Close(ServerName),
+    /// Several messages at once, for one MCP server or for all.
+    Batch {
+        /// `None` for all.
+        server: Option<ServerName>,
+        messages: Vec<Message>,
+    },
+    /// What is asked of all MCP servers together.
+    Federated(Box<Ask>),
 }
 
 impl Here {
@@ -74,6 +86,8 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, here: Here) -
         Here::Frame { server, message } => return frame(exchange, caller, server, *message).await,
         Here::Listen(server) => return listen(exchange, caller, server).await,
         Here::Close(server) => close(&mut exchange, &caller, &server).await,
+        Here::Batch { server, messages } => return batch::answer(exchange, caller, server, messages).await,
+        Here::Federated(ask) => return federation::answer(exchange, caller, *ask).await,
     };
     match result {
         Ok(bytes) => respond::answer(&mut exchange, 200, HeaderMap::new(), bytes),
@@ -173,12 +187,14 @@ async fn relayed(
 }
 
 async fn listen(mut exchange: Exchange, caller: Caller, server: ServerName) -> Response<Body> {
+    if let Some((kept, next)) = missed(&exchange, &caller) {
+        return replay::resumed(exchange, kept, next);
+    }
     let opened = async {
         let permit = session_permit(&mut exchange, &caller, &server)?;
         let leg = leg(&mut exchange, &caller, &server)?;
-        let last = exchange.headers.get("last-event-id").map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let gate = Arc::clone(&exchange.gate);
-        gate.upstream.listen(&permit, &leg, last.as_ref()).await
+        gate.upstream.listen(&permit, &leg, None).await
     }
     .await;
     match opened {
@@ -192,10 +208,18 @@ async fn listen(mut exchange: Exchange, caller: Caller, server: ServerName) -> R
     }
 }
 
+/// The stream of this session that the client lost, and the next event that it has not seen.
+pub(crate) fn missed(exchange: &Exchange, caller: &Caller) -> Option<(Arc<Kept>, u64)> {
+    let last = exchange.header("last-event-id")?;
+    let session = exchange.header("mcp-session-id");
+    exchange.gate.sessions.replays(session, caller.principal.key)?.after(last)
+}
+
 async fn close(exchange: &mut Exchange, caller: &Caller, server: &ServerName) -> Result<Bytes, Fault> {
     session_permit(exchange, caller, server)?;
     let id = exchange.header("mcp-session-id").unwrap_or_default();
-    let Some(leg) = exchange.gate.sessions.close(id, caller.principal.key, server) else {
+    let closed = exchange.gate.sessions.close(id, caller.principal.key, Some(server));
+    let Some(With::One(_, leg)) = closed else {
         return Err(Fault::new(FaultCode::NotFound, "There is no such session."));
     };
     let gate = Arc::clone(&exchange.gate);

@@ -3,9 +3,11 @@
 //! Owns the way of a call from its first byte to its outcome. Never opens a connection to an upstream by itself (that is
 //! `upstream`), never writes to a store, and serves no admin route.
 
+mod batch;
 mod client;
 mod discovery;
 mod exchange;
+mod federation;
 mod finish;
 mod floods;
 mod flow;
@@ -16,6 +18,7 @@ mod metrics;
 mod pipeline;
 mod raw_flow;
 mod repeats;
+mod replay;
 mod respond;
 mod server;
 mod session;

@@ -9,6 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tidegate_core::fault::Fault;
+use tidegate_protocol::call::Call;
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -55,7 +56,7 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
 }
 
 /// How far a request went.
-enum Passed {
+pub(crate) enum Passed {
     /// All the way to an upstream.
     Answer(Answer),
     /// Not beyond its decoding: the gateway answers it, or relays it within a session.
@@ -68,17 +69,21 @@ enum Passed {
 async fn through(exchange: &mut Exchange, method: &Method, at: Endpoint, body: Incoming) -> Result<Passed, Fault> {
     admit(exchange)?;
     let caller = identify(exchange)?;
-    let mut call = match decode(exchange, method, at, body).await? {
-        Decoded::Call(call) => call,
-        Decoded::Here(here) => return Ok(Passed::Here(caller, here)),
-    };
-    let routed = route(exchange, &caller, &call)?;
-    let permit = authorize(exchange, &caller, &call, &routed)?;
-    if let Some(recorded) = idempotency(exchange, &caller, &call).await? {
+    match decode(exchange, method, at, body).await? {
+        Decoded::Call(call) => onward(exchange, &caller, call).await,
+        Decoded::Here(here) => Ok(Passed::Here(caller, here)),
+    }
+}
+
+/// From the decoded call to the upstream's answer. A request to several servers is one call to each of them.
+pub(crate) async fn onward(exchange: &mut Exchange, caller: &Caller, mut call: Call) -> Result<Passed, Fault> {
+    let routed = route(exchange, caller, &call)?;
+    let permit = authorize(exchange, caller, &call, &routed)?;
+    if let Some(recorded) = idempotency(exchange, caller, &call).await? {
         return Ok(Passed::Again(recorded));
     }
-    let reservation = reserve(exchange, &caller, &routed, &permit)?;
-    let permit = guard_request(exchange, &caller, &mut call, &routed, permit)?;
+    let reservation = reserve(exchange, caller, &routed, &permit)?;
+    let permit = guard_request(exchange, caller, &mut call, &routed, permit)?;
     let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;
     dispatch(exchange, permit, reservation, intent, call, routed).await.map(Passed::Answer)
 }

@@ -15,7 +15,13 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
     ids::{KeyId, ServerName},
 };
+use tidegate_protocol::mcp::Revision;
 use tidegate_upstream::mcp::Leg;
+
+use crate::{
+    federation::{Federation, Profiles},
+    replay::Replays,
+};
 
 /// Most sessions of one key; the one that was idle longest gives way.
 const MOST_PER_KEY: usize = 1_000;
@@ -30,13 +36,24 @@ const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Default)]
 pub struct Sessions {
     open: Mutex<HashMap<Arc<str>, Session>>,
+    /// What is known of the servers behind sessions with all of them.
+    pub(crate) profiles: Profiles,
 }
 
 struct Session {
     owner: KeyId,
-    server: ServerName,
-    leg: Arc<Leg>,
+    with: With,
     used: Instant,
+    replays: Arc<Replays>,
+}
+
+/// Whom a session is with.
+#[derive(Clone)]
+pub(crate) enum With {
+    /// One server.
+    One(ServerName, Arc<Leg>),
+    /// Every server that the key may use.
+    All(Arc<Federation>),
 }
 
 impl Sessions {
@@ -46,8 +63,8 @@ impl Sessions {
         Self::default()
     }
 
-    /// Opens a session of `owner` with this leg and gives its id: 128 random bits.
-    pub(crate) fn open(&self, owner: KeyId, server: ServerName, leg: Arc<Leg>) -> Arc<str> {
+    /// Opens a session of `owner` and gives its id: 128 random bits.
+    pub(crate) fn open(&self, owner: KeyId, with: With) -> Arc<str> {
         let id: Arc<str> = Arc::from(format!("{:032x}", rand::random::<u128>()));
         let now = clock::now();
         let mut open = self.open.lock();
@@ -60,7 +77,7 @@ impl Sessions {
                 forget_oldest(&mut open, |_| true);
             }
         }
-        open.insert(Arc::clone(&id), Session { owner, server, leg, used: now });
+        open.insert(Arc::clone(&id), Session { owner, with, used: now, replays: Arc::default() });
         id
     }
 
@@ -69,6 +86,36 @@ impl Sessions {
     /// # Errors
     /// 400 where no session was named, 404 where there is none of that name for this caller.
     pub(crate) fn leg(&self, id: Option<&str>, owner: KeyId, server: &ServerName) -> Result<Arc<Leg>, Fault> {
+        match self.find(id, owner)? {
+            With::One(name, leg) if name == *server => Ok(leg),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// The session `id` with all servers, if it is this key's.
+    ///
+    /// # Errors
+    /// As [`Self::leg`].
+    pub(crate) fn federation(&self, id: Option<&str>, owner: KeyId) -> Result<Arc<Federation>, Fault> {
+        match self.find(id, owner)? {
+            With::All(federation) => Ok(federation),
+            With::One(..) => Err(unknown()),
+        }
+    }
+
+    /// What can be taken up again of the session `id`: nothing where its revision knows no resumption that the client
+    /// was promised.
+    pub(crate) fn replays(&self, id: Option<&str>, owner: KeyId) -> Option<Arc<Replays>> {
+        let open = self.open.lock();
+        let session = open.get(id?).filter(|session| session.owner == owner)?;
+        let revision = match &session.with {
+            With::One(_, leg) => leg.revision()?,
+            With::All(federation) => federation.revision(),
+        };
+        (revision >= Revision::V2025_11_25).then(|| Arc::clone(&session.replays))
+    }
+
+    fn find(&self, id: Option<&str>, owner: KeyId) -> Result<With, Fault> {
         let Some(id) = id else {
             return Err(Fault::new(
                 FaultCode::InvalidRequest,
@@ -77,21 +124,26 @@ impl Sessions {
         };
         let now = clock::now();
         let mut open = self.open.lock();
-        match open.get_mut(id) {
-            Some(session) if session.owner == owner && session.server == *server => {
-                session.used = now;
-                Ok(Arc::clone(&session.leg))
-            }
-            _ => Err(Fault::new(FaultCode::NotFound, "There is no such session: send `initialize` to open one.")),
-        }
+        let session = open.get_mut(id).filter(|session| session.owner == owner).ok_or_else(unknown)?;
+        session.used = now;
+        Ok(session.with.clone())
     }
 
-    /// Ends the session `id` of this key and gives its leg.
-    pub(crate) fn close(&self, id: &str, owner: KeyId, server: &ServerName) -> Option<Arc<Leg>> {
+    /// Ends the session `id` of this key with `server`, or with all where that is `None`.
+    pub(crate) fn close(&self, id: &str, owner: KeyId, server: Option<&ServerName>) -> Option<With> {
         let mut open = self.open.lock();
-        let own = open.get(id).is_some_and(|session| session.owner == owner && session.server == *server);
-        if own { open.remove(id).map(|session| session.leg) } else { None }
+        let session = open.get(id).filter(|session| session.owner == owner)?;
+        let meant = match (&session.with, server) {
+            (With::One(name, _), Some(server)) => name == server,
+            (With::All(_), None) => true,
+            _ => false,
+        };
+        if meant { open.remove(id).map(|session| session.with) } else { None }
     }
+}
+
+fn unknown() -> Fault {
+    Fault::new(FaultCode::NotFound, "There is no such session: send `initialize` to open one.")
 }
 
 fn forget_oldest(open: &mut HashMap<Arc<str>, Session>, chosen: impl Fn(&Session) -> bool) {

@@ -31,14 +31,20 @@ use tidegate_upstream::{
 use crate::{
     discovery,
     exchange::{Ending, Exchange},
+    federation::Merged,
     here::session_header,
+    replay::Kept,
     respond::{self, Body, Broken},
+    session::With,
     stage::guard_response::{conclude, look},
     surface::mcp,
 };
 
 /// After this long without a message, the caller gets a sign of life.
 const PING_AFTER: Duration = Duration::from_secs(15);
+
+/// How long an answer whose client's connection broke is gone on with.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// What is answered.
 pub(crate) struct Asked {
@@ -56,23 +62,40 @@ struct ToolFlow {
     exchange: Exchange,
     /// `None` on a stream that answers nothing.
     asked: Option<Asked>,
+    /// Who spoke last.
+    leg: Option<Arc<Leg>>,
     server: ServerName,
-    messages: Option<Box<McpEvents>>,
+    messages: Source,
     ready: VecDeque<Bytes>,
+    /// Where its events are kept for a client that loses the stream.
+    kept: Option<Arc<Kept>>,
     ended: bool,
+}
+
+/// Where messages come from.
+enum Source {
+    /// What one server says.
+    One(Box<McpEvents>),
+    /// What all servers of a session say of their own accord.
+    All(Merged),
+    /// Nowhere any more.
+    Nobody,
+}
+
+impl ToolFlow {
+    fn new(exchange: Exchange, asked: Option<Asked>, server: ServerName, messages: Source) -> Self {
+        let leg = match &messages {
+            Source::One(messages) => Some(Arc::clone(messages.leg())),
+            _ => None,
+        };
+        Self { exchange, asked, leg, server, messages, ready: VecDeque::new(), kept: None, ended: false }
+    }
 }
 
 /// Answers a request with what its server says.
 pub(crate) async fn respond(exchange: Exchange, asked: Asked, messages: Box<McpEvents>) -> Response<Body> {
     let server = asked.server.clone();
-    let mut flow = ToolFlow {
-        exchange,
-        asked: Some(asked),
-        server,
-        messages: Some(messages),
-        ready: VecDeque::new(),
-        ended: false,
-    };
+    let mut flow = ToolFlow::new(exchange, Some(asked), server, Source::One(messages));
     match flow.next().await {
         Next::Message(McpEvent::Answer(message)) => flow.whole(message),
         Next::Message(other) => {
@@ -86,8 +109,51 @@ pub(crate) async fn respond(exchange: Exchange, asked: Asked, messages: Box<McpE
 
 /// Passes on what a server says of its own accord.
 pub(crate) fn listen(exchange: Exchange, server: ServerName, messages: McpEvents) -> Response<Body> {
-    let messages = Some(Box::new(messages));
-    ToolFlow { exchange, asked: None, server, messages, ready: VecDeque::new(), ended: false }.stream()
+    ToolFlow::new(exchange, None, server, Source::One(Box::new(messages))).stream()
+}
+
+/// Passes on what all servers of a session say of their own accord.
+pub(crate) fn listen_to_all(exchange: Exchange, messages: Merged) -> Response<Body> {
+    ToolFlow::new(exchange, None, ServerName::from("mcp"), Source::All(messages)).stream()
+}
+
+/// Waits for the whole answer and gives it as the caller may see it. There is nobody whom the server could ask or tell
+/// something meanwhile.
+pub(crate) async fn collect(exchange: Exchange, asked: Asked, messages: Box<McpEvents>) -> Result<Bytes, Fault> {
+    let server = asked.server.clone();
+    let mut flow = ToolFlow::new(exchange, Some(asked), server, Source::One(messages));
+    let result = loop {
+        match flow.next().await {
+            Next::Message(McpEvent::Answer(message)) => break flow.finished(message).map(|(bytes, _)| bytes),
+            Next::Message(McpEvent::Request(message)) => flow.turn_down(&message).await,
+            Next::Message(McpEvent::Notification(_)) | Next::Silence => {}
+            Next::Over(fault) => break Err(fault),
+        }
+    };
+    flow.ended = true;
+    let (status, fault) = result.as_ref().map_or_else(|fault| (fault.status, Some(fault)), |_| (200, None));
+    flow.exchange.end(&Ending { status, fault, complete: true });
+    result
+}
+
+/// An answer of the gateway's own to `method`, looked at by guards like any other.
+pub(crate) fn own(mut exchange: Exchange, method: Method, headers: HeaderMap, message: Message) -> Response<Body> {
+    let mut answer = Answer::new(method, message);
+    match guard(&mut exchange, &mut answer) {
+        Ok(()) => {
+            let id = exchange.rpc_id.clone().unwrap_or_else(|| Bytes::from_static(b"null"));
+            respond::answer(&mut exchange, 200, headers, Bytes::from(answer.outgoing(&id)))
+        }
+        Err(fault) => respond::refusal(&mut exchange, fault),
+    }
+}
+
+fn guard(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), Fault> {
+    let started = clock::now();
+    let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+    let looked = look(&chain, answer.segments());
+    let result = conclude(exchange, looked, |path, text| answer.replace_segment(path, text));
+    exchange.stage(Stage::GuardResponse, started, result)
 }
 
 enum Next {
@@ -99,20 +165,32 @@ enum Next {
 impl ToolFlow {
     async fn next(&mut self) -> Next {
         let cut = self.exchange.cut.clone();
-        let Some(messages) = self.messages.as_mut() else { return Next::Over(incomplete()) };
-        tokio::select! {
+        let messages = &mut self.messages;
+        let said = async {
+            match messages {
+                Source::One(messages) => messages.next().await.map(|message| (None, message)),
+                Source::All(merged) => merged.next().await.map(|said| (Some(said.leg), Ok(said.event))),
+                Source::Nobody => None,
+            }
+        };
+        let (leg, message) = tokio::select! {
             biased;
-            () = cut.cancelled() => Next::Over(Fault::new(
+            () = cut.cancelled() => return Next::Over(Fault::new(
                 FaultCode::Killed,
                 "This call was ended from outside: its key was revoked or an operator cut it.",
             )),
-            message = messages.next() => match message {
-                Some(Ok(message)) => Next::Message(message),
-                Some(Err(fault)) => Next::Over(fault),
-                None => Next::Over(incomplete()),
+            said = said => match said {
+                Some((leg, Ok(message))) => (leg, message),
+                Some((_, Err(fault))) => return Next::Over(fault),
+                None => return Next::Over(incomplete()),
             },
-            () = tokio::time::sleep(PING_AFTER) => Next::Silence,
+            () = tokio::time::sleep(PING_AFTER) => return Next::Silence,
+        };
+        if let Some(leg) = leg {
+            self.server = leg.server().name.clone();
+            self.leg = Some(leg);
         }
+        Next::Message(message)
     }
 
     /// The whole answer, where nothing came before it.
@@ -135,9 +213,18 @@ impl ToolFlow {
         respond::refusal(&mut self.exchange, fault)
     }
 
-    fn stream(self) -> Response<Body> {
+    fn stream(mut self) -> Response<Body> {
+        let session = self.exchange.header("mcp-session-id");
+        let owner = self.exchange.caller.as_ref().map(|caller| caller.principal.key);
+        let replays = owner.and_then(|owner| self.exchange.gate.sessions.replays(session, owner));
+        if let Some(kept) = replays.map(|replays| replays.begin()) {
+            let before: Vec<Bytes> = self.ready.drain(..).map(|event| kept.push(&event)).collect();
+            self.ready.push_back(kept.priming());
+            self.ready.extend(before);
+            self.kept = Some(kept);
+        }
         let head = respond::streaming(&self.exchange, 200, HeaderMap::new());
-        head.map(|()| StreamBody::new(stream::unfold(self, step)).boxed_unsync())
+        head.map(|()| StreamBody::new(stream::unfold(Outlet(Some(self)), step)).boxed_unsync())
     }
 
     /// The answer as the caller gets it: filtered, guarded, under the caller's id. And the session it opens.
@@ -159,22 +246,14 @@ impl ToolFlow {
             answer.retain(|name| !withheld.contains(name));
         }
         let (id, opened) = (asked.id.clone(), asked.opened.take());
-        self.guard(&mut answer)?;
+        guard(&mut self.exchange, &mut answer)?;
         let session = opened.filter(|_| !answer.is_error()).and_then(|leg| {
             let owner = self.exchange.caller.as_ref()?.principal.key;
-            Some(self.exchange.gate.sessions.open(owner, self.server.clone(), leg))
+            Some(self.exchange.gate.sessions.open(owner, With::One(self.server.clone(), leg)))
         });
         let bytes = Bytes::from(answer.outgoing(&id));
         self.exchange.story.response_digest = Some(Digest::of(&bytes));
         Ok((bytes, session))
-    }
-
-    fn guard(&mut self, answer: &mut Answer) -> Result<(), Fault> {
-        let started = clock::now();
-        let chain = self.exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
-        let looked = look(&chain, answer.segments());
-        let result = conclude(&mut self.exchange, looked, |path, text| answer.replace_segment(path, text));
-        self.exchange.stage(Stage::GuardResponse, started, result)
     }
 
     /// Takes a message that comes before the answer, or the answer itself once the stream has begun.
@@ -202,18 +281,33 @@ impl ToolFlow {
     /// A request of the server to its client: a call of its own, decided by policy and looked at by guards.
     async fn ask_client(&mut self, message: Message) {
         let started = clock::now();
-        let id = Bytes::copy_from_slice(message.raw_id());
         let is_ping = message.method() == Some("ping");
-        if is_ping || self.may_ask() {
+        if (is_ping || self.may_ask())
+            && let Some(id) = self.id_for_client(&message)
+        {
             let result = Ok(((), StageVerdict::Pass));
             let _ = self.exchange.stage(Stage::Authorize, started, result);
-            if let Some(bytes) = self.passed(message, Some(&id)) {
+            if let Some(bytes) = self.passed(message.clone(), Some(&id)) {
                 self.push(&bytes);
                 return;
             }
         }
+        self.turn_down(&message).await;
+    }
+
+    /// The id under which the client is asked: the server's own, unless several servers ask in one session.
+    fn id_for_client(&self, message: &Message) -> Option<Bytes> {
+        match (&self.exchange.federation, &self.leg) {
+            (Some(federation), Some(leg)) => federation.ask(leg, message),
+            _ => Some(Bytes::copy_from_slice(message.raw_id())),
+        }
+    }
+
+    /// Tells the server that its request goes no further.
+    async fn turn_down(&self, message: &Message) {
+        let id = message.raw_id();
         let refusal =
-            jsonrpc::error_response(Some(&id), 403, "The gateway's policy does not let this request pass.", None);
+            jsonrpc::error_response(Some(id), 403, "The gateway's policy does not let this request pass.", None);
         if let Err(fault) = self.tell_server(refusal).await {
             tracing::info!(server = self.server.as_str(), %fault, "a server could not be told that its request was refused");
         }
@@ -227,7 +321,7 @@ impl ToolFlow {
     }
 
     async fn tell_server(&self, message: Vec<u8>) -> Result<(), Fault> {
-        let (Some(caller), Some(messages)) = (&self.exchange.caller, &self.messages) else { return Ok(()) };
+        let (Some(caller), Some(leg)) = (&self.exchange.caller, &self.leg) else { return Ok(()) };
         let resource = Resource::Server(self.server.clone());
         let facts = Facts::new(self.exchange.surface.as_str(), Action::UseServer, resource);
         let permit = SessionPermit::authorize(
@@ -240,13 +334,16 @@ impl ToolFlow {
         .map_err(|denial| Fault::new(FaultCode::PolicyDenied, denial.public_message()))?;
         let message = jsonrpc::read_one(Bytes::from(message), &tidegate_protocol::json::Limits::default())
             .map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;
-        let leg = Arc::clone(messages.leg());
         let nothing = HeaderMap::new();
-        self.exchange.gate.upstream.relay(&permit, &leg, &message, &nothing, None).await.map(drop)
+        self.exchange.gate.upstream.relay(&permit, leg, &message, &nothing, None).await.map(drop)
     }
 
     /// A message of the server with what guards find taken out; `None` where it may not pass.
     fn passed(&mut self, message: Message, id: Option<&Bytes>) -> Option<Bytes> {
+        let message = match &self.exchange.federation {
+            Some(federation) => federation.outward(&self.server, message),
+            None => message,
+        };
         let mut call = ToolCall::from_message(self.server.clone(), message, Direction::ToClient).ok()?;
         let chain = self.exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
         let looked = look(&chain, call.segments());
@@ -263,7 +360,9 @@ impl ToolFlow {
 
     fn push(&mut self, message: &[u8]) {
         self.exchange.keep_response(message);
-        self.ready.push_back(Frame::build(Some("message"), message).raw);
+        let event = Frame::build(Some("message"), message).raw;
+        let event = self.kept.as_ref().map_or_else(|| event.clone(), |kept| kept.push(&event));
+        self.ready.push_back(event);
     }
 
     fn fail(&mut self, fault: &Fault) {
@@ -279,25 +378,65 @@ impl ToolFlow {
 
     fn end(&mut self, fault: Option<&Fault>) {
         self.ended = true;
+        if let Some(kept) = &self.kept {
+            kept.end();
+        }
         self.exchange.end(&Ending { status: 200, fault, complete: fault.is_none() });
+    }
+
+    /// Takes the next message, or what there is instead.
+    async fn handle(&mut self, next: Next) {
+        match next {
+            Next::Message(message) => self.take(message).await,
+            // A stream that answers nothing may end whenever its server likes.
+            Next::Over(_) if self.asked.is_none() => self.end(None),
+            Next::Over(fault) => self.fail(&fault),
+            Next::Silence => self.ready.push_back(Frame::comment("").raw),
+        }
     }
 }
 
-async fn step(mut flow: ToolFlow) -> Option<(Result<BodyFrame<Bytes>, Broken>, ToolFlow)> {
+/// The flow while a client reads it.
+struct Outlet(Option<ToolFlow>);
+
+async fn step(mut outlet: Outlet) -> Option<(Result<BodyFrame<Bytes>, Broken>, Outlet)> {
     loop {
+        let flow = outlet.0.as_mut()?;
         if let Some(bytes) = flow.ready.pop_front() {
-            return Some((Ok(BodyFrame::data(bytes)), flow));
+            return Some((Ok(BodyFrame::data(bytes)), outlet));
         }
         if flow.ended {
             return None;
         }
-        match flow.next().await {
-            Next::Message(message) => flow.take(message).await,
-            // A stream that answers nothing may end whenever its server likes.
-            Next::Over(_) if flow.asked.is_none() => flow.end(None),
-            Next::Over(fault) => flow.fail(&fault),
-            Next::Silence => flow.ready.push_back(Frame::comment("").raw),
+        let next = flow.next().await;
+        flow.handle(next).await;
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        // A client that can take the stream up again gets the time to do so; another has left for good.
+        let resumable = |flow: &ToolFlow| flow.kept.is_some() && flow.asked.is_some() && !flow.ended;
+        if let Some(flow) = self.0.take().filter(resumable) {
+            task::spawn("finish an answer whose client has left", linger(flow));
         }
+    }
+}
+
+/// Goes on with an answer whose client's connection broke, until it is there or nobody came for it in time.
+async fn linger(mut flow: ToolFlow) {
+    let mut patience = clock::now().checked_add(LINGER);
+    while !flow.ended {
+        if flow.kept.as_ref().is_some_and(|kept| kept.is_followed()) {
+            patience = clock::now().checked_add(LINGER);
+        }
+        let Some(until) = patience.filter(|until| *until > clock::now()) else { return };
+        // Looked at again each second, since a client that is back takes off the limit.
+        let turn = until.saturating_duration_since(clock::now()).min(Duration::from_secs(1));
+        if let Ok(next) = tokio::time::timeout(turn, flow.next()).await {
+            flow.handle(next).await;
+        }
+        flow.ready.clear();
     }
 }
 
@@ -307,8 +446,12 @@ impl Drop for ToolFlow {
             return;
         }
         self.ended = true;
+        if let Some(kept) = &self.kept {
+            kept.end();
+        }
         self.exchange.end(&Ending { status: 499, fault: None, complete: false });
-        if let (Some(messages), Some(_)) = (self.messages.take(), &self.asked) {
+        let messages = std::mem::replace(&mut self.messages, Source::Nobody);
+        if let (Source::One(messages), Some(_)) = (messages, &self.asked) {
             let gate = Arc::clone(&self.exchange.gate);
             task::spawn("cancel a tool call", async move {
                 if let Err(fault) = gate.upstream.cancel(*messages, "the caller has left").await {

@@ -119,6 +119,10 @@ impl Pool {
             (Destination::Http { allow_private: false, .. }, _) => self.public.request(request),
             (Destination::Http { allow_private: true, .. }, _) => self.named.request(request),
             (Destination::Sim, Some(memory)) => memory.request(request),
+            (Destination::Program(_), _) => {
+                let error = ConnectError::Network("a program is not reached over the network".to_owned());
+                return Err(Unanswered { error: SendError::Connect(error), may_have_left: false });
+            }
             (Destination::Sim, None) => {
                 let error = ConnectError::Network("the built-in simulator is not running here".to_owned());
                 return Err(Unanswered { error: SendError::Connect(error), may_have_left: false });

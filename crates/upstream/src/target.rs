@@ -19,6 +19,7 @@ use crate::{
     breaker::BreakerPolicy,
     clocks::Timeouts,
     credential::Auth,
+    mcp::Program,
     retry::RetryPolicy,
 };
 
@@ -34,6 +35,8 @@ pub enum Destination {
     },
     /// The simulator inside this process.
     Sim,
+    /// A program that is started, for MCP servers alone.
+    Program(Arc<Program>),
 }
 
 impl Destination {
@@ -60,6 +63,8 @@ impl Destination {
                     None => format!("{base}{path}"),
                 }
             }
+            // Never asked for: nothing is sent to a program over HTTP.
+            Self::Program(_) => format!("http://program.invalid{path}"),
             Self::Sim => format!("http://sim.invalid{path}"),
         };
         http::Uri::try_from(text).map_err(Into::into)
@@ -104,7 +109,7 @@ pub struct Target {
     pub breaker: BreakerPolicy,
 }
 
-/// An MCP server reached over Streamable HTTP.
+/// An MCP server, reached over Streamable HTTP or started as a program.
 #[derive(Debug)]
 pub struct McpServer {
     /// Its name in the configuration.

@@ -230,7 +230,7 @@ fn class(class: Class) -> &'static str {
 fn url(destination: &Destination) -> Option<String> {
     match destination {
         Destination::Http { url, .. } => Some(format!("{}{}", url.origin().ascii_serialization(), url.path())),
-        Destination::Sim => None,
+        Destination::Sim | Destination::Program(_) => None,
     }
 }
 

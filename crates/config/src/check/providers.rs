@@ -135,15 +135,23 @@ impl Checker<'_> {
     pub(super) fn servers(&mut self) {
         for (name, server) in &self.document.mcp_servers {
             let path = join("mcp_servers", name);
-            match (server.url.as_str(), self.options.mode) {
-                (SIM_SERVER, Mode::Up) => {}
-                (SIM_SERVER, Mode::Serve) => self.error(
+            self.server_name(&path, name);
+            match (server.url.as_deref(), self.options.mode) {
+                (None, _) => self.program(&path, server),
+                (Some(_), _) if !server.command.is_empty() => self.error(
+                    codes::BAD_COMMAND,
+                    &join(&path, "command"),
+                    "a server has either a `url` or a `command`",
+                    "remove one of the two",
+                ),
+                (Some(SIM_SERVER), Mode::Up) => {}
+                (Some(SIM_SERVER), Mode::Serve) => self.error(
                     codes::SIM_IN_SERVE,
                     &join(&path, "url"),
                     "the simulator's MCP server invents its answers and is refused in production",
                     "remove it, or start with `tidegate up`",
                 ),
-                _ => self.url(&join(&path, "url"), &server.url, "https://notes.example/mcp"),
+                (Some(url), _) => self.url(&join(&path, "url"), url, "https://notes.example/mcp"),
             }
             if let Some(key) = &server.key {
                 self.secret(&join(&path, "key"), key);
@@ -155,6 +163,51 @@ impl Checker<'_> {
             }
             if let Some(timeouts) = &server.timeouts {
                 self.timeouts(&join(&path, "timeouts"), timeouts);
+            }
+        }
+    }
+
+    /// On `/mcp` a tool's name begins with its server's, and the first `__` ends that.
+    fn server_name(&mut self, path: &str, name: &str) {
+        if name.ends_with('_') {
+            let message = format!("{} cannot stand before `__` in the names of tools", quote(name));
+            self.error_at_name(codes::BAD_NAME, path, message, "let it end with something else than `_`");
+        }
+    }
+
+    fn program(&mut self, path: &str, server: &McpServer) {
+        if server.command.first().is_none_or(String::is_empty) {
+            let hint =
+                "give its endpoint as `url: https://notes.example/mcp`, or a program as `command: [npx, -y, PACKAGE]`";
+            self.error_at_name(codes::MISSING_FIELD, path, "an MCP server needs a `url` or a `command`", hint);
+        }
+        for (at, word) in server.command.iter().enumerate().filter(|(_, word)| word.contains('\0')) {
+            let message = format!("{} cannot be an argument", quote(word));
+            self.error(codes::BAD_COMMAND, &format!("{}[{at}]", join(path, "command")), message, "remove the NUL");
+        }
+        if server.key.is_some() || !server.headers.is_empty() {
+            let message = "`key` and `headers` are for servers with a `url`";
+            self.error_at_name(codes::BAD_COMMAND, path, message, "give the program what it needs in `env`");
+        }
+        let env = join(path, "env");
+        for (name, value) in &server.env {
+            let at = join(&env, name);
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let message = format!("{} is no variable's name", quote(name));
+                self.error_at_name(codes::BAD_COMMAND, &at, message, "use letters, digits and `_`");
+            }
+            match Reference::parse(value) {
+                Ok(reference) => {
+                    self.resolve(&at, &reference);
+                }
+                Err(NotReference::Literal) if looks_secret(value) => {
+                    let span = self.written.places.value(&at);
+                    self.problems.push(literal_secret(span, &at));
+                }
+                Err(NotReference::Literal) => {}
+                Err(_) => {
+                    self.secret(&at, value);
+                }
             }
         }
     }

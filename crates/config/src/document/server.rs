@@ -9,14 +9,24 @@ use super::{
 };
 
 object! {
-    /// An MCP server reached over Streamable HTTP.
+    /// An MCP server: reached over Streamable HTTP at its `url`, or a program that the gateway starts with `command`.
     pub struct McpServer("an MCP server") {
-        required {
+        required {}
+        optional {
             /// Its endpoint. A private or loopback address is reached only because it is named here.
             #[schemars(example = &"https://notes.example/mcp")]
-            pub url: String = "https://notes.example/mcp",
-        }
-        optional {
+            pub url: Option<String>,
+            /// The program and its arguments, run without a shell; it speaks over its standard streams. One process for
+            /// each client session.
+            #[schemars(example = serde_json::json!(["npx", "-y", "@modelcontextprotocol/server-filesystem", "./docs"]))]
+            pub command: Vec<String>,
+            /// Where the program runs; without it, where the gateway does.
+            #[schemars(example = &"/srv/docs")]
+            pub cwd: Option<String>,
+            /// The program's environment beside PATH, HOME, USER, LOGNAME, LANG, LC_ALL, TZ, TMPDIR and TERM: texts or
+            /// references.
+            #[schemars(example = serde_json::json!({ "API_TOKEN": "env:FILES_TOKEN" }))]
+            pub env: BTreeMap<String, String>,
             /// The gateway's credential there, as a reference; sent as a bearer token.
             #[schemars(example = &"env:NOTES_TOKEN")]
             pub key: Option<String>,
@@ -43,9 +53,7 @@ object! {
             pub timeouts: Option<Timeouts>,
         }
         later {
-            "command": "run the server yourself and give its `url`: programs started by the gateway come with a later version",
             "auth": "use `key` with a reference: OAuth for upstreams comes with a later version",
-            "env": "remove it: it belongs to `command`, which comes with a later version",
         }
     }
 }

@@ -13,7 +13,7 @@ use tidegate_core::{
 };
 use tidegate_ledger::{Catalog, Price, Rates};
 use tidegate_upstream::{
-    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address,
+    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address, mcp::Program,
 };
 
 use crate::{
@@ -250,14 +250,33 @@ pub(super) fn servers(checked: &Checked) -> Result<BTreeMap<ServerName, Arc<McpS
     Ok(servers)
 }
 
+fn program(path: &str, written: &document::McpServer, checked: &Checked) -> Program {
+    let env = join(path, "env");
+    let variables = written.env.iter().filter_map(|(name, value)| {
+        let value = match checked.secrets.get(&join(&env, name)) {
+            Some(secret) => secret.clone(),
+            // A reference that a warning says leads nowhere.
+            None if crate::reference::Reference::parse(value).is_ok() => return None,
+            None => Secret::new(value.clone()),
+        };
+        Some((name.clone(), value))
+    });
+    Program::new(written.command.clone(), written.cwd.clone().map(Into::into), variables.collect())
+}
+
 fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Result<McpServer, Problem> {
     let path = join("mcp_servers", name);
     let mut headers = HeaderMap::new();
     add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
+    let base = match written.url.as_deref() {
+        Some(SIM_SERVER) => Destination::Sim,
+        Some(url) => destination(url, &path)?,
+        None => Destination::Program(Arc::new(program(&path, written, checked))),
+    };
     let auth = checked.secrets.get(&join(&path, "key")).map_or(Auth::None, |secret| Auth::Bearer(secret.clone()));
     Ok(McpServer {
         name: name.into(),
-        base: if written.url == SIM_SERVER { Destination::Sim } else { destination(&written.url, &path)? },
+        base,
         auth,
         headers,
         timeouts: written.timeouts.as_ref().map(timeouts_of).unwrap_or_default(),

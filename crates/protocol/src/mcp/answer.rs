@@ -11,6 +11,7 @@ use tidegate_core::{
 };
 
 use super::{
+    capabilities::spoken_capabilities,
     list::{ListKind, ToolPin, items, removals},
     method::Method,
     segments,
@@ -168,6 +169,9 @@ impl Answer {
     #[must_use]
     pub fn outgoing(&self, id: &[u8]) -> Vec<u8> {
         let mut edits: Vec<Edit> = self.message.id_edit(id).into_iter().collect();
+        if self.method == Method::Initialize {
+            edits.extend(spoken_capabilities(&self.message));
+        }
         if self.removed.is_empty() {
             edits.extend(self.body.edits());
         } else {

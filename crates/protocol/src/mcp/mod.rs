@@ -4,6 +4,7 @@
 //! surface, the tool stages of the pipeline and the MCP upstream.
 
 mod answer;
+mod capabilities;
 mod correlate;
 mod list;
 mod method;
@@ -16,6 +17,7 @@ mod tool_call;
 mod tests;
 
 pub use answer::Answer;
+pub use capabilities::{Capabilities, spoken_capabilities};
 pub use correlate::{cancelled_request, progress_token, protocol_version};
 pub use list::{ListKind, ToolPin};
 pub use method::{Direction, Method};

@@ -20,6 +20,7 @@ use tidegate_protocol::{
 use crate::{
     client::Pace,
     exchange::Exchange,
+    federation,
     here::Here,
     stage::admit::too_large,
     surface::{Endpoint, mcp},
@@ -42,11 +43,19 @@ pub(crate) async fn decode(
 ) -> Result<Decoded, Fault> {
     let started = clock::now();
     let result = match endpoint {
+        Endpoint::Mcp(_) | Endpoint::McpAll if !mcp::is_spoken(exchange) => Err(mcp::not_spoken()),
         Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
         Endpoint::OneModel(name) => Ok((Decoded::Here(Here::OneModel(name)), StageVerdict::Pass)),
         Endpoint::Mcp(server) if *method != Method::POST => {
             Here::of_session(method, server).map(|here| (Decoded::Here(here), StageVerdict::Pass))
         }
+        Endpoint::McpAll if *method != Method::POST => {
+            federation::of_session(exchange, method).map(|here| (Decoded::Here(here), StageVerdict::Pass))
+        }
+        Endpoint::McpAll => match read(body, exchange.snapshot.body_limit, exchange.snapshot.client_times.body).await {
+            Ok(bytes) => Box::pin(federation::decode(exchange, bytes)).await.map(|found| (found, StageVerdict::Pass)),
+            Err(fault) => Err(fault),
+        },
         endpoint => {
             let (largest, patience) = (exchange.snapshot.body_limit, exchange.snapshot.client_times.body);
             let bytes = read(body, largest, patience).await;
@@ -114,18 +123,23 @@ fn understand(
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models | Endpoint::OneModel(_) => {
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll => {
             return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
         }
     };
+    tell(exchange, &call);
+    Ok((Decoded::Call(call), StageVerdict::Pass))
+}
+
+/// Notes what is called.
+pub(crate) fn tell(exchange: &mut Exchange, call: &Call) {
     exchange.story.is_tool = call.kind() == Kind::Tool;
-    exchange.story.operation = match &call {
+    exchange.story.operation = match call {
         Call::Model(_) | Call::Native(_) => call.operation(),
         Call::Tool(call) => call.method().as_str(),
     };
     exchange.story.action = Some(call.action());
     exchange.story.resource = Arc::from(call.resource().to_string());
-    Ok((Decoded::Call(call), StageVerdict::Pass))
 }
 
 /// A call of a vendor's own API. What no guard could read since it is packed, and what is no plain request, is refused.

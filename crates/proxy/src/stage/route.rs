@@ -62,9 +62,17 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             Ok(Routed { candidates, way: Way::Models(route), estimate })
         }
         Call::Tool(tool) => {
-            if exchange.snapshot.server(tool.server().as_str()).is_none() {
+            let Some(server) = exchange.snapshot.server(tool.server().as_str()) else {
                 exchange.outside_session = true;
                 return Err(no_such_server(tool.server().as_str()));
+            };
+            if let Some(federation) = &exchange.federation {
+                let leg = federation.leg(server);
+                return Ok(Routed {
+                    candidates: vec![tool.resource()],
+                    way: Way::Server(leg),
+                    estimate: call.estimate(),
+                });
             }
             let session = exchange.header("mcp-session-id");
             let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server());

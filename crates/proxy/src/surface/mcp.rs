@@ -11,8 +11,8 @@ use tidegate_core::{
 };
 use tidegate_protocol::{
     json::{Limits, write_text},
-    jsonrpc::{self, Parts, Payload},
-    mcp::{Direction, Method, ToolCall},
+    jsonrpc::{self, Message, Parts, Payload},
+    mcp::{Direction, Method, Revision, ToolCall},
 };
 
 use crate::{exchange::Exchange, here::Here, respond};
@@ -25,16 +25,33 @@ pub(crate) enum Read {
     Frame(Here),
 }
 
-/// Reads one posted message.
+/// Whether the revision that the request's header names is one that is spoken; without the header, it is.
+pub(crate) fn is_spoken(exchange: &Exchange) -> bool {
+    let named = exchange.headers.get("mcp-protocol-version");
+    named.is_none_or(|value| value.to_str().is_ok_and(|text| Revision::parse(text).is_some()))
+}
+
+/// The refusal of another revision (Streamable HTTP, 2025-06-18).
+pub(crate) fn not_spoken() -> Fault {
+    let known: Vec<_> = Revision::ALL.iter().map(|revision| revision.as_str()).collect();
+    Fault::new(
+        FaultCode::InvalidRequest,
+        format!("The header MCP-Protocol-Version names no revision that is spoken: {} are.", known.join(", ")),
+    )
+}
+
+/// Reads what was posted: one message, or a batch.
 pub(crate) fn read(exchange: &mut Exchange, server: ServerName, bytes: Bytes) -> Result<Read, Fault> {
     let payload = jsonrpc::read(bytes, &Limits::default())
         .map_err(|error| Fault::invalid("", format!("{}.", error)).with_rpc_code(error.code()))?;
-    let Payload::One(message) = payload else {
-        return Err(Fault::invalid(
-            "",
-            "Batches are not taken: send one message a request, as revisions from 2025-06-18 do.",
-        ));
-    };
+    match payload {
+        Payload::One(message) => one(exchange, server, message),
+        Payload::Batch(messages) => Ok(Read::Frame(Here::Batch { server: Some(server), messages })),
+    }
+}
+
+/// Reads one message.
+pub(crate) fn one(exchange: &mut Exchange, server: ServerName, message: Message) -> Result<Read, Fault> {
     if matches!(message.parts(), Parts::Request { .. }) {
         exchange.rpc_id = Some(Bytes::copy_from_slice(message.raw_id()));
     }

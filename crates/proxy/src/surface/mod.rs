@@ -55,6 +55,8 @@ pub(crate) enum Endpoint {
     Mcp(ServerName),
     /// A vendor's own API: the path below its version, and the query.
     Native(NativePath, Option<String>),
+    /// All MCP servers that the caller may use.
+    McpAll,
 }
 
 /// A path's surface and endpoint.
@@ -79,6 +81,7 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
         "/v1/messages/count_tokens" => {
             (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens), Method::POST)
         }
+        "/mcp" => return Ok(Entrance { surface: Surface::Mcp, endpoint: Endpoint::McpAll }),
         "/v1/models" => (model_surface, Endpoint::Models, Method::GET),
         _ => {
             if let Some(model) = path.strip_prefix("/v1/models/").filter(|model| !model.is_empty()) {
@@ -128,7 +131,7 @@ fn no_such_path(path: &str) -> Fault {
         FaultCode::NotFound,
         format!(
             "There is nothing at {shown}. Models are at /v1/chat/completions and /v1/messages, the list of models at \
-             /v1/models, an MCP server at /mcp/NAME."
+             /v1/models, MCP servers at /mcp and /mcp/NAME."
         ),
     )
 }

@@ -219,6 +219,7 @@ impl Exporter {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "they come boxed through the queue, and are large")]
     async fn send_traces(&self, upstream: &Upstream, batch: &mut Vec<Box<CallTrace>>) {
         if batch.is_empty() {
             return;

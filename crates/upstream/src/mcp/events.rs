@@ -22,10 +22,12 @@ use tidegate_protocol::{
 use super::{
     http::Wire,
     session::{Leg, Pending},
+    stdio::{Place, Process},
 };
 use crate::{
     body,
     clocks::{Clock, Limits},
+    failure::{Failure, Then},
     headers,
     health::Admitted,
     pool::Pool,
@@ -53,6 +55,7 @@ pub struct McpEvents {
     leg: Arc<Leg>,
     pool: Arc<Pool>,
     stream: Option<Stream>,
+    pipe: Option<Pipe>,
     awaits: Option<i64>,
     opening: Option<Opening>,
     limits: Limits,
@@ -60,6 +63,12 @@ pub struct McpEvents {
     state: State,
     admitted: Option<Admitted>,
     _pending: Option<Pending>,
+}
+
+/// What was read.
+enum Read {
+    Frame(Frame),
+    Message(Message),
 }
 
 /// What opens a session once it is answered.
@@ -81,6 +90,12 @@ struct Stream {
     last_id: Option<Bytes>,
     pause: Duration,
     resumptions: u32,
+}
+
+/// What a program says.
+struct Pipe {
+    process: Arc<Process>,
+    place: Place,
 }
 
 impl Stream {
@@ -107,6 +122,7 @@ impl McpEvents {
             leg: Arc::clone(wire.leg),
             pool: Arc::clone(wire.pool),
             stream: None,
+            pipe: None,
             awaits: Some(ours),
             opening,
             limits: wire.limits,
@@ -128,6 +144,7 @@ impl McpEvents {
             leg: Arc::clone(wire.leg),
             pool: Arc::clone(wire.pool),
             stream: None,
+            pipe: None,
             awaits: None,
             opening: None,
             limits: wire.limits,
@@ -144,6 +161,7 @@ impl McpEvents {
             leg: Arc::clone(wire.leg),
             pool: Arc::clone(wire.pool),
             stream: Some(Stream::new(body)),
+            pipe: None,
             awaits: None,
             opening: None,
             limits: wire.limits,
@@ -152,6 +170,34 @@ impl McpEvents {
             admitted: None,
             _pending: None,
         }
+    }
+
+    /// Reads the messages that a program has for this place.
+    pub(super) fn follow_pipe(&mut self, process: Arc<Process>, place: Place) {
+        self.pipe = Some(Pipe { process, place });
+    }
+
+    /// What a program says that answers nothing.
+    pub(super) fn listening_pipe(wire: &Wire<'_>) -> Result<Self, Failure> {
+        let process = wire.running()?;
+        let ended = |why: std::sync::Arc<str>| {
+            let words = format!("the MCP server `{}` says nothing any more: {why}", wire.leg.server().name);
+            Failure::unsent(Fault::new(FaultCode::UpstreamUnavailable, words), Then::End)
+        };
+        let place = process.listen().map_err(ended)?;
+        Ok(Self {
+            leg: Arc::clone(wire.leg),
+            pool: Arc::clone(wire.pool),
+            stream: None,
+            pipe: Some(Pipe { process, place }),
+            awaits: None,
+            opening: None,
+            limits: wire.limits,
+            ready: VecDeque::new(),
+            state: State::Open,
+            admitted: None,
+            _pending: None,
+        })
     }
 
     /// The leg it belongs to.
@@ -218,8 +264,9 @@ impl McpEvents {
     }
 
     async fn pull(&mut self) -> Result<(), Fault> {
-        let result = match self.next_frame().await {
-            Ok(Some(frame)) => self.take_frame(frame).map_err(|fault| *fault),
+        let result = match self.next_said().await {
+            Ok(Some(Read::Frame(frame))) => self.take_frame(frame).map_err(|fault| *fault),
+            Ok(Some(Read::Message(message))) => self.take_message(message).map_err(|fault| *fault),
             Ok(None) if self.awaits.is_none() => {
                 self.state = State::Answered;
                 Ok(())
@@ -237,9 +284,32 @@ impl McpEvents {
         result
     }
 
-    async fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+    fn silence(&self) -> Duration {
         let timeouts = self.leg.server().timeouts;
-        let silence = if self.awaits.is_some() { timeouts.first_event.max(timeouts.between_events) } else { NEVER };
+        if self.awaits.is_some() { timeouts.first_event.max(timeouts.between_events) } else { NEVER }
+    }
+
+    async fn next_said(&mut self) -> Result<Option<Read>, Fault> {
+        let silence = self.silence();
+        let Some(pipe) = &self.pipe else { return Ok(self.next_frame().await?.map(Read::Frame)) };
+        match self.limits.within(silence, Clock::FirstEvent(silence), pipe.place.next()).await {
+            Ok(Ok(message)) => Ok(Some(Read::Message(message))),
+            Ok(Err(_)) if self.awaits.is_none() => Ok(None),
+            Ok(Err(why)) => {
+                let words = format!("the MCP server `{}` gave no answer: {why}", self.leg.server().name);
+                Err(Fault::new(FaultCode::UpstreamUnavailable, words).with_retry(Retry::No))
+            }
+            Err(clock) => {
+                if clock != Clock::Caller {
+                    pipe.process.abandon_if_silent(silence);
+                }
+                Err(clock.fault().with_retry(Retry::No))
+            }
+        }
+    }
+
+    async fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+        let silence = self.silence();
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };
             match stream.parser.next_frame() {
@@ -334,10 +404,11 @@ impl McpEvents {
         if let (Some(opening), Parts::Response { result, .. }) = (self.opening.take(), answer.parts()) {
             let revision = answer.member(*result, "protocolVersion").and_then(|node| answer.text(node));
             let revision = revision.and_then(|text| Revision::parse(&text));
-            self.leg.opened(opening.session, revision, opening.message);
+            self.leg.opened(opening.session, revision, opening.message, answer.clone());
         }
         self.state = State::Answered;
         self.stream = None;
+        self.pipe = None;
         self.ready.push_back(McpEvent::Answer(answer));
         if let Some(admitted) = self.admitted.take() {
             admitted.succeeded(clock::now());

@@ -29,6 +29,7 @@ use crate::{
     pool::Pool,
     retry,
     scrub::scrub,
+    target::Destination,
 };
 
 /// Everything one exchange needs.
@@ -59,7 +60,17 @@ impl Wire<'_> {
     /// Posts a message. Where the server has forgotten the session, it is made anew and the message sent once more: a
     /// server that answers 404 to a session's message has not looked at the message.
     pub(crate) async fn post(&self, outgoing: &Outgoing) -> Result<Posted, Failure> {
-        let generation = self.leg.generation();
+        let mut generation = self.leg.generation();
+        if generation == 0 && !outgoing.opens && self.leg.opening().is_some() {
+            Box::pin(self.renew(generation)).await?;
+            generation = self.leg.generation();
+        }
+        if let Destination::Program(program) = &self.leg.server().base {
+            if !outgoing.opens && self.leg.process().is_none() && self.leg.opening().is_some() {
+                Box::pin(self.renew(generation)).await?;
+            }
+            return self.pipe(program, outgoing).await;
+        }
         let (response, had_session) = self.send(Method::POST, outgoing.body.clone(), !outgoing.opens, None).await?;
         if response.status() == StatusCode::NOT_FOUND && had_session && self.leg.opening().is_some() {
             drop(response);
@@ -71,7 +82,7 @@ impl Wire<'_> {
     }
 
     /// Opens the session anew with the client's own `initialize`, unless another call has done so meanwhile.
-    async fn renew(&self, generation: u64) -> Result<(), Failure> {
+    pub(crate) async fn renew(&self, generation: u64) -> Result<(), Failure> {
         let _alone = self.leg.renewing.lock().await;
         if self.leg.generation() != generation {
             return Ok(());
@@ -87,16 +98,31 @@ impl Wire<'_> {
         let id = self.leg.fresh_id();
         let body = Bytes::from(message.with_id(id.to_string().as_bytes()));
         let outgoing = Outgoing { body, awaits: Some((id, None)), opens: true };
-        let (response, _) = self.send(Method::POST, outgoing.body.clone(), false, None).await?;
-        let Posted::Messages(status, mut messages) = self.read(&outgoing, response).await? else {
+        let Posted::Messages(status, mut messages) = self.once(&outgoing).await? else {
             return Err(garbage(202, "the server did not answer `initialize`"));
         };
         let answer = messages.answer().await.map_err(|fault| Failure::broken_answer(status, fault))?;
         if matches!(answer.parts(), Parts::ErrorResponse { .. }) {
             return Err(garbage(status, "the server refuses a new session"));
         }
-        let ready = Bytes::from(jsonrpc::notification("notifications/initialized", None));
-        self.send(Method::POST, ready, true, None).await.map(drop)
+        let body = Bytes::from(jsonrpc::notification("notifications/initialized", None));
+        self.once(&Outgoing { body, awaits: None, opens: false }).await?;
+        if let Some(level) = self.leg.level() {
+            let id = self.leg.fresh_id().to_string();
+            let again = jsonrpc::request(id.as_bytes(), "logging/setLevel", Some(&level));
+            // What the server makes of it is told to nobody: the client was answered when it asked.
+            self.once(&Outgoing { body: Bytes::from(again), awaits: None, opens: false }).await?;
+        }
+        Ok(())
+    }
+
+    /// Posts a message as it is, on the session as it is.
+    async fn once(&self, outgoing: &Outgoing) -> Result<Posted, Failure> {
+        if let Destination::Program(program) = &self.leg.server().base {
+            return self.pipe(program, outgoing).await;
+        }
+        let (response, _) = self.send(Method::POST, outgoing.body.clone(), !outgoing.opens, None).await?;
+        self.read(outgoing, response).await
     }
 
     /// One HTTP request on the leg. Says whether it carried a session id.

@@ -15,7 +15,7 @@ use tidegate_policy::SessionPermit;
 use tidegate_protocol::{
     json::Edit,
     jsonrpc::{self, Id, Message, Parts},
-    mcp::{Method, Revision},
+    mcp::{Method, Revision, spoken_capabilities},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     http::{Outgoing, Posted, Wire},
     session::Leg,
 };
-use crate::{clocks::Limits, dispatch::Upstream, failure::Failure, headers};
+use crate::{clocks::Limits, dispatch::Upstream, failure::Failure, headers, target::Destination};
 
 /// What became of a relayed frame.
 #[derive(Debug)]
@@ -59,6 +59,25 @@ impl Upstream {
         }
     }
 
+    /// Opens the session of a leg that was made to open itself, unless it is open.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached or refuses.
+    pub async fn open(
+        &self,
+        permit: &SessionPermit,
+        leg: &Arc<Leg>,
+        forward: &HeaderMap,
+        deadline: Option<Instant>,
+    ) -> Result<(), Fault> {
+        own_server(permit, leg).map_err(|fault| *fault)?;
+        if leg.is_open() {
+            return Ok(());
+        }
+        let wire = self.wire(leg, forward, deadline);
+        Box::pin(wire.renew(leg.generation())).await.map_err(|failure| *failure.fault)
+    }
+
     /// Opens the stream on which the server speaks of its own accord, after the event `last_event` where that is
     /// given. `None` where the server has no such stream.
     ///
@@ -73,6 +92,10 @@ impl Upstream {
         own_server(permit, leg).map_err(|fault| *fault)?;
         let forward = HeaderMap::new();
         let mut wire = self.wire(leg, &forward, None);
+        if let Destination::Program(_) = &leg.server().base {
+            wire.limits = Limits::endless(clock::now());
+            return McpEvents::listening_pipe(&wire).map(Some).map_err(|failure| *failure.fault);
+        }
         let sent = wire.send(HttpMethod::GET, Bytes::new(), true, last_event).await;
         let (response, _) = sent.map_err(|failure| *failure.fault)?;
         let is_stream = headers::is_media_type(response.headers(), "text/event-stream");
@@ -116,6 +139,10 @@ impl Upstream {
         }
         let forward = HeaderMap::new();
         let wire = self.wire(leg, &forward, None);
+        if let Destination::Program(_) = &leg.server().base {
+            leg.close();
+            return Ok(());
+        }
         let sent = wire.send(HttpMethod::DELETE, Bytes::new(), true, None).await;
         leg.close();
         sent.map(drop).map_err(|failure| *failure.fault)
@@ -169,7 +196,15 @@ fn outgoing(leg: &Leg, frame: &Message) -> Result<Outgoing, Box<Fault>> {
         Parts::Request { id, method, .. } => match Method::parse(method) {
             Some(method @ (Method::Initialize | Method::Ping | Method::LoggingSetLevel)) => {
                 let ours = leg.fresh_id();
-                let body = Bytes::from(frame.with_id(ours.to_string().as_bytes()));
+                let mut edits: Vec<Edit> = frame.id_edit(ours.to_string().as_bytes()).into_iter().collect();
+                if method == Method::Initialize {
+                    edits.extend(spoken_capabilities(frame));
+                }
+                let body = frame.with(edits).map_err(|error| Fault::new(FaultCode::Internal, error.to_string()))?;
+                let body = Bytes::from(body);
+                if let (Method::LoggingSetLevel, Some(params)) = (method, frame.params()) {
+                    leg.note_level(Bytes::copy_from_slice(frame.raw(params)));
+                }
                 let awaits = Some((ours, Some(id.clone())));
                 Ok(Outgoing { body, awaits, opens: method == Method::Initialize })
             }

@@ -19,6 +19,7 @@ use tidegate_protocol::{
     mcp::Revision,
 };
 
+use super::stdio::Process;
 use crate::{headers, target::McpServer};
 
 /// The header of a session (Streamable HTTP).
@@ -34,6 +35,8 @@ pub struct Leg {
     server: Arc<McpServer>,
     next_id: AtomicI64,
     session: Mutex<Session>,
+    /// The process that it is with, where the server is a program.
+    process: Mutex<Option<Arc<Process>>>,
     /// Held while the session is made anew, so that it is made once.
     pub(crate) renewing: tokio::sync::Mutex<()>,
     pending: Mutex<HashMap<Id, i64>>,
@@ -44,8 +47,12 @@ pub struct Leg {
 struct Session {
     id: Option<HeaderValue>,
     revision: Option<Revision>,
-    /// The `initialize` message that opened it.
+    /// The `initialize` message that opened it, or will.
     opening: Option<Bytes>,
+    /// What the server answered to it.
+    answer: Option<Message>,
+    /// The parameters of the last `logging/setLevel`, told again to a session that is made anew.
+    level: Option<Bytes>,
     /// How often it was made.
     generation: u64,
 }
@@ -54,10 +61,21 @@ impl Leg {
     /// A leg without a session yet: the client's `initialize`, relayed, opens it.
     #[must_use]
     pub fn new(server: Arc<McpServer>) -> Arc<Self> {
+        Self::with(server, Session::default())
+    }
+
+    /// A leg that opens itself with the client's `initialize` message when it is first needed.
+    #[must_use]
+    pub fn deferred(server: Arc<McpServer>, opening: Bytes) -> Arc<Self> {
+        Self::with(server, Session { opening: Some(opening), ..Session::default() })
+    }
+
+    fn with(server: Arc<McpServer>, session: Session) -> Arc<Self> {
         Arc::new(Self {
             server,
             next_id: AtomicI64::new(1),
-            session: Mutex::new(Session::default()),
+            session: Mutex::new(session),
+            process: Mutex::new(None),
             renewing: tokio::sync::Mutex::new(()),
             pending: Mutex::new(HashMap::new()),
             asked: Mutex::new(HashSet::new()),
@@ -82,6 +100,38 @@ impl Leg {
         self.session.lock().generation > 0
     }
 
+    /// What the server answered to `initialize`; `None` before it has.
+    #[must_use]
+    pub fn greeting(&self) -> Option<Message> {
+        self.session.lock().answer.clone()
+    }
+
+    /// Whether the client's request `client` is out on this leg.
+    #[must_use]
+    pub fn awaits(&self, client: &Id) -> bool {
+        self.outgoing_id(client).is_some()
+    }
+
+    /// Notes the parameters of `logging/setLevel` for sessions to come.
+    pub fn note_level(&self, params: Bytes) {
+        self.session.lock().level = Some(params);
+    }
+
+    /// The process, if there is one that runs.
+    pub(crate) fn process(&self) -> Option<Arc<Process>> {
+        self.process.lock().clone().filter(|process| !process.is_gone())
+    }
+
+    /// Puts a process in the place of the one before, which ends.
+    pub(crate) fn set_process(&self, process: Option<Arc<Process>>) {
+        let before = std::mem::replace(&mut *self.process.lock(), process);
+        drop(before);
+    }
+
+    pub(crate) fn level(&self) -> Option<Bytes> {
+        self.session.lock().level.clone()
+    }
+
     /// A fresh id for a request on this leg.
     pub(crate) fn fresh_id(&self) -> i64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
@@ -96,10 +146,11 @@ impl Leg {
     }
 
     /// The session as the server gave it with its answer to `initialize`.
-    pub(crate) fn opened(&self, id: Option<HeaderValue>, revision: Option<Revision>, opening: Bytes) {
+    pub(crate) fn opened(&self, id: Option<HeaderValue>, revision: Option<Revision>, opening: Bytes, answer: Message) {
         let mut session = self.session.lock();
         session.id = id;
         session.revision = revision;
+        session.answer = Some(answer);
         session.opening = Some(opening);
         session.generation = session.generation.saturating_add(1);
         drop(session);
@@ -109,6 +160,7 @@ impl Leg {
 
     /// Forgets the server's session; gives what is needed to end it there.
     pub(crate) fn close(&self) -> Option<HeaderValue> {
+        self.set_process(None);
         let mut session = self.session.lock();
         session.revision = None;
         session.opening = None;
