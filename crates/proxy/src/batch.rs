@@ -30,11 +30,12 @@ use tidegate_protocol::{
 use crate::{
     exchange::{Caller, Ending, Exchange},
     federation, here,
-    pipeline::onward,
+    pipeline::{Passed, onward},
     respond::{self, Body},
     stage::{
         decode::{Decoded, tell},
         guard_response::guard_response,
+        idempotency::again,
         identify::identify,
     },
     surface::{Surface, mcp},

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::{
     exchange::{Ending, Exchange},
-    respond::{self, Body},
+    respond::{self, Body, Broken},
 };
 
 /// Most streams of a session that are remembered.

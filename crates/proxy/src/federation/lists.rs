@@ -32,7 +32,7 @@ use super::{Federation, Usable, names::Kind};
 use crate::{
     exchange::{Ending, Exchange},
     gate::Gate,
-    pipeline::onward,
+    pipeline::{Passed, onward},
     stage::{decode::tell, identify::identify},
     surface::Surface,
     tool_flow::{self, Asked},
