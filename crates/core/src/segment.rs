@@ -35,6 +35,17 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentPath(pub u32);
 
+/// What sort of thing a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SegmentKind {
+    /// A string.
+    Text,
+    /// A number: its digits as they are written. Another text in its place makes it a string.
+    Number,
+    /// The name of a member of an object. Another text in its place renames the member.
+    Name,
+}
+
 /// One piece of text with its place. Borrowed from the body where the text holds no escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment<'body> {
@@ -42,6 +53,11 @@ pub struct Segment<'body> {
     pub origin: Origin,
     /// Where it stands.
     pub path: SegmentPath,
+    /// What sort of thing it is.
+    pub kind: SegmentKind,
+    /// The name of the member that it is the value of, where that says more than the protocol does: of an argument, of
+    /// metadata.
+    pub name: Option<Cow<'body, str>>,
     /// The text itself, unescaped.
     pub text: Cow<'body, str>,
 }

@@ -11,7 +11,8 @@ use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
 use crate::{
     detectors::{self, COUNT},
     finding::{Finding, resolve},
-    guard::{Detector, Input, Sink, Triggers},
+    fold,
+    guard::{Detector, Input, LOOKBACK, Sink, Triggers},
     prefilter,
     spec::{COMPOSITES, DETECTORS, GuardrailSpec, Phase, detector_names},
 };
@@ -177,12 +178,65 @@ impl Chain {
     /// or blocks is joined and called after the strongest action, then the longest match). Linear in the text.
     #[must_use]
     pub fn scan(&self, origin: Origin, text: &str) -> Vec<Finding> {
-        let raw = self.scan_input(origin, &Input::new(text, 0, true));
-        resolve(raw.hits.into_iter().map(|hit| hit.finding).collect())
+        let mut found = self.findings(origin, text);
+        for folded in fold::windows(text) {
+            found.extend(self.findings(origin, folded.text()).into_iter().map(|mut finding| {
+                finding.range = folded.start(finding.range.start)..folded.end(text, finding.range.end);
+                finding
+            }));
+        }
+        resolve(found)
+    }
+
+    fn findings(&self, origin: Origin, text: &str) -> Vec<Finding> {
+        let raw = self.scan_plain(origin, &Input::new(text, 0, true));
+        raw.hits.into_iter().map(|hit| hit.finding).collect()
+    }
+
+    /// As [`Self::scan`], for a text whose place has a name that may say what it is: an argument, a field. Ranges count
+    /// in the text; the name itself is not looked at. Of long texts the name makes no difference.
+    #[must_use]
+    pub fn scan_named(&self, origin: Origin, name: Option<&str>, text: &str) -> Vec<Finding> {
+        let Some(name) = name.filter(|name| name.len() <= NAMED && text.len() <= NAMED) else {
+            return self.scan(origin, text);
+        };
+        let mut named = String::with_capacity(name.len() + text.len() + 6);
+        named.extend(["\"", name, "\": \"", text, "\""]);
+        let start = name.len() + 5;
+        let mut found = self.scan(origin, &named);
+        found.retain_mut(|finding| {
+            let (from, to) = (finding.range.start.max(start) - start, finding.range.end.saturating_sub(start));
+            finding.range = from..to.min(text.len());
+            !finding.range.is_empty()
+        });
+        found
+    }
+
+    /// Everything that is found, and what is open, in `input` after its context, as it stands and as it reads.
+    pub(crate) fn scan_input(&self, origin: Origin, input: &Input<'_>) -> Raw {
+        let mut raw = self.scan_plain(origin, input);
+        let near = input.from().saturating_sub(LOOKBACK);
+        let context = (near..=input.from()).find(|at| input.text().is_char_boundary(*at)).unwrap_or(0);
+        let Some(folded) = fold::tail(input.text(), context) else { return raw };
+        let seen = Input::new(folded.text(), folded.find(input.from()), input.is_complete());
+        let Raw { hits, opens } = self.scan_plain(origin, &seen);
+        raw.hits.extend(hits.into_iter().map(|mut hit| {
+            let range = hit.finding.range;
+            hit.finding.range = folded.start(range.start)..folded.end(input.text(), range.end);
+            RawHit { anchor: folded.start(hit.anchor), ..hit }
+        }));
+        raw.opens.extend(opens.into_iter().map(|mut open| {
+            let anchor = folded.start(open.anchor);
+            open.finding.range = anchor..input.len();
+            RawOpen { anchor, certain: open.certain.map(|head| folded.end(input.text(), head)), ..open }
+        }));
+        raw.hits.retain(|hit| hit.anchor >= input.from());
+        raw.opens.retain(|open| open.anchor >= input.from());
+        raw
     }
 
     /// Everything that is found, and what is open, in `input` after its context.
-    pub(crate) fn scan_input(&self, origin: Origin, input: &Input<'_>) -> Raw {
+    fn scan_plain(&self, origin: Origin, input: &Input<'_>) -> Raw {
         let mut raw = Raw::default();
         let (Some(plan), Ok(registry)) = (self.plan(origin), detectors::all()) else { return raw };
         if plan.is_empty() {
@@ -231,6 +285,9 @@ impl Chain {
         raw
     }
 }
+
+/// Names and texts of at most so many bytes are looked at together.
+const NAMED: usize = 512;
 
 const ORIGINS: [Origin; 6] = [
     Origin::Prompt,

@@ -6,7 +6,7 @@
 //! shown to be a likely secret). What is sure to be a secret and has no end in sight is redacted as it passes. Never
 //! does I/O and never waits. The proxy's response stage owns one per answer.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc};
 
 use smallvec::SmallVec;
 use tidegate_core::{facts::GuardVerdict, segment::Origin};
@@ -150,16 +150,15 @@ impl<F> Hold<F> {
         self.finish(stopped)
     }
 
-    /// The channel's text has ended: what is undecided in it is decided as it stands.
-    pub fn close_channel(&mut self, channel: u32) -> Step<F> {
+    /// The texts of these channels have ended: what is undecided in them is decided as it stands, and leaves with what
+    /// waits behind it.
+    pub fn close_channels(&mut self, channels: RangeInclusive<u32>) -> Step<F> {
         if let Some(step) = self.stopped() {
             return step;
         }
-        let stopped = self.advance(channel, true);
-        if let Some(channel) = self.channels.iter_mut().find(|known| known.id() == channel) {
-            channel.restart();
-        }
-        self.finish(stopped)
+        let known = self.channels.iter().map(Channel::id);
+        let ids: SmallVec<[u32; 8]> = known.filter(|id| channels.contains(id)).collect();
+        self.close(ids)
     }
 
     /// The stream has ended: everything is decided, and everything leaves.
@@ -168,6 +167,10 @@ impl<F> Hold<F> {
             return step;
         }
         let ids: SmallVec<[u32; 8]> = self.channels.iter().map(Channel::id).collect();
+        self.close(ids)
+    }
+
+    fn close(&mut self, ids: SmallVec<[u32; 8]>) -> Step<F> {
         let mut stopped = None;
         for id in ids {
             stopped = stopped.or_else(|| self.advance(id, true));

@@ -11,6 +11,7 @@
 pub mod chain;
 mod detectors;
 pub mod finding;
+mod fold;
 pub mod guard;
 pub mod hold;
 mod prefilter;

@@ -55,7 +55,8 @@ impl Phase {
     #[must_use]
     pub fn covers(self, origin: Origin) -> bool {
         match self {
-            Self::Request => matches!(origin, Origin::Prompt | Origin::AgentMessage),
+            // What a server says about its tools goes to a model as well.
+            Self::Request => matches!(origin, Origin::Prompt | Origin::AgentMessage | Origin::ToolDescription),
             Self::Response => matches!(origin, Origin::Completion | Origin::AgentMessage),
             Self::ToolArguments => origin == Origin::ToolArgument,
             Self::ToolResult => matches!(origin, Origin::ToolResult | Origin::ToolDescription),

@@ -18,7 +18,7 @@ fn chain_of(detect: &[&str]) -> Result<Chain, CompileError> {
     }])
 }
 
-const HOSTILE: [&str; 48] = [
+const HOSTILE: [&str; 56] = [
     "a",
     "A",
     "1",
@@ -67,6 +67,14 @@ const HOSTILE: [&str; 48] = [
     "AB 12 34 56 ",
     "123-45-",
     "7260 1815 ",
+    "\u{200b}",
+    "a\u{200b}",
+    "\u{430}",
+    "４",
+    "AKIA\u{ad}",
+    "é ",
+    "dGhlIGNvbW1pdHRlZSBtZXQg",
+    "a\u{200b}bcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
 ];
 
 #[test]

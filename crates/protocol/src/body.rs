@@ -8,6 +8,7 @@ mod tests;
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::{Arc, OnceLock},
 };
 
@@ -33,6 +34,8 @@ pub struct EditableBody {
     bytes: Bytes,
     tape: Arc<Tape>,
     replacements: Vec<Replacement>,
+    /// The names that members were given, and how many got each.
+    renamed: HashMap<Box<str>, u32>,
     version: u32,
     current: OnceLock<Bytes>,
     digest: OnceLock<Digest>,
@@ -51,7 +54,15 @@ impl EditableBody {
     /// A body whose tape was made before, from exactly these bytes.
     #[must_use]
     pub fn from_parts(bytes: Bytes, tape: Arc<Tape>) -> Self {
-        Self { bytes, tape, replacements: Vec::new(), version: 0, current: OnceLock::new(), digest: OnceLock::new() }
+        Self {
+            bytes,
+            tape,
+            replacements: Vec::new(),
+            renamed: HashMap::new(),
+            version: 0,
+            current: OnceLock::new(),
+            digest: OnceLock::new(),
+        }
     }
 
     /// A body in which nothing is looked at and nothing changes: its tape is that of `null`.
@@ -92,15 +103,27 @@ impl EditableBody {
         self.replacements.is_empty()
     }
 
-    /// Puts another text in the place of a string and counts the version up. The last text that a node was given holds.
-    /// Says whether the node is a string that still stands in this body; if not, nothing happens.
+    /// Puts another text in the place of a string or a number and counts the version up. The last text that a node was
+    /// given holds. Says whether the node is one that still stands in this body; if not, nothing happens.
     pub fn replace_text(&mut self, node: NodeId, text: &str) -> bool {
-        if self.tape.kind(node) != Kind::String {
+        if !matches!(self.tape.kind(node), Kind::String | Kind::Number) {
             return false;
         }
         let mut written = Vec::new();
         write_text(&mut written, text);
         self.replace(Replacement { node, text: Some(text.into()), written })
+    }
+
+    /// Gives a member another name, as [`Self::replace_text`] does with its node. A name that was given before gets a
+    /// number, so that no two members of an object are called the same.
+    pub fn rename(&mut self, key: NodeId, name: &str) -> bool {
+        let count = self.renamed.entry(name.into()).or_insert(0);
+        *count = count.saturating_add(1);
+        if *count == 1 {
+            return self.replace_text(key, name);
+        }
+        let numbered = format!("{name} {count}");
+        self.replace_text(key, &numbered)
     }
 
     /// Puts JSON text in the place of a value and of all that stands inside it, and counts the version up. Says whether

@@ -11,4 +11,5 @@ pub mod jsonrpc;
 pub mod llm;
 pub mod mcp;
 pub mod native;
+mod places;
 pub mod sse;

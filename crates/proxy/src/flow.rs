@@ -132,10 +132,16 @@ impl Flow {
         }
         // The hold keeps the event, so the texts it is to look at are taken out of it.
         let pieces = std::mem::take(&mut event.facts.pieces);
+        let closes = std::mem::take(&mut event.facts.closes);
         let borrowed: smallvec::SmallVec<[(u32, &str); 2]> =
             pieces.iter().map(|piece| (piece.channel, &*piece.text)).collect();
-        let step = self.hold.push(event, &borrowed);
-        self.released(step);
+        let mut step = self.hold.push(event, &borrowed);
+        // The last word of a text that has ended waits for nothing.
+        let mut closes = closes.into_iter();
+        while self.released(step) {
+            let Some((first, last)) = closes.next() else { break };
+            step = self.hold.close_channels(first..=last);
+        }
         self.guarded(started);
     }
 

@@ -297,6 +297,7 @@ fn owned(facts: FrameFacts<'_>) -> FrameFacts<'static> {
             .into_iter()
             .map(|start| ToolStart { channel: start.channel, name: own(start.name) })
             .collect(),
+        closes: facts.closes,
         stop: facts.stop,
         usage_only: facts.usage_only,
     }

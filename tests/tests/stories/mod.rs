@@ -7,6 +7,7 @@ mod cuts;
 mod federation;
 mod gateway;
 mod governed;
+mod guarding;
 mod http;
 mod incidents;
 mod inputs;

@@ -34,6 +34,27 @@ fn the_strongest_of_several_guardrails_counts() {
 }
 
 #[test]
+fn a_name_says_what_a_text_is() {
+    let specs = [spec("a", &["pii", "secrets"], &[Phase::ToolArguments], GuardAction::Redact)];
+    let chain = Chain::compile(&specs).unwrap();
+    let found = |name, text: &str| {
+        let found = chain.scan_named(Origin::ToolArgument, name, text);
+        found
+            .into_iter()
+            .map(|finding| (finding.category.to_string(), text[finding.range].to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let one = |category: &str, text: &str| vec![(category.to_owned(), text.to_owned())];
+    assert!(found(None, "4155552671").is_empty());
+    assert_eq!(found(Some("phone"), "4155552671"), one("pii.phone", "4155552671"));
+    assert_eq!(found(Some("ssn"), "123456789"), one("pii.us_ssn", "123456789"));
+    assert_eq!(found(Some("password"), "hunter2Xk9mQ7"), one("secret.generic", "hunter2Xk9mQ7"));
+    assert!(found(Some("nextPageToken"), "q8Zk2LmX9Rt4Yw1Pb5Nc").is_empty());
+    assert!(found(Some("a@example.com"), "x").is_empty());
+    assert_eq!(found(Some("to"), "é a@example.com"), one("pii.email", "a@example.com"));
+}
+
+#[test]
 fn mistakes_are_named() {
     let error = Chain::compile(&[spec("a", &["emial"], &[Phase::Request], GuardAction::Label)]).unwrap_err();
     assert_eq!(

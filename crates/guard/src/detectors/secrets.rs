@@ -6,6 +6,7 @@
 mod assignment;
 mod aws;
 mod checksum;
+mod encoded;
 mod entropy;
 mod format;
 mod jwt;
@@ -13,7 +14,12 @@ mod pem;
 mod token;
 mod url;
 
-use crate::guard::{Class, Detector, Input, MANY_DIGITS, Sink, Trigger, Triggers};
+use std::sync::Arc;
+
+use crate::{
+    guard::{Class, Detector, Input, MANY_DIGITS, Sink, Trigger, Triggers},
+    prefilter,
+};
 
 /// The detector of secrets.
 pub(crate) struct Secrets {
@@ -24,6 +30,7 @@ pub(crate) struct Secrets {
     pem: pem::Pem,
     token: token::Tokens,
     url: url::Urls,
+    encoded: Arc<str>,
 }
 
 impl Secrets {
@@ -36,7 +43,27 @@ impl Secrets {
             pem: pem::Pem::new(),
             token: token::Tokens::new(),
             url: url::Urls::new(),
+            encoded: Arc::from("secret.generic"),
         })
+    }
+
+    /// What a run of token bytes holds, base64 that encodes text included.
+    fn run(&self, input: &Input<'_>, run: (usize, usize), out: &mut Sink) {
+        self.token(input, run, out);
+        let start = run.0.max(input.from());
+        match encoded::decode(input, start, run.1) {
+            Ok(None) => {}
+            // Nothing that stands in it is reported while it is not whole.
+            Err(()) => out.open(start, &self.encoded),
+            Ok(Some(text)) => {
+                let inner = Input::new(&text, 0, true);
+                let mut found = Sink::default();
+                prefilter::run(&inner, self.triggers(), |trigger| self.look_at(&inner, trigger, &mut found));
+                if let Some(hit) = found.hits.first() {
+                    out.hit(start, start..run.1, &hit.category);
+                }
+            }
+        }
     }
 
     fn token(&self, input: &Input<'_>, run: (usize, usize), out: &mut Sink) {
@@ -67,6 +94,16 @@ impl Detector for Secrets {
     }
 
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {
+        match trigger {
+            Trigger::Token(start, end) => self.run(input, (start, end), out),
+            other => self.look_at(input, other, out),
+        }
+    }
+}
+
+impl Secrets {
+    /// Looks at text as it stands, without decoding.
+    fn look_at(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {
         match trigger {
             Trigger::Token(start, end) => self.token(input, (start, end), out),
             Trigger::Assign(at) => {

@@ -258,7 +258,7 @@ fn closing_a_channel_decides_its_tail() {
     let mut hold = Hold::new(all(), Origin::Completion);
     assert_eq!(hold.push(0, &[(0, "alice@example.com")]), Step::Released(vec![]));
     assert_eq!(hold.push(1, &[(1, "other. ")]), Step::Released(vec![]));
-    let Step::Released(released) = hold.close_channel(0) else { panic!() };
+    let Step::Released(released) = hold.close_channels(0..=0) else { panic!() };
     assert_eq!(released.len(), 2);
     assert_eq!(released[0].rewritten, Some(vec![(0, "[REDACTED:email]".to_owned())]));
 }

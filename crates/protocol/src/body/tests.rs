@@ -50,14 +50,32 @@ fn a_digest_is_of_the_version_that_stands() {
 }
 
 #[test]
-fn only_strings_can_be_replaced() {
-    let mut body = body(r#"{"a":1,"b":["x"]}"#);
-    for pointer in ["", "/a", "/b"] {
+fn only_strings_and_numbers_can_be_replaced() {
+    let mut body = body(r#"{"a":1,"b":["x"],"c":true}"#);
+    for pointer in ["", "/b", "/c"] {
         let node = at(&body, pointer);
         assert!(!body.replace_text(node, "y"), "{pointer}");
     }
     assert!(!body.replace_text(NodeId::from_index(99), "y"));
     assert_eq!((body.version(), body.is_original()), (0, true));
+    let number = at(&body, "/a");
+    assert!(body.replace_text(number, "y"));
+    assert_eq!(body.current(), &br#"{"a":"y","b":["x"],"c":true}"#[..]);
+    assert_eq!(body.canonical(body.tape().root()), br#"{"a":"y","b":["x"],"c":true}"#);
+}
+
+#[test]
+fn renamed_members_are_told_apart_and_seen_under_their_new_names() {
+    let mut body = body(r#"{"b@x":1,"a@x":{"c@x":2}}"#);
+    let root = body.tape().root();
+    let keys: Vec<_> = body.tape().members(body.original(), root).map(|member| member.key).collect();
+    for key in keys {
+        assert!(body.rename(key, "mark"));
+    }
+    assert_eq!(body.current(), &br#"{"mark":1,"mark 2":{"c@x":2}}"#[..]);
+    assert_eq!(body.canonical(root), &body.current()[..]);
+    let again = EditableBody::read(body.current(), &Limits::default()).unwrap();
+    assert_eq!(again.value(root), body.value(root));
 }
 
 #[test]

@@ -313,7 +313,13 @@ impl Tape {
             }
             Tag::Object => Value::Record(
                 self.members(bytes, id)
-                    .map(|member| (Arc::from(&*member.name), self.value_with(bytes, member.value, replaced)))
+                    .map(|member| {
+                        let name = match replaced(member.key) {
+                            Some(Value::Text(name)) => name,
+                            _ => Arc::from(&*member.name),
+                        };
+                        (name, self.value_with(bytes, member.value, replaced))
+                    })
                     .collect(),
             ),
         }

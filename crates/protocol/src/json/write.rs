@@ -74,6 +74,15 @@ fn append(out: &mut Vec<u8>, bytes: &[u8], tape: &Tape, node: NodeId, replaced: 
         }
         Kind::Object => {
             let mut members: Vec<_> = tape.members(bytes, node).collect();
+            for member in &mut members {
+                let renamed = replaced(member.key).and_then(|written| {
+                    let name = super::scan(&written, &super::Limits::default()).ok()?;
+                    name.text(&written, name.root()).map(std::borrow::Cow::into_owned)
+                });
+                if let Some(name) = renamed {
+                    member.name = name.into();
+                }
+            }
             members.sort_by(|a, b| a.name.encode_utf16().cmp(b.name.encode_utf16()));
             out.push(b'{');
             for (index, member) in members.iter().enumerate() {

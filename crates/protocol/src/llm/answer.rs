@@ -8,7 +8,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use tidegate_core::{
     ids::ToolName,
-    segment::{Origin, Segment, SegmentPath},
+    segment::{Segment, SegmentPath},
     usage::{Usage, UsageSource},
 };
 
@@ -22,10 +22,10 @@ use crate::{
         loss::Loss,
         model_call::Operation,
         node::{Document, Node},
-        segments::Found,
         translate::TranslateContext,
         write::JsonWriter,
     },
+    places::{self, Place},
 };
 
 /// A tool call that an answer proposes.
@@ -42,7 +42,7 @@ pub struct ProposedCall {
 pub struct Answer {
     dialect: Dialect,
     body: EditableBody,
-    texts: Arc<[NodeId]>,
+    places: Arc<[Place]>,
     echoes: Arc<[NodeId]>,
     usage: Option<Usage>,
     stop: Option<StopReason>,
@@ -63,7 +63,7 @@ impl Answer {
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         let counted = root.get("input_tokens").and_then(Node::as_u64);
         let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
-        let (mut texts, mut echoes) = (Vec::new(), Vec::new());
+        let (mut places, mut echoes) = (Vec::new(), Vec::new());
         let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
         if counted.is_none() {
             let codec = dialect.codec();
@@ -72,16 +72,14 @@ impl Answer {
             calls = decoded.parts.into_iter().filter_map(proposed).collect();
             usage = codec.answer_usage(root);
             codec.walk_answer(root, &mut |found| {
-                if let Found::Text { node, .. } = found {
-                    texts.push(node);
-                }
+                places.extend(found.place());
             });
-            texts.sort_unstable();
+            places::sort(&mut places);
             codec.echoes(root, &mut |node| echoes.push(node));
         }
         Ok(Self {
             dialect,
-            texts: texts.into(),
+            places: places.into(),
             echoes: echoes.into(),
             usage,
             stop,
@@ -113,27 +111,25 @@ impl Answer {
             return Err(AnswerError("it holds no `choices`".into()));
         }
         let codec = dialect.codec();
-        let (mut texts, mut echoes) = (Vec::new(), Vec::new());
+        let (mut places, mut echoes) = (Vec::new(), Vec::new());
         codec.walk_completion(root, &mut |found| {
-            if let Found::Text { node, .. } = found {
-                texts.push(node);
-            }
+            places.extend(found.place());
         });
-        texts.sort_unstable();
+        places::sort(&mut places);
         codec.echoes(root, &mut |node| echoes.push(node));
         let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
         let (usage, id, model) = (codec.answer_usage(root), text("id"), text("model"));
-        let (texts, echoes) = (texts.into(), echoes.into());
-        Ok(Self { dialect, texts, echoes, usage, stop: None, id, model, calls: Vec::new(), counted: None, body })
+        let (places, echoes) = (places.into(), echoes.into());
+        Ok(Self { dialect, places, echoes, usage, stop: None, id, model, calls: Vec::new(), counted: None, body })
     }
 
     /// An answer without words: nothing in it is looked at but what it used, and it passes as it came.
     fn embeddings(dialect: Dialect, bytes: Bytes) -> Result<Self, AnswerError> {
         let usage = dialect.codec().embeddings_usage(&bytes)?;
         let body = EditableBody::opaque(bytes).map_err(|error| AnswerError(error.to_string().into()))?;
-        let (texts, echoes) = (Arc::from([]), Arc::from([]));
+        let (places, echoes) = (Arc::from([]), Arc::from([]));
         let (calls, counted) = (Vec::new(), None);
-        Ok(Self { dialect, texts, echoes, usage, stop: None, id: None, model: None, calls, counted, body })
+        Ok(Self { dialect, places, echoes, usage, stop: None, id: None, model: None, calls, counted, body })
     }
 
     /// The dialect it is written in.
@@ -181,22 +177,14 @@ impl Answer {
     /// Every generated text, as it stands now: text, reasoning, arguments of tool calls.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        self.texts
-            .iter()
-            .map(|node| Segment {
-                origin: Origin::Completion,
-                path: SegmentPath(node.index()),
-                text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
-            })
-            .collect()
+        self.places.iter().filter_map(|place| place.segment(&self.body)).collect()
     }
 
     /// Puts another text in the place of a segment; what repeats the texts of the answer token by token (`logprobs`)
     /// becomes null with it. A path that no segment of this answer has changes nothing.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) {
-        let node = NodeId::from_index(path.0);
-        if self.texts.binary_search(&node).is_ok() {
-            self.body.replace_text(node, text);
+        if let Some(place) = places::find(&self.places, path) {
+            place.replace(&mut self.body, text);
         }
     }
 

@@ -4,7 +4,7 @@
 //! names on the same dialect. Called by the proxy's decode and guard stages; `upstream` calls [`ModelCall::prepare`]
 //! for each attempt.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_core::{
@@ -22,10 +22,11 @@ use crate::{
         error::{PrepareError, ReadError},
         estimate,
         node::{Document, Node},
-        segments::Found,
+        segments::{self, Found},
         target::{Lane, Outgoing, TargetWire},
         write::JsonWriter,
     },
+    places::{self, Place},
 };
 
 /// The longest name of a model that is taken, in bytes.
@@ -86,7 +87,7 @@ pub struct ModelCall {
     choices: u64,
     wants_usage: bool,
     tools: Vec<ToolName>,
-    texts: Arc<[(NodeId, Origin)]>,
+    places: Arc<[Place]>,
     estimate: u64,
 }
 
@@ -103,18 +104,15 @@ impl ModelCall {
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         root.expect_object()?;
         let head = dialect.codec().head(root, operation)?;
-        let mut texts = Vec::new();
+        let mut places = Vec::new();
         let mut tokens = 0_u64;
         dialect.codec().walk_request(root, operation, &mut |found| {
+            places.extend(found.place());
             let more = match found {
-                Found::Text { node, origin } => {
-                    texts.push((node, origin));
-                    // The words of tools are counted with the whole definition.
-                    if origin == Origin::ToolDescription {
-                        0
-                    } else {
-                        estimate::text(body.tape().raw(body.original(), node))
-                    }
+                // The words of tools are counted with the whole definition.
+                Found::Text { origin: Origin::ToolDescription, .. } => 0,
+                Found::Text { node, .. } | Found::Value(Place { node, .. }) => {
+                    estimate::text(body.tape().raw(body.original(), node))
                 }
                 Found::Media { tokens } => tokens,
                 Found::Message => estimate::PER_MESSAGE,
@@ -124,7 +122,10 @@ impl ModelCall {
             };
             tokens = tokens.saturating_add(more);
         });
-        texts.sort_unstable_by_key(|(node, _)| *node);
+        places::sort(&mut places);
+        let known: Vec<NodeId> = places.iter().map(|place| place.node).collect();
+        segments::rest(root, &known, &mut |place| places.push(place));
+        places::sort(&mut places);
         Ok(Self {
             dialect,
             operation,
@@ -134,7 +135,7 @@ impl ModelCall {
             choices: head.choices,
             wants_usage: head.wants_usage,
             tools: head.tools,
-            texts: texts.into(),
+            places: places.into(),
             estimate: tokens,
             body,
         })
@@ -225,24 +226,16 @@ impl ModelCall {
     /// Every text that a guard should see, in the order of the body, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        self.texts
-            .iter()
-            .map(|(node, origin)| Segment {
-                origin: *origin,
-                path: SegmentPath(node.index()),
-                text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
-            })
-            .collect()
+        self.places.iter().filter_map(|place| place.segment(&self.body)).collect()
     }
 
     /// Puts another text in the place of a segment and counts the version up. A path that no segment of this call has
     /// changes nothing.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) {
-        let node = NodeId::from_index(path.0);
-        if self.texts.binary_search_by_key(&node, |(known, _)| *known).is_ok() {
-            let before = self.body.text(node).map_or(0, |text| estimate::text(text.as_bytes()));
+        if let Some(place) = places::find(&self.places, path) {
+            let before = self.body.text(place.node).map_or(0, |text| estimate::text(text.as_bytes()));
             self.estimate = self.estimate.saturating_add(estimate::text(text.as_bytes()).saturating_sub(before));
-            self.body.replace_text(node, text);
+            place.replace(&mut self.body, text);
         }
     }
 

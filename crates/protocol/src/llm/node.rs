@@ -4,9 +4,12 @@
 
 use std::borrow::Cow;
 
+use tidegate_core::segment::Origin;
+
 use crate::{
     json::{Elements, JsonError, Kind, Limits, NodeId, Tape, scan},
     llm::error::ReadError,
+    places::{self, Place},
 };
 
 /// A scanned text.
@@ -106,9 +109,28 @@ impl<'tape, 'body> Node<'tape, 'body> {
         Items { elements: self.tape.elements(self.id), node: self }
     }
 
-    /// Every string inside, itself included.
-    pub(crate) fn strings(self) -> impl Iterator<Item = Self> {
-        self.tape.strings(self.id).map(move |id| self.at(id))
+    /// Everything inside that has no form of its own (see [`places::free`]).
+    pub(crate) fn free(self, origin: Origin, see: &mut dyn FnMut(Place)) {
+        places::free(self.bytes, self.tape, self.id, origin, None, see);
+    }
+
+    /// Whether `id`, a node of the same tape, is a string: what a stream's frames are rewritten at.
+    pub(crate) fn is_text(self, id: NodeId) -> bool {
+        self.tape.kind(id) == Kind::String
+    }
+
+    pub(crate) fn is_long_number(self) -> bool {
+        places::is_long_number(self.tape, self.id)
+    }
+
+    pub(crate) fn is_telling_name(self) -> bool {
+        places::is_telling_name(self.bytes, self.tape, self.id)
+    }
+
+    /// Whether this string is a picture, a sound or a file written as a `data:` address (RFC 2397).
+    pub(crate) fn is_embedded(self) -> bool {
+        let head = self.raw().get(..128).unwrap_or(self.raw());
+        head.starts_with("\"data:") && head.contains(";base64,")
     }
 
     pub(crate) fn pointer(self) -> String {

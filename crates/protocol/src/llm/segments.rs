@@ -7,6 +7,7 @@ use tidegate_core::segment::Origin;
 use crate::{
     json::{Kind, NodeId, Tape},
     llm::node::Node,
+    places::Place,
 };
 
 /// One thing a walk came by.
@@ -14,12 +15,25 @@ use crate::{
 pub(crate) enum Found {
     /// A string that guards see.
     Text { node: NodeId, origin: Origin },
+    /// A string or number that guards see with its name, or a name: inside arguments and parts of unknown form.
+    Value(Place),
     /// An image, a document or a sound that costs at most so many tokens.
     Media { tokens: u64 },
     /// A message begins.
     Message,
     /// The definitions of tools: their whole text goes into the prompt.
     Tools { node: NodeId },
+}
+
+impl Found {
+    /// Where guards look, if it is something to look at.
+    pub(crate) fn place(self) -> Option<Place> {
+        match self {
+            Self::Text { node, origin } => Some(Place::text(node, origin)),
+            Self::Value(place) => Some(place),
+            Self::Media { .. } | Self::Message | Self::Tools { .. } => None,
+        }
+    }
 }
 
 /// Shows a string, where it is one.
@@ -29,10 +43,10 @@ pub(crate) fn text(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dyn FnM
     }
 }
 
-/// Shows every string of a value: arguments of a tool call.
-pub(crate) fn strings(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dyn FnMut(Found)) {
-    for node in node.into_iter().flat_map(Node::strings) {
-        see(Found::Text { node: node.id(), origin });
+/// Shows everything in a value that has no form of its own: arguments of a tool call.
+pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dyn FnMut(Found)) {
+    if let Some(node) = node {
+        node.free(origin, &mut |place| see(Found::Value(place)));
     }
 }
 
@@ -53,6 +67,7 @@ pub(crate) fn unknown(node: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Fo
                 }
             }
         }
+        Kind::Number if node.is_long_number() => see(Found::Value(Place::text(node.id(), origin))),
         Kind::Null | Kind::Bool | Kind::Number => {}
     }
 }
@@ -85,5 +100,90 @@ pub(crate) fn tool_words(node: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
             }
         }
         Kind::Null | Kind::Bool | Kind::Number | Kind::String => {}
+    }
+}
+
+/// Members whose numbers and strings the gateway itself reads, or that hold no words: marks, pictures and sounds.
+const READ: [&str; 16] = [
+    "model",
+    "role",
+    "name",
+    "stream",
+    "max_tokens",
+    "max_completion_tokens",
+    "budget_tokens",
+    "n",
+    "tool_call_id",
+    "object",
+    "data",
+    "file_data",
+    "detail",
+    "format",
+    "$schema",
+    "$ref",
+];
+/// Members of a request in which callers write what they like.
+const FREE: [&str; 4] = ["metadata", "logit_bias", "input", "extra_body"];
+/// Members of a request that define tools or the form of an answer.
+const DEFINITIONS: [&str; 5] = ["tools", "functions", "response_format", "output_config", "output_format"];
+
+/// Shows what the dialect's own walk has passed over in a request: `stop`, `user`, `metadata`, addresses of images,
+/// numbers, what tools' schemas hold besides words. `known` is what has been shown, in order.
+pub(crate) fn rest(root: Node<'_, '_>, known: &[NodeId], see: &mut dyn FnMut(Place)) {
+    let mut rest = Rest { known, see };
+    for (key, value) in root.keyed_members() {
+        let name = key.text().unwrap_or_default();
+        let origin = if DEFINITIONS.contains(&&*name) { Origin::ToolDescription } else { Origin::Prompt };
+        rest.member(key, value, origin);
+    }
+}
+
+struct Rest<'known, 'see> {
+    known: &'known [NodeId],
+    see: &'see mut dyn FnMut(Place),
+}
+
+impl Rest<'_, '_> {
+    fn member(&mut self, key: Node<'_, '_>, value: Node<'_, '_>, origin: Origin) {
+        let name = key.text().unwrap_or_default();
+        let container = matches!(value.kind(), Kind::Array | Kind::Object);
+        if FREE.contains(&&*name) && container {
+            value.free(origin, &mut |place| self.show(place));
+        } else if container || !(OPAQUE.contains(&&*name) || READ.contains(&&*name)) {
+            // What is called `type` or `name` may be a property of a schema; its value is an object then.
+            self.value(value, origin, key.id());
+        }
+    }
+
+    fn value(&mut self, node: Node<'_, '_>, origin: Origin, name: NodeId) {
+        match node.kind() {
+            Kind::String if node.is_embedded() => {}
+            Kind::String => self.show(Place { node: node.id(), origin, name: Some(name), is_name: false }),
+            Kind::Number if node.is_long_number() => {
+                self.show(Place { node: node.id(), origin, name: Some(name), is_name: false });
+            }
+            Kind::Array => node.items().for_each(|item| self.value(item, origin, name)),
+            Kind::Object => {
+                for (key, value) in node.keyed_members() {
+                    if key.is_telling_name() {
+                        self.show(Place { node: key.id(), origin, name: None, is_name: true });
+                    }
+                    self.member(key, value, origin);
+                }
+            }
+            Kind::Null | Kind::Bool | Kind::Number => {}
+        }
+    }
+
+    fn show(&mut self, place: Place) {
+        // Nodes come in the order of the text, and so does what is known.
+        while let Some((first, further)) = self.known.split_first()
+            && *first < place.node
+        {
+            self.known = further;
+        }
+        if self.known.first() != Some(&place.node) {
+            (self.see)(place);
+        }
     }
 }

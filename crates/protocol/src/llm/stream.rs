@@ -65,6 +65,9 @@ pub struct FrameFacts<'frame> {
     pub error: Option<UpstreamStreamError>,
     /// Tool calls that begin in it.
     pub tool_starts: SmallVec<[ToolStart<'frame>; 1]>,
+    /// Channels that end with this frame, from the first to the last of each range: nothing more comes on them. A
+    /// server that goes on nevertheless begins another text.
+    pub closes: SmallVec<[(u32, u32); 1]>,
     /// Why the model stopped, where it says so.
     pub stop: Option<StopReason>,
     /// Whether it carries usage and nothing else.

@@ -20,6 +20,7 @@ use crate::{
     body::EditableBody,
     json::{Edit, NodeId, canonical, splice},
     jsonrpc::{Message, Parts},
+    places::{self, Place},
 };
 
 /// The answer to a request of a known method: a result or an error.
@@ -28,7 +29,7 @@ pub struct Answer {
     method: Method,
     message: Message,
     body: EditableBody,
-    places: Vec<segments::Place>,
+    places: Vec<Place>,
     removed: Vec<NodeId>,
 }
 
@@ -41,7 +42,12 @@ impl Answer {
         let places = match message.parts() {
             Parts::Response { result, .. } => segments::of_result(bytes, tape, method, *result),
             // The words of an error are the server's own, as a result's are.
-            Parts::ErrorResponse { error, .. } => tape.strings(*error).map(|text| (Origin::ToolResult, text)).collect(),
+            Parts::ErrorResponse { error, .. } => {
+                let mut places = Vec::new();
+                let mut see = |place| places.push(place);
+                places::free(message.bytes(), tape, *error, Origin::ToolResult, None, &mut see);
+                places
+            }
             _ => Vec::new(),
         };
         Self { method, message, body, places, removed: Vec::new() }
@@ -101,7 +107,7 @@ impl Answer {
         self.removed = removed;
         let tape = self.body.shared_tape();
         let removed = &self.removed;
-        self.places.retain(|(_, place)| {
+        self.places.retain(|Place { node: place, .. }| {
             let at = removed.partition_point(|item| item <= place);
             let inside = at.checked_sub(1).and_then(|at| removed.get(at));
             inside.is_none_or(|item| *place >= tape.after(*item))
@@ -137,19 +143,13 @@ impl Answer {
     /// The texts for guards, as they stand; those of items that were taken out are not among them.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        self.places
-            .iter()
-            .filter_map(|(origin, node)| {
-                Some(Segment { origin: *origin, path: SegmentPath(node.index()), text: self.body.text(*node)? })
-            })
-            .collect()
+        self.places.iter().filter_map(|place| place.segment(&self.body)).collect()
     }
 
     /// Puts another text in the place of a segment. Says whether the path is one of this answer's segments; if not,
     /// nothing happens.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
-        let node = NodeId::from_index(path.0);
-        self.places.binary_search_by_key(&node, |(_, place)| *place).is_ok() && self.body.replace_text(node, text)
+        places::find(&self.places, path).is_some_and(|place| place.replace(&mut self.body, text))
     }
 
     /// Where a segment stands, as a JSON pointer (RFC 6901).

@@ -5,10 +5,10 @@
 use tidegate_core::segment::Origin;
 
 use super::{list::ListKind, method::Method};
-use crate::json::{Kind, NodeId, Tape};
-
-/// One text: where it comes from and where it stands.
-pub(crate) type Place = (Origin, NodeId);
+use crate::{
+    json::{Kind, NodeId, Tape},
+    places::{self, Place},
+};
 
 /// Members of a JSON Schema whose strings are structure, not words.
 const STRUCTURE: [&str; 7] = ["type", "$ref", "$schema", "$id", "$anchor", "format", "required"];
@@ -36,7 +36,7 @@ pub(crate) fn of_request(bytes: &[u8], tape: &Tape, method: Method, params: Node
             }
         }
         // A log message or a progress text is the server's own words.
-        Method::Notification => walk.all(params, Origin::ToolResult),
+        Method::Notification => walk.all(params, Origin::ToolResult, None),
         _ => {}
     }
     walk.sorted()
@@ -78,8 +78,7 @@ pub(crate) fn of_result(bytes: &[u8], tape: &Tape, method: Method, result: NodeI
 impl Walk<'_> {
     /// The places in the order of the text, each once.
     fn sorted(mut self) -> Vec<Place> {
-        self.places.sort_unstable_by_key(|(_, node)| *node);
-        self.places.dedup_by_key(|(_, node)| *node);
+        places::sort(&mut self.places);
         self.places
     }
 
@@ -87,13 +86,14 @@ impl Walk<'_> {
         self.tape.member(self.bytes, object, name)
     }
 
-    fn all(&mut self, node: NodeId, origin: Origin) {
-        self.places.extend(self.tape.strings(node).map(|string| (origin, string)));
+    /// Everything in a value: strings, long numbers, names.
+    fn all(&mut self, node: NodeId, origin: Origin, name: Option<NodeId>) {
+        places::free(self.bytes, self.tape, node, origin, name, &mut |place| self.places.push(place));
     }
 
     fn all_in(&mut self, object: NodeId, name: &str, origin: Origin) {
         if let Some(node) = self.member(object, name) {
-            self.all(node, origin);
+            self.all(node, origin, None);
         }
     }
 
@@ -107,15 +107,15 @@ impl Walk<'_> {
                 "_meta" => tape
                     .members(bytes, member.value)
                     .filter(|meta| meta.name != "progressToken")
-                    .for_each(|meta| self.all(meta.value, Origin::ToolArgument)),
-                _ => self.all(member.value, Origin::ToolArgument),
+                    .for_each(|meta| self.all(meta.value, Origin::ToolArgument, Some(meta.key))),
+                _ => self.all(member.value, Origin::ToolArgument, Some(member.key)),
             }
         }
     }
 
     fn text_in(&mut self, object: NodeId, name: &str, origin: Origin) {
         if let Some(node) = self.member(object, name).filter(|node| self.tape.kind(*node) == Kind::String) {
-            self.places.push((origin, node));
+            self.places.push(Place::text(node, origin));
         }
     }
 
@@ -131,7 +131,7 @@ impl Walk<'_> {
 
     fn content(&mut self, block: NodeId, origin: Origin) {
         match self.tape.kind(block) {
-            Kind::String => self.places.push((origin, block)),
+            Kind::String => self.places.push(Place::text(block, origin)),
             Kind::Object => {
                 for name in ["text", "name", "title", "description", "uri"] {
                     self.text_in(block, name, origin);
@@ -203,12 +203,16 @@ impl Walk<'_> {
     fn schema(&mut self, node: NodeId) {
         let (tape, bytes) = (self.tape, self.bytes);
         match tape.kind(node) {
-            Kind::String => self.places.push((Origin::ToolDescription, node)),
+            Kind::String => self.places.push(Place::text(node, Origin::ToolDescription)),
             Kind::Array => tape.elements(node).for_each(|element| self.schema(element)),
             Kind::Object => {
                 for member in tape.members(bytes, node) {
                     // A property may be called `type`; its value is an object then, and is walked.
                     let structure = STRUCTURE.contains(&&*member.name) && tape.kind(member.value) != Kind::Object;
+                    if places::is_telling_name(bytes, tape, member.key) {
+                        let origin = Origin::ToolDescription;
+                        self.places.push(Place { node: member.key, origin, name: None, is_name: true });
+                    }
                     if !structure {
                         self.schema(member.value);
                     }

@@ -19,6 +19,7 @@ use crate::{
     body::EditableBody,
     json::{Edit, Limits, NodeId, SpliceError},
     jsonrpc::{Message, RpcError, read_one},
+    places::{self, Place},
 };
 
 /// Why a body is no tool call.
@@ -51,7 +52,7 @@ pub struct ToolCall {
     message: Message,
     body: EditableBody,
     target: Target,
-    places: Vec<segments::Place>,
+    places: Vec<Place>,
 }
 
 impl ToolCall {
@@ -142,19 +143,13 @@ impl ToolCall {
     /// Every text that a guard should see, in the order of the body, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        self.places
-            .iter()
-            .filter_map(|(origin, node)| {
-                Some(Segment { origin: *origin, path: SegmentPath(node.index()), text: self.body.text(*node)? })
-            })
-            .collect()
+        self.places.iter().filter_map(|place| place.segment(&self.body)).collect()
     }
 
     /// Puts another text in the place of a segment and counts the version up. Says whether the path is one of this
     /// call's segments; if not, nothing happens.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
-        let node = NodeId::from_index(path.0);
-        self.places.binary_search_by_key(&node, |(_, place)| *place).is_ok() && self.body.replace_text(node, text)
+        places::find(&self.places, path).is_some_and(|place| place.replace(&mut self.body, text))
     }
 
     /// Where a segment stands, as a JSON pointer (RFC 6901).

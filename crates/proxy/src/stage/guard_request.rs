@@ -55,7 +55,7 @@ fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVer
         if !chain.applies(segment.origin) {
             continue;
         }
-        let findings = chain.scan(segment.origin, &segment.text);
+        let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
         if findings.is_empty() {
             continue;
         }

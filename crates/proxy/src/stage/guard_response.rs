@@ -99,7 +99,7 @@ pub(crate) struct Looked {
 pub(crate) fn look(chain: &Chain, segments: Vec<Segment<'_>>) -> Looked {
     let mut looked = Looked::default();
     for segment in segments.iter().filter(|segment| chain.applies(segment.origin)) {
-        let findings = chain.scan(segment.origin, &segment.text);
+        let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
         if findings.is_empty() {
             continue;
         }

@@ -27,6 +27,7 @@ struct Data {
     _source: String,
     strong: Vec<String>,
     weak: Vec<String>,
+    ordinary: Vec<String>,
     schemes: Vec<String>,
     placeholders: Vec<String>,
     references: Vec<String>,
@@ -118,7 +119,9 @@ impl Assignment {
             .map(u8::to_ascii_lowercase)
             .collect();
         let ends = |names: &[String]| names.iter().any(|known| name.ends_with(known.as_bytes()));
-        let strength = if ends(&self.data.schemes) {
+        let strength = if ends(&self.data.ordinary) {
+            return None;
+        } else if ends(&self.data.schemes) {
             Strength::Scheme
         } else if ends(&self.data.strong) {
             Strength::Strong

@@ -101,7 +101,7 @@ pub(super) fn walk_block(block: Node<'_, '_>, origin: Origin, see: &mut dyn FnMu
         "thinking" => segments::text(block.get("thinking"), origin, see),
         "redacted_thinking" => {}
         "tool_use" | "server_tool_use" | "mcp_tool_use" => {
-            segments::strings(block.get("input"), origin, see);
+            segments::arguments(block.get("input"), origin, see);
             segments::text(block.get("partial_json"), origin, see);
         }
         "tool_result" => {

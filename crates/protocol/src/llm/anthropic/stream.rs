@@ -15,7 +15,6 @@ use super::{head, wire};
 use crate::llm::{
     dialect::FramePieces,
     node::Node,
-    segments::Found,
     stream::{Channel, FrameFacts, ToolStart, UpstreamStreamError},
 };
 
@@ -51,8 +50,8 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
                 "thinking" => push(THINKING, block.get("thinking")),
                 // Results of tools that the vendor runs come whole; names and ids are not text.
                 _ => head::walk_block(block, Origin::Completion, &mut |found| {
-                    if let Found::Text { node, .. } = found {
-                        out.push((channel(index_of(root), OTHER), node));
+                    if let Some(place) = found.place().filter(|place| root.is_text(place.node)) {
+                        out.push((channel(index_of(root), OTHER), place.node));
                     }
                 }),
             }
@@ -68,8 +67,8 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
                     push(OTHER, delta.get("citation").and_then(|citation| citation.get("cited_text")));
                 }
                 _ => crate::llm::segments::unknown(delta, Origin::Completion, &mut |found| {
-                    if let Found::Text { node, .. } = found {
-                        out.push((channel(index_of(root), OTHER), node));
+                    if let Some(place) = found.place().filter(|place| root.is_text(place.node)) {
+                        out.push((channel(index_of(root), OTHER), place.node));
                     }
                 }),
             }
@@ -99,6 +98,9 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
         }
         "content_block_delta" => {
             facts.semantic = root.get("delta").is_some_and(|delta| &*type_of(delta) == "signature_delta");
+        }
+        "content_block_stop" => {
+            facts.closes.push((channel(index_of(root), TEXT), channel(index_of(root), OTHER)));
         }
         "message_delta" => {
             if let Some(node) = root.present("usage") {

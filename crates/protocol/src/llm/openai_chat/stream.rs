@@ -18,7 +18,7 @@ use crate::llm::{
     dialect::FramePieces,
     ir::StopReason,
     node::Node,
-    segments::{self, Found},
+    segments,
     stream::{Channel, FrameFacts, ToolStart, UpstreamStreamError},
 };
 
@@ -78,8 +78,8 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
                 "role" => {}
                 // Members that only some servers know are no way around guards.
                 _ => segments::unknown(value, Origin::Completion, &mut |found| {
-                    if let Found::Text { node, .. } = found {
-                        others.push((channel(number, OTHER, 0), node));
+                    if let Some(place) = found.place().filter(|place| root.is_text(place.node)) {
+                        others.push((channel(number, OTHER, 0), place.node));
                     }
                 }),
             }
@@ -113,6 +113,7 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
         }
         if let Some(reason) = choice.present("finish_reason").and_then(Node::text) {
             let reason = wire::stop_reason(&reason, false);
+            facts.closes.push((channel(number, 0, 0), channel(number, 0xF, 0xFFFF)));
             if facts.stop.is_none() || reason != StopReason::EndTurn {
                 facts.stop = Some(reason);
             }

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tidegate_core::{facts::Action, segment::Origin};
+use tidegate_core::{
+    facts::Action,
+    segment::{Origin, SegmentKind},
+};
 
 use super::{NO_QUIRKS, wire};
 use crate::llm::{Dialect, Lane, ModelCall, Operation, PrepareError, Quirks, ReadError, TargetWire};
@@ -277,4 +280,42 @@ fn guard_edit_reaches_the_translated_body() {
     let out = call.prepare(&wire(Dialect::Anthropic, "up")).unwrap();
     let body = String::from_utf8(out.body.to_vec()).unwrap();
     assert!(body.contains("[x]") && !body.contains("secret"));
+}
+
+#[test]
+fn guards_see_numbers_names_and_what_stands_beside_the_conversation() {
+    let chat = json!({"model": "m", "user": "S1", "stop": ["S2"], "metadata": {"S3 12345": "S4"}, "seed": 4_111_111_111_111_111_u64,
+        "messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "https://example.com/S5.png"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"S6@x.yz": {"type": "string", "enum": ["S7"], "default": "S8"}}}}}]});
+    let anthropic = json!({"model": "m", "max_tokens": 1_000_000, "metadata": {"user_id": "S1"}, "stop_sequences": ["S2"],
+        "messages": [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "i", "name": "f",
+                "input": {"S3 12345": [{"note": "S4"}], "card": 4_111_111_111_111_111_u64}}]},
+            {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com/S5.png"}}]}],
+        "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"S6@x.yz": {"type": "string", "enum": ["S7"], "examples": ["S8"]}}}}]});
+    for (dialect, body) in [(Dialect::OpenAiChat, chat), (Dialect::Anthropic, anthropic)] {
+        let mut call = read(dialect, &body).unwrap();
+        for number in 1..=8 {
+            let name = format!("S{number}");
+            let segments = call.segments();
+            let found = segments.iter().find(|segment| segment.text.contains(&name)).map(|segment| segment.kind);
+            let kind = if matches!(number, 3 | 6) { SegmentKind::Name } else { SegmentKind::Text };
+            assert_eq!(found, Some(kind), "{name} of {dialect:?}");
+        }
+        let segments = call.segments();
+        let number = segments.iter().find(|segment| segment.kind == SegmentKind::Number).unwrap();
+        assert_eq!(number.text, "4111111111111111");
+        assert!(segments.iter().all(|segment| !["m", "f", "object"].contains(&&*segment.text)));
+        assert!(segments.iter().all(|segment| !segment.text.starts_with("data:")));
+        let paths: Vec<_> =
+            segments.iter().filter(|segment| segment.kind != SegmentKind::Text).map(|segment| segment.path).collect();
+        for path in paths {
+            call.replace_segment(path, "[mark]");
+        }
+        let sent = String::from_utf8(call.prepare(&wire(dialect, "up")).unwrap().body.to_vec()).unwrap();
+        assert!(!sent.contains("41111") && !sent.contains("S3") && !sent.contains("S6"), "{sent}");
+        assert!(sent.contains("\"[mark]\"") && sent.contains("\"[mark] 2\""), "{sent}");
+    }
 }
