@@ -150,6 +150,8 @@ catalogue! {
         "A moment is written as RFC 3339: `2027-01-31T00:00:00Z`.";
     SCHEMA_NAME = 235, "the same thing is meant twice",
         "Two settings of one object say the same in different ways. Keep one.";
+    TOKENIZE_TOOLS = 246, "tokens cannot go to tools",
+        "`action: tokenize` lets models see tokens instead of values. Tools need the values, so such a guardrail looks at `request` and `response` only; name another guardrail for tools.";
     BAD_COMMAND = 248, "a program cannot be started like this",
         "An MCP server with a `command` is a program that the gateway starts, without a shell, once for each client session. It has no `url`, `key` or `headers`; what it needs to know it gets in `env`, whose values are texts or references.";
     LITERAL_SECRET = 301, "a secret stands in the file",

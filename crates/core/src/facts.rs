@@ -214,6 +214,8 @@ pub struct GuardVerdict {
 pub enum GuardAction {
     /// Only note it, as a label that policies see.
     Label,
+    /// Put a token in its place on the way to a model, and the value back into the answer.
+    Tokenize,
     /// Put a mark in its place.
     Redact,
     /// Refuse the call, or cut the stream before it.

@@ -174,6 +174,13 @@ impl Chain {
         self.plan(origin).is_some_and(|plan| plan.rules.iter().flatten().any(|rule| rule.action > GuardAction::Label))
     }
 
+    /// The guardrail that puts tokens in the place of values, if any does.
+    #[must_use]
+    pub fn tokenizes(&self) -> Option<&GuardrailName> {
+        let rules = self.plans.iter().flat_map(|plan| plan.rules.iter().flatten());
+        rules.into_iter().find(|rule| rule.action == GuardAction::Tokenize).map(|rule| &rule.guardrail)
+    }
+
     /// Everything that is found in a whole text: disjoint, in the order of the text, overlaps resolved (what rewrites
     /// or blocks is joined and called after the strongest action, then the longest match). Linear in the text.
     #[must_use]
@@ -269,6 +276,7 @@ impl Chain {
                 guardrail: rule.guardrail.clone(),
                 action: rule.action,
                 origin,
+                replacement: None,
             };
             raw.hits.extend(
                 sink.hits

@@ -26,6 +26,8 @@ pub struct Finding {
     pub action: GuardAction,
     /// Where the text came from.
     pub origin: Origin,
+    /// What stands in its place instead of a mark: a token, or the value that a token stands for.
+    pub replacement: Option<Arc<str>>,
 }
 
 impl Finding {
@@ -33,8 +35,21 @@ impl Finding {
     /// `[REDACTED:email]` or `[REDACTED:aws_access_key_id]`. No detector finds anything in such a mark.
     #[must_use]
     pub fn mark(&self) -> String {
-        let kind = self.category.split_once('.').map_or(&*self.category, |(_, kind)| kind);
-        format!("[REDACTED:{kind}]")
+        match &self.replacement {
+            Some(replacement) => replacement.as_ref().to_owned(),
+            None => format!("[REDACTED:{}]", self.kind()),
+        }
+    }
+
+    /// The category without its group.
+    pub(crate) fn kind(&self) -> &str {
+        self.category.split_once('.').map_or(&*self.category, |(_, kind)| kind)
+    }
+
+    /// Whether it is a token whose value the caller gets back: nothing that was found.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.replacement.is_some() && self.category.starts_with("token.")
     }
 
     /// Whether the text may not pass as it is.
@@ -122,8 +137,11 @@ pub fn verdicts(findings: &[Finding]) -> Vec<GuardVerdict> {
     out
 }
 
-/// Counts one more finding.
+/// Counts one more finding. What is restored was none.
 pub(crate) fn count(verdicts: &mut Vec<GuardVerdict>, finding: &Finding) {
+    if finding.is_restored() {
+        return;
+    }
     let same = verdicts.iter_mut().find(|verdict| {
         verdict.category == finding.category
             && verdict.guardrail == finding.guardrail

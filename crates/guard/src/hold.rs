@@ -14,11 +14,12 @@ use tidegate_core::{facts::GuardVerdict, segment::Origin};
 use crate::{
     chain::Chain,
     finding::{Finding, count},
+    tokens::Tokens,
 };
 
 mod channel;
 
-use channel::Channel;
+use channel::{Channel, Sight};
 
 /// How many bytes one hold keeps at most, frames counted with [`FRAME_COST`] each. Beyond it, what is undecided is
 /// taken for a finding.
@@ -72,6 +73,7 @@ pub struct Hold<F> {
     origin: Origin,
     applies: bool,
     enforces: bool,
+    tokens: Option<Arc<Tokens>>,
     channels: Vec<Channel>,
     waiting: VecDeque<Waiting<F>>,
     held: usize,
@@ -89,12 +91,22 @@ impl<F> Hold<F> {
             enforces: chain.enforces(origin),
             chain,
             origin,
+            tokens: None,
             channels: Vec::new(),
             waiting: VecDeque::new(),
             held: 0,
             found: Vec::new(),
             blocked: None,
         }
+    }
+
+    /// The same, with tokens of the exchange to be restored: those of `tokens` become values again, others marks.
+    #[must_use]
+    pub fn restoring(mut self, tokens: Option<Arc<Tokens>>) -> Self {
+        self.applies |= tokens.is_some();
+        self.enforces |= tokens.is_some();
+        self.tokens = tokens;
+        self
     }
 
     /// What was found so far, counted.
@@ -251,12 +263,16 @@ impl<F> Hold<F> {
 
     fn advance(&mut self, id: u32, complete: bool) -> Option<Finding> {
         let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
-        channel.advance(&self.chain, self.origin, complete, &mut |finding| count(&mut self.found, finding))
+        let sight =
+            Sight { chain: &self.chain, origin: self.origin, tokens: self.tokens.as_deref(), enforces: self.enforces };
+        channel.advance(sight, complete, &mut |finding| count(&mut self.found, finding))
     }
 
     fn force(&mut self, id: u32) -> Option<Finding> {
         let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
-        channel.force(&self.chain, self.origin, &mut |finding| count(&mut self.found, finding))
+        let sight =
+            Sight { chain: &self.chain, origin: self.origin, tokens: self.tokens.as_deref(), enforces: self.enforces };
+        channel.force(sight, &mut |finding| count(&mut self.found, finding))
     }
 
     fn channel(&mut self, id: u32) -> &mut Channel {

@@ -16,8 +16,10 @@ pub mod guard;
 pub mod hold;
 mod prefilter;
 pub mod spec;
+pub mod tokens;
 
 pub use chain::{Chain, CompileError};
 pub use finding::{Finding, redact, verdicts};
 pub use hold::{Hold, Release, Step};
 pub use spec::{DetectorName, GuardrailSpec, Phase, detector_names};
+pub use tokens::Tokens;

@@ -22,7 +22,7 @@ use tidegate_core::{
     trace::TraceId,
     usage::Usage,
 };
-use tidegate_guard::Chain;
+use tidegate_guard::{Chain, Tokens};
 use tidegate_ledger::Scope;
 use tidegate_upstream::Target;
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,8 @@ pub(crate) struct Exchange {
     pub(crate) story: Story,
     /// The reservation and the intent, from dispatch until the end.
     pub(crate) running: Option<tidegate_upstream::Running>,
+    /// The values that the model sees as tokens; nothing where no guardrail tokenizes.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     /// Who serves the call: its price decides what it cost.
     pub(crate) target: Option<Arc<Target>>,
     /// Cancelled when the call is to be cut from outside.
@@ -162,6 +164,7 @@ impl Exchange {
             caller: None,
             story: Story { stages: Vec::with_capacity(Stage::ALL.len()), ..Story::default() },
             running: None,
+            tokens: None,
             target: None,
             cut: CancellationToken::new(),
             entered: None,

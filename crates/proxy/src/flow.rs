@@ -58,10 +58,11 @@ pub(crate) fn respond(
         repeat.begin(head.status(), head.headers());
     }
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
+    let tokens = exchange.tokens.clone();
     let flow = Flow {
         exchange,
         events,
-        hold: Hold::new(chain, Origin::Completion),
+        hold: Hold::new(chain, Origin::Completion).restoring(tokens),
         dialect,
         ready: VecDeque::new(),
         digester: Digester::new(),

@@ -141,6 +141,7 @@ impl Metrics {
     pub(crate) fn finding(&self, verdict: &GuardVerdict) {
         let action = match verdict.action {
             GuardAction::Label => "label",
+            GuardAction::Tokenize => "tokenize",
             GuardAction::Redact => "redact",
             GuardAction::Block => "block",
         };

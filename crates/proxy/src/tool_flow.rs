@@ -346,7 +346,7 @@ impl ToolFlow {
         };
         let mut call = ToolCall::from_message(self.server.clone(), message, Direction::ToClient).ok()?;
         let chain = self.exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
-        let looked = look(&chain, call.segments());
+        let looked = look(&chain, call.segments(), None);
         let result = conclude(&mut self.exchange, looked, |path, text| call.replace_segment(path, text));
         if let Err(fault) = result {
             tracing::info!(call = %self.exchange.id, code = fault.code.as_str(), "a server's message was withheld");

@@ -8,7 +8,7 @@ use tidegate_guard::detector_names;
 use super::Checker;
 use crate::{
     codes,
-    document::{Guardrail, Key, Limits, Names},
+    document::{Guardrail, GuardrailAction, GuardrailPhase, Key, Limits, Names},
     identity,
     node::join,
     problem::{nearest, one_of, quote},
@@ -38,6 +38,13 @@ impl Checker<'_> {
                 let message = format!("there is no detector {}", quote(detector));
                 self.error(codes::NO_DETECTOR, &format!("{detect}[{at}]"), message, hint);
             }
+        }
+        let tools = [GuardrailPhase::ToolArguments, GuardrailPhase::ToolResult];
+        let on = guardrail.on.as_deref().unwrap_or_default();
+        if guardrail.action == GuardrailAction::Tokenize && on.iter().any(|phase| tools.contains(phase)) {
+            let hint = "tokens go to models only: use `on: [request, response]`, and another guardrail for tools";
+            let message = "`tokenize` cannot be done on the way to or from a tool";
+            self.error(codes::TOKENIZE_TOOLS, &join(path, "on"), message, hint);
         }
         if guardrail.on.as_ref().is_some_and(Vec::is_empty) {
             let hint = "name where it looks, or remove `on` to look everywhere";

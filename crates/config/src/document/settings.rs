@@ -57,13 +57,14 @@ choice! {
         /// Refuses the call, or cuts the stream before it.
         #[default]
         Block = "block",
+        /// Puts a token in its place on the way to a model, and the caller's own value back into the answer.
+        Tokenize = "tokenize",
         /// Puts a mark in its place.
         Redact = "redact",
         /// Only notes it, for policies and records.
         Label = "label",
     }
     later {
-        "tokenize": "use `redact`, or `block`",
         "hold": "use `block`: approvals come with a later version",
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const FREE_LENGTH: std::ops::RangeInclusive<usize> = 16..=512;
 /// What the HMAC covers before the key, so that it is of use for nothing else.
 const DOMAIN: &[u8] = b"tidegate caller key v1\0";
 
+/// The same for tokens that stand for callers' values.
+const TOKEN_DOMAIN: &[u8] = b"tidegate value token v1\0";
+
 /// The secret that every key is hashed under. Without it, digests at rest say nothing.
 #[derive(Clone)]
 pub struct Pepper(hmac::Key);
@@ -35,6 +38,22 @@ impl Pepper {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() >= Self::LEAST).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
+    }
+
+    /// The first 64 bits of the HMAC-SHA256 of a value and its kind within an organisation: what a token says of it.
+    #[must_use]
+    pub fn token(&self, org: &str, kind: &str, value: &str) -> [u8; 8] {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(TOKEN_DOMAIN);
+        for part in [org, kind, value] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut bytes = [0_u8; 8];
+        for (to, from) in bytes.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        bytes
     }
 
     /// HMAC-SHA256 (RFC 2104) of a whole credential.

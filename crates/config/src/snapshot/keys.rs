@@ -45,9 +45,15 @@ fn spec(name: &str, guardrail: &Guardrail) -> GuardrailSpec {
     GuardrailSpec {
         name: GuardrailName::from(name),
         detect: guardrail.detect.iter().map(|name| DetectorName::from(name.as_str())).collect(),
-        on: guardrail.on.as_ref().map_or_else(|| Phase::ALL.to_vec(), |on| on.iter().map(phase).collect()),
+        on: match &guardrail.on {
+            Some(on) => on.iter().map(phase).collect(),
+            // Tokens go to models only.
+            None if guardrail.action == GuardrailAction::Tokenize => vec![Phase::Request, Phase::Response],
+            None => Phase::ALL.to_vec(),
+        },
         action: match guardrail.action {
             GuardrailAction::Block => tidegate_core::facts::GuardAction::Block,
+            GuardrailAction::Tokenize => tidegate_core::facts::GuardAction::Tokenize,
             GuardrailAction::Redact => tidegate_core::facts::GuardAction::Redact,
             GuardrailAction::Label => tidegate_core::facts::GuardAction::Label,
         },

@@ -10,6 +10,7 @@ fn finding(range: Range<usize>, category: &str, action: GuardAction) -> Finding 
         guardrail: GuardrailName::from("g"),
         action,
         origin: Origin::Prompt,
+        replacement: None,
     }
 }
 

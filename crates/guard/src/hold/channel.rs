@@ -11,6 +11,7 @@ use crate::{
     chain::{Chain, Raw, RawOpen},
     finding::{Finding, resolve},
     guard::{Class, Input, LOOKBACK},
+    tokens::Tokens,
 };
 
 /// From how many bytes on something sure to be a finding is redacted as it passes, instead of held for its end.
@@ -30,6 +31,16 @@ struct Edit {
 struct Passing {
     start: usize,
     head: usize,
+}
+
+/// What looks at the text.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'h> {
+    pub(super) chain: &'h Chain,
+    pub(super) origin: Origin,
+    pub(super) tokens: Option<&'h Tokens>,
+    /// Whether anything would change the text.
+    pub(super) enforces: bool,
 }
 
 pub(super) struct Channel {
@@ -136,15 +147,14 @@ impl Channel {
     /// Decides what can be decided. Gives what blocks, and then has decided only what stands before it.
     pub(super) fn advance(
         &mut self,
-        chain: &Chain,
-        origin: Origin,
+        sight: Sight<'_>,
         complete: bool,
         found: &mut dyn FnMut(&Finding),
     ) -> Option<Finding> {
         if self.settled == self.end() && !(complete && self.passing.is_some()) {
             return None;
         }
-        let raw = self.scan(chain, origin, complete);
+        let raw = self.scan(sight, complete);
         let mut point = raw.opens.iter().map(|open| open.anchor).min().unwrap_or(self.window.len());
         let mut anchors: Vec<_> = raw.hits.iter().map(|hit| (hit.anchor, hit.finding.range.end)).collect();
         anchors.sort_unstable();
@@ -155,8 +165,7 @@ impl Channel {
         }
         let first = raw.opens.into_iter().min_by_key(|open| (open.anchor, open.certain.is_none()));
         // Only what would change the text may pass: a label must not let out what another rule still holds.
-        let sure =
-            first.filter(|open| open.certain.is_some() && (open.finding.is_enforced() || !chain.enforces(origin)));
+        let sure = first.filter(|open| open.certain.is_some() && (open.finding.is_enforced() || !sight.enforces));
         let found_whole: Vec<_> = raw.hits.into_iter().map(|hit| hit.finding).collect();
         if let Some(block) = self.blocked(&found_whole, sure.as_ref(), point, found) {
             return Some(block);
@@ -203,9 +212,14 @@ impl Channel {
         Some(block)
     }
 
-    fn scan(&self, chain: &Chain, origin: Origin, complete: bool) -> Raw {
+    fn scan(&self, sight: Sight<'_>, complete: bool) -> Raw {
         let from = self.passing.map_or(self.settled - self.base, |passing| passing.start);
-        chain.scan_input(origin, &Input::new(&self.window, from, complete))
+        let input = Input::new(&self.window, from, complete);
+        let mut raw = sight.chain.scan_input(sight.origin, &input);
+        if let Some(tokens) = sight.tokens {
+            tokens.look(sight.origin, &input, &mut raw);
+        }
+        raw
     }
 
     /// Notes a finding; where its start has passed already, only what is left of it is cut out.
@@ -248,8 +262,8 @@ impl Channel {
     }
 
     /// Takes all that is undecided for one finding, together with the rest of its token.
-    pub(super) fn force(&mut self, chain: &Chain, origin: Origin, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
-        let raw = self.scan(chain, origin, false);
+    pub(super) fn force(&mut self, sight: Sight<'_>, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
+        let raw = self.scan(sight, false);
         let hits: Vec<_> = raw.hits.into_iter().map(|hit| hit.finding).collect();
         // Of equals the first: formats with longer prefixes are reported before others.
         let weight = |open: &RawOpen| {

@@ -1,6 +1,8 @@
 //! Stage 8: what guards say to the request. A rewrite or a verdict changes the facts, so policy decides once more, and
 //! only that last decision is the permit.
 
+use std::sync::Arc;
+
 use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
@@ -8,9 +10,9 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
     segment::SegmentPath,
 };
-use tidegate_guard::{Finding, redact, verdicts};
+use tidegate_guard::{Finding, Tokens, redact, verdicts};
 use tidegate_policy::Permit;
-use tidegate_protocol::call::Call;
+use tidegate_protocol::call::{Call, Kind};
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -26,7 +28,9 @@ pub(crate) fn guard_request(
     permit: Permit,
 ) -> Result<Permit, Fault> {
     let started = clock::now();
-    let looked = look(caller, call);
+    let mut tokens = tokens(exchange, caller, call);
+    let looked = look(caller, call, tokens.as_mut());
+    exchange.tokens = tokens.map(Arc::new);
     let (found, rewritten) = match looked {
         Ok(looked) => looked,
         Err((fault, found)) => {
@@ -46,7 +50,19 @@ pub(crate) fn guard_request(
 
 type Looked = (Vec<GuardVerdict>, bool);
 
-fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVerdict>)> {
+/// Where the values of a call to a model are kept while it sees tokens of them.
+fn tokens(exchange: &Exchange, caller: &Caller, call: &Call) -> Option<Tokens> {
+    let guardrail = caller.chain.tokenizes().filter(|_| call.kind() == Kind::Model)?;
+    let (keys, org) = (Arc::clone(&exchange.gate.keys), caller.principal.org.clone());
+    let seal = move |kind: &str, value: &str| keys.pepper().token(org.as_str(), kind, value);
+    Some(Tokens::new(guardrail.clone(), Box::new(seal)))
+}
+
+fn look(
+    caller: &Caller,
+    call: &mut Call,
+    mut tokens: Option<&mut Tokens>,
+) -> Result<Looked, (Fault, Vec<GuardVerdict>)> {
     let chain = &caller.chain;
     let mut found: Vec<GuardVerdict> = Vec::new();
     let mut rewrites: Vec<(SegmentPath, String)> = Vec::new();
@@ -55,7 +71,9 @@ fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVer
         if !chain.applies(segment.origin) {
             continue;
         }
-        let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+        // Tokens go to models only.
+        findings.retain(|finding| finding.action != GuardAction::Tokenize || tokens.is_some());
         if findings.is_empty() {
             continue;
         }
@@ -63,6 +81,9 @@ fn look(caller: &Caller, call: &mut Call) -> Result<Looked, (Fault, Vec<GuardVer
         if let Some(finding) = findings.iter().find(|finding| finding.action == GuardAction::Block) {
             blocked.get_or_insert((finding.clone(), segment.path));
         } else if findings.iter().any(Finding::is_enforced) {
+            if let Some(tokens) = tokens.as_deref_mut() {
+                tokens.issue(&segment.text, &mut findings);
+            }
             rewrites.push((segment.path, redact(&segment.text, &findings)));
         }
     }

@@ -9,7 +9,7 @@ use tidegate_core::{
     ids::Digest,
     segment::{Origin, Segment, SegmentPath},
 };
-use tidegate_guard::{Chain, Finding, redact, verdicts};
+use tidegate_guard::{Chain, Finding, Tokens, redact, verdicts};
 use tidegate_protocol::llm;
 use tidegate_upstream::AnswerBody;
 
@@ -79,7 +79,9 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
 fn guard_model(exchange: &mut Exchange, answer: &mut llm::Answer) -> Result<(), Fault> {
     let started = clock::now();
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
-    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments()) } else { Looked::default() };
+    let tokens = exchange.tokens.clone();
+    let applies = tokens.is_some() || chain.applies(Origin::Completion);
+    let looked = if applies { look(&chain, answer.segments(), tokens.as_deref()) } else { Looked::default() };
     let result = conclude(exchange, looked, |path, text| {
         answer.replace_segment(path, text);
         true
@@ -96,10 +98,15 @@ pub(crate) struct Looked {
 }
 
 /// Looks at each segment.
-pub(crate) fn look(chain: &Chain, segments: Vec<Segment<'_>>) -> Looked {
+pub(crate) fn look(chain: &Chain, segments: Vec<Segment<'_>>, tokens: Option<&Tokens>) -> Looked {
     let mut looked = Looked::default();
-    for segment in segments.iter().filter(|segment| chain.applies(segment.origin)) {
-        let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+    for segment in segments.iter().filter(|segment| tokens.is_some() || chain.applies(segment.origin)) {
+        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+        match tokens {
+            Some(tokens) => tokens.restore(segment.origin, &segment.text, &mut findings),
+            // What a server says goes to the caller; tokens are for models.
+            None => findings.retain(|finding| finding.action != GuardAction::Tokenize),
+        }
         if findings.is_empty() {
             continue;
         }
