@@ -122,6 +122,7 @@ impl OfCall<'_> {
                     event.text(2, "tidegate.guard.finding");
                     let action = match verdict.action {
                         GuardAction::Label => "label",
+                        GuardAction::Tokenize => "tokenize",
                         GuardAction::Redact => "redact",
                         GuardAction::Block => "block",
                     };
