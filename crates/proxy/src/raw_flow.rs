@@ -52,7 +52,7 @@ pub(crate) fn document(
     exchange.story.usage = Some(usage);
     let started = clock::now();
     let chain = chain(&exchange);
-    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments()) } else { Looked::default() };
+    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments(), None) } else { Looked::default() };
     let result = conclude(&mut exchange, looked, |path, text| answer.replace_segment(path, text));
     if let Err(fault) = exchange.stage(Stage::GuardResponse, started, result) {
         return respond::refusal(&mut exchange, fault);

@@ -151,7 +151,7 @@ pub(crate) fn own(mut exchange: Exchange, method: Method, headers: HeaderMap, me
 fn guard(exchange: &mut Exchange, answer: &mut Answer) -> Result<(), Fault> {
     let started = clock::now();
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
-    let looked = look(&chain, answer.segments());
+    let looked = look(&chain, answer.segments(), None);
     let result = conclude(exchange, looked, |path, text| answer.replace_segment(path, text));
     exchange.stage(Stage::GuardResponse, started, result)
 }
