@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{deps, layers, root, say, schemas, sizes};
+use crate::{deps, instructions, layers, root, say, schemas, sizes};
 
 /// Builds the gateway and starts it in the foreground.
 pub(crate) fn up(arguments: &[String]) -> Result<()> {
@@ -32,8 +32,9 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     steps.step("tests", || run(&mut cargo(&["test", "--locked", "--workspace"])))?;
     steps.step("schemas", || schemas::run(&["--check".to_owned()]))?;
     if fast {
-        say("skipped: foreign clients and the real model (--fast)\n");
+        say("skipped: instruction counts, foreign clients and the real model (--fast)\n");
     } else {
+        steps.step("instructions", || instructions::run(&[]))?;
         steps.step("clients", || clients(&root()))?;
     }
     steps.summary();
