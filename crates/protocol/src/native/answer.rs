@@ -1,7 +1,7 @@
 //! The JSON answer of a vendor's own API: its texts for guards, and what it says it used. Never interprets anything
 //! else.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_core::{
@@ -13,6 +13,7 @@ use crate::{
     body::EditableBody,
     json::{Limits, NodeId},
     llm::{AnswerError, Dialect, texts_of, usage_of},
+    places::Place,
 };
 
 /// A whole answer in JSON.
@@ -45,12 +46,7 @@ impl NativeAnswer {
     /// Every text, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        let segment = |node: &NodeId| Segment {
-            origin: Origin::Completion,
-            path: SegmentPath(node.index()),
-            text: self.body.text(*node).unwrap_or(Cow::Borrowed("")),
-        };
-        self.texts.iter().map(segment).collect()
+        self.texts.iter().filter_map(|node| Place::text(*node, Origin::Completion).segment(&self.body)).collect()
     }
 
     /// Puts another text in the place of a segment; says whether it is one of this answer's.

@@ -28,6 +28,7 @@ use crate::{
     body::EditableBody,
     json::{Edit, Limits, NodeId, write_text},
     llm::{Dialect, ReadError, texts_of},
+    places::Place,
 };
 
 pub use answer::NativeAnswer;
@@ -173,12 +174,7 @@ impl NativeCall {
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
         let Body::Json { body, texts, .. } = &self.body else { return Vec::new() };
-        let segment = |node: &NodeId| Segment {
-            origin: Origin::Prompt,
-            path: SegmentPath(node.index()),
-            text: body.text(*node).unwrap_or(Cow::Borrowed("")),
-        };
-        texts.iter().map(segment).collect()
+        texts.iter().filter_map(|node| Place::text(*node, Origin::Prompt).segment(body)).collect()
     }
 
     /// Puts another text in the place of a segment; says whether it is one of this call's.
