@@ -31,7 +31,7 @@ use crate::{
     exchange::{Caller, Ending, Exchange},
     federation, here,
     pipeline::{Passed, onward},
-    respond::{self, Body},
+    respond::{self, Body, Broken},
     stage::{
         decode::{Decoded, tell},
         guard_response::guard_response,
@@ -176,7 +176,7 @@ fn is_stream(response: &Response<Body>) -> bool {
 
 /// A whole answer; `None` for what answers nothing.
 async fn bytes_of(is_request: bool, response: Response<Body>) -> Option<Bytes> {
-    // The body's error type has no values.
+    // A tool's answer never breaks off: what does would be no answer.
     let bytes = response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     (is_request && !bytes.is_empty()).then_some(bytes)
 }
@@ -194,7 +194,7 @@ fn streamed(
     let answers = stream::once(std::future::ready((true, first))).chain(rest);
     let events = answers.map(|(is_request, response)| events_of(is_request, response)).flatten_unordered(None);
     let events = stream::iter(ready).chain(events);
-    head.map(|()| StreamBody::new(events.map(|bytes| Ok::<_, Infallible>(BodyFrame::data(bytes)))).boxed_unsync())
+    head.map(|()| StreamBody::new(events.map(|bytes| Ok::<_, Broken>(BodyFrame::data(bytes)))).boxed_unsync())
 }
 
 /// The events of one answer. Each piece of a stream's body is one event.

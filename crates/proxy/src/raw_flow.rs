@@ -52,7 +52,9 @@ pub(crate) fn document(
     exchange.story.usage = Some(usage);
     let started = clock::now();
     let chain = chain(&exchange);
-    let looked = if chain.applies(Origin::Completion) { look(&chain, answer.segments(), None) } else { Looked::default() };
+    let tokens = exchange.tokens.clone();
+    let applies = tokens.is_some() || chain.applies(Origin::Completion);
+    let looked = if applies { look(&chain, answer.segments(), tokens.as_deref()) } else { Looked::default() };
     let result = conclude(&mut exchange, looked, |path, text| answer.replace_segment(path, text));
     if let Err(fault) = exchange.stage(Stage::GuardResponse, started, result) {
         return respond::refusal(&mut exchange, fault);

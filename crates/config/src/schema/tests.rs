@@ -77,7 +77,7 @@ fn a_path_is_explained_with_example_and_fields() {
     let text = explain("keys.team-a").unwrap();
     assert!(text.contains("budget: "), "{text}");
     let text = explain("guardrails.pii.action").unwrap();
-    assert!(text.contains("one of `block`, `redact` or `label`"), "{text}");
+    assert!(text.contains("one of `block`, `tokenize`, `redact` or `label`"), "{text}");
     assert!(explain("").unwrap().contains("providers: "));
 }
 
