@@ -52,7 +52,7 @@ type Looked = (Vec<GuardVerdict>, bool);
 
 /// Where the values of a call to a model are kept while it sees tokens of them.
 fn tokens(exchange: &Exchange, caller: &Caller, call: &Call) -> Option<Tokens> {
-    let guardrail = caller.chain.tokenizes().filter(|_| call.kind() == Kind::Model)?;
+    let guardrail = caller.chain.tokenizes().filter(|_| call.kind() != Kind::Tool)?;
     let (keys, org) = (Arc::clone(&exchange.gate.keys), caller.principal.org.clone());
     let seal = move |kind: &str, value: &str| keys.pepper().token(org.as_str(), kind, value);
     Some(Tokens::new(guardrail.clone(), Box::new(seal)))
