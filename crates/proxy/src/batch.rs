@@ -3,7 +3,7 @@
 //! Owns how the answers come together: as an array where each is whole, as one stream where a server says something
 //! before its answer. Decides nothing; each message goes through the pipeline by itself.
 
-use std::{collections::VecDeque, convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
