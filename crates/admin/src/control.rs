@@ -16,7 +16,7 @@ use tidegate_config::{
 };
 use tidegate_core::{calls::CallIndex, clock, control::LiveCalls, ids::OrgId, secret::Secret};
 use tidegate_ledger::{Ledger, LedgerStore};
-use tidegate_upstream::sim::Sim;
+use tidegate_upstream::{TargetView, sim::Sim};
 
 use crate::{feed::Feed, pins::ToolPins};
 
@@ -47,6 +47,8 @@ pub struct Control {
     pub pins: Arc<dyn ToolPins>,
     /// The metrics in the OpenMetrics text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How the targets that were called stand.
+    pub targets: Arc<dyn Fn() -> Vec<TargetView> + Send + Sync>,
     /// The built-in simulator, where it runs in this process.
     pub sim: Option<Sim>,
     /// The token that opens the API. An empty one opens nothing.

@@ -278,6 +278,7 @@ impl Plane {
             live_calls: Arc::clone(&flight) as Arc<dyn LiveCalls>,
             pins: Arc::clone(&pins) as Arc<dyn ToolPins>,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
+            targets: Arc::new(Vec::new),
             sim: Some(Sim::new()),
             admin_token: Secret::new(TOKEN.to_owned()),
             mode,

@@ -4,6 +4,7 @@
 //! to be checked. The command `check`, both start modes and live reload call it; the snapshot is made of its result.
 
 mod access;
+mod budgets;
 mod policies;
 mod providers;
 mod routes;
@@ -116,6 +117,7 @@ pub fn check_pinned(
     checker.routes();
     checker.guardrails();
     checker.access();
+    checker.budgets();
     checker.whole();
     checker.telemetry();
     let policy_files = checker.policy_files();

@@ -5,6 +5,7 @@
 
 mod build;
 mod keys;
+mod shared;
 mod targets;
 mod telemetry;
 
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use build::Ingredients;
+pub use shared::{Counted, SharedScope};
 pub use targets::private_host;
 pub use telemetry::Collector;
 
@@ -71,6 +73,8 @@ pub struct Snapshot {
     pub ledger_rules: HashMap<Scope, ScopeRules>,
     /// The keys that the file declares: for [`crate::identity::KeyTable::set_declared`].
     pub declared: Arc<[Declared]>,
+    /// Budgets by model, provider, server, tool and metadata.
+    pub shared: Arc<[SharedScope]>,
     /// What is not wrong but should be known.
     pub warnings: Arc<[Problem]>,
     base: Digest,

@@ -12,7 +12,7 @@ use tidegate_core::{
 use crate::{
     limits::Rate,
     period::rfc3339,
-    scope::{Budget, Scope},
+    scope::{Budget, Scope, ScopeKind},
 };
 
 /// A limit that a call does not fit.
@@ -20,7 +20,8 @@ use crate::{
 pub enum Refused {
     /// The most that the call may cost is more than a hard budget has left.
     #[error(
-        "the budget of {scope} ({limit}) has {left} left and this call may cost {asked}; {}",
+        "the budget {} ({limit}) has {left} left and this call may cost {asked}; {}",
+        owner(.scope),
         budget_advice(*.resets_at)
     )]
     Budget {
@@ -128,6 +129,11 @@ impl From<Refused> for Fault {
 fn seconds(after: Duration) -> String {
     let whole = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1);
     format!("{whole} s")
+}
+
+/// Whose budget it is, in words that follow `the budget`.
+fn owner(scope: &Scope) -> String {
+    if scope.kind == ScopeKind::Budget { format!("`{}`", scope.name) } else { format!("of {scope}") }
 }
 
 fn budget_advice(resets_at: Option<UnixMillis>) -> String {

@@ -109,6 +109,22 @@ impl Reservation {
         Ok(())
     }
 
+    /// Leaves the scopes that `stays` does not name, as if they had not been asked: for those of places that the call
+    /// did not go to after all. Where an attempt keeps a share, since it may have been billed, every scope stays.
+    pub fn narrow(&mut self, stays: impl Fn(&crate::scope::Scope) -> bool) {
+        if self.kept != NanoUsd::ZERO {
+            return;
+        }
+        let all = std::mem::take(&mut self.accounts);
+        let (stay, gone): (Accounts, Accounts) = all.into_iter().partition(|took| stays(&took.account.scope));
+        let change = Change { unreserve: self.amount, ..Change::default() };
+        for (took, state) in gone.iter().zip(&mut lock_all(&gone)) {
+            state.change(self.starts, change);
+            state.leave(took, true, self.tokens, 0);
+        }
+        self.accounts = stay;
+    }
+
     /// Replaces the reservation by what the call really came to. Shares of earlier attempts stay held. A cost above
     /// what was reserved is charged in full and marked as overrun. Tokens are corrected: what was reserved too much is
     /// given back, what was used beyond becomes debt that later calls wait for.

@@ -30,6 +30,8 @@ pub enum ScopeKind {
     Server,
     /// A tool of an MCP server, as `server/tool`.
     Tool,
+    /// A budget of its own, by its name in the configuration.
+    Budget,
 }
 
 impl ScopeKind {
@@ -46,6 +48,7 @@ impl ScopeKind {
             Self::Provider => "provider",
             Self::Server => "server",
             Self::Tool => "tool",
+            Self::Budget => "budget",
         }
     }
 }

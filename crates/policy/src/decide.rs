@@ -294,8 +294,7 @@ impl<'a> Asking<'a> {
         Ok((request, Entities::from_entities(known, None)?))
     }
 
-    /// The request and the entities as Cedar gets them, to compare slices with the whole.
-    #[cfg(test)]
+    /// The request and the entities as Cedar gets them: for conditions, and to compare slices with the whole.
     pub(crate) fn posed(&self, resource: &Resource) -> Result<(Request, Entities), Defect> {
         let action = self.facts.action;
         let object = self.policies.shared.catalog.object(action, resource).ok_or_else(|| misfit(action))??;

@@ -7,6 +7,7 @@
 
 mod allow;
 mod compile;
+mod condition;
 mod context;
 mod decide;
 mod duty;
@@ -24,6 +25,7 @@ mod source;
 
 pub use crate::{
     compile::compile,
+    condition::Condition,
     decide::{Decision, DenyReason, Effect, EvaluationError, Observed, ObservedEffect, Policies},
     duty::{Approvers, Duty},
     input::{Allow, KeyEntity, PolicyInput, PolicySource, ServerEntity, ToolPin},

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod compiling;
+mod conditions;
 mod deciding;
 mod fixture;
 mod hostile;

@@ -33,6 +33,7 @@ use crate::{
     gate::Gate,
     live::Entered,
     repeats::Running,
+    stage::reserve::Place,
     surface::Surface,
     traced::{self, Gathered},
 };
@@ -70,6 +71,8 @@ pub(crate) struct Story {
     pub(crate) losses: Vec<Arc<str>>,
     pub(crate) stages: Vec<StageEvent>,
     pub(crate) facts: Vec<(Arc<str>, Arc<str>)>,
+    /// What the conditions of the route came to.
+    pub(crate) conditions: Vec<(Arc<str>, Arc<str>)>,
     pub(crate) served_by: Option<Arc<str>>,
     pub(crate) request_digest: Option<tidegate_core::ids::Digest>,
     pub(crate) response_digest: Option<tidegate_core::ids::Digest>,
@@ -111,6 +114,8 @@ pub(crate) struct Exchange {
     pub(crate) running: Option<tidegate_upstream::Running>,
     /// The values that the model sees as tokens; nothing where no guardrail tokenizes.
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// Where the call may go, once the money for it is set aside.
+    pub(crate) places: Vec<Place>,
     /// Who serves the call: its price decides what it cost.
     pub(crate) target: Option<Arc<Target>>,
     /// Cancelled when the call is to be cut from outside.
@@ -165,6 +170,7 @@ impl Exchange {
             story: Story { stages: Vec::with_capacity(Stage::ALL.len()), ..Story::default() },
             running: None,
             tokens: None,
+            places: Vec::new(),
             target: None,
             cut: CancellationToken::new(),
             entered: None,
@@ -267,6 +273,7 @@ impl Exchange {
             let names: Vec<&str> = members.iter().take(32).map(|(name, _)| &**name).collect();
             tell("arguments", names.join(", "));
         }
+        told.extend(self.story.conditions.iter().cloned());
         self.story.facts = told;
     }
 

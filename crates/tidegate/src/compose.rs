@@ -245,6 +245,10 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
             metrics.audit_writable(log.writable());
             metrics.text()
         }),
+        targets: {
+            let upstream = Arc::clone(&gate.upstream);
+            Arc::new(move || upstream.targets())
+        },
         sim,
         admin_token,
         mode,

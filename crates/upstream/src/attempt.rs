@@ -24,8 +24,8 @@ use crate::{
     breaker::{Admission, BreakerPolicy},
     clocks::Limits,
     failure::{Failure, Then},
-    health::{Admitted, Health, TargetHealth},
-    retry::{AfterStatus, RetryPolicy},
+    health::{Admitted, Health},
+    retry::{AfterStatus, RetryBudget, RetryPolicy},
 };
 
 /// The longest pause that is waited out before the same target is asked again.
@@ -43,6 +43,8 @@ pub struct Running {
 /// A place that a call can be sent to, as the engine sees it.
 pub(crate) struct Candidate<'a> {
     pub(crate) name: Arc<str>,
+    /// Whose retry budget counts: the provider's or the server's.
+    pub(crate) upstream: &'a str,
     pub(crate) retry: &'a RetryPolicy,
     pub(crate) breaker: BreakerPolicy,
 }
@@ -109,6 +111,7 @@ pub(crate) async fn run<T: Traffic + Sync>(
         billed: false,
         missing: None,
         places: 0,
+        asked: Vec::new(),
         in_flight: None,
     };
     let answered = effort.all(traffic).await;
@@ -130,6 +133,8 @@ struct Effort<'a> {
     missing: Option<NanoUsd>,
     /// How many places were tried.
     places: usize,
+    /// Whose places were asked.
+    asked: Vec<Box<str>>,
     in_flight: Option<InFlight>,
 }
 
@@ -172,6 +177,7 @@ impl Effort<'_> {
         candidate: &Candidate<'_>,
     ) -> Result<(T::Answer, Served), Then> {
         let health = self.health.of(&candidate.name, candidate.breaker, clock::now());
+        let budget = self.health.budget(candidate.upstream, clock::now());
         let mut repeated = 0_u32;
         loop {
             let (since, started) = (clock::now(), clock::wall());
@@ -185,8 +191,13 @@ impl Effort<'_> {
                     return Err(Then::NextTarget);
                 }
             };
-            if repeated == 0 {
-                health.budget.note_first(since);
+            if repeated == 0 && !self.may_ask(candidate.upstream, &budget, since) {
+                drop(admitted);
+                let words = "not asked: its provider fails, and as many attempts as that bears were made".to_owned();
+                let failure = Failure::left_alone(words, Duration::from_secs(1));
+                self.failed(&failure);
+                self.last.get_or_insert(failure);
+                return Err(Then::NextTarget);
             }
             if let Err(refused) = self.cover() {
                 self.uncovered(&refused);
@@ -195,6 +206,8 @@ impl Effort<'_> {
             let span = traffic.trace().map(|trace| trace.child(self.number()));
             let mut failure = match traffic.attempt(index, &self.limits, span).await {
                 Ok(begun) => {
+                    let now = clock::now();
+                    health.load.answered(now.saturating_duration_since(since), now);
                     self.begun(&begun);
                     return Ok((begun.answer, Served { status: begun.status, index, since, admitted }));
                 }
@@ -202,6 +215,8 @@ impl Effort<'_> {
             };
             let now = clock::now();
             if failure.against_target {
+                health.load.failed(now.saturating_duration_since(since), now);
+                budget.note_failure(now);
                 admitted.failed(now);
             } else if failure.status.is_some() {
                 admitted.succeeded(now);
@@ -212,7 +227,7 @@ impl Effort<'_> {
                 health.breaker.cool(now, pause);
             }
             self.failed(&failure);
-            let next = self.next(candidate, &health, &failure, &mut repeated).await;
+            let next = self.next(candidate, &budget, &failure, &mut repeated).await;
             failure.then = next;
             self.last = Some(failure);
             if next != Then::Repeat {
@@ -221,11 +236,26 @@ impl Effort<'_> {
         }
     }
 
+    /// Whether another place of `upstream` may be asked: its first one always; a further one counts as a repetition
+    /// where the upstream as a whole is failing.
+    fn may_ask(&mut self, upstream: &str, budget: &RetryBudget, now: Instant) -> bool {
+        if !self.asked.iter().any(|asked| **asked == *upstream) {
+            self.asked.push(upstream.into());
+            budget.note_first(now);
+            return true;
+        }
+        if budget.struggling(now) {
+            return budget.take_retry(now);
+        }
+        budget.note_first(now);
+        true
+    }
+
     /// Decides what follows a failure and waits out the pause before a repetition.
     async fn next(
         &self,
         candidate: &Candidate<'_>,
-        health: &TargetHealth,
+        budget: &RetryBudget,
         failure: &Failure,
         repeated: &mut u32,
     ) -> Then {
@@ -244,7 +274,7 @@ impl Effort<'_> {
         if pause >= self.limits.left(now) || pause > LONGEST_WAIT {
             return Then::NextTarget;
         }
-        if !health.budget.take_retry(now) {
+        if !budget.take_retry(now) {
             tracing::debug!(target = %candidate.name, "retry budget is spent");
             return Then::NextTarget;
         }

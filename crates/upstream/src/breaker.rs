@@ -131,6 +131,23 @@ impl Breaker {
         }
     }
 
+    /// What [`Self::admit`] would say now, without taking a probe.
+    #[must_use]
+    pub fn look(&self, now: Instant) -> Admission {
+        let inner = self.inner.lock();
+        if let Some(until) = inner.cooling_until.filter(|until| now < *until) {
+            return Admission::Cooling(until.saturating_duration_since(now));
+        }
+        match inner.state {
+            State::Closed => Admission::Closed,
+            State::Open { until, .. } if now < until => Admission::Open(until.saturating_duration_since(now)),
+            State::Probing { since, pause } if now.saturating_duration_since(since) < PROBE_LOST => {
+                Admission::Open(pause)
+            }
+            State::Open { .. } | State::Probing { .. } => Admission::Probe,
+        }
+    }
+
     /// The target answered as it should.
     pub fn succeeded(&self, now: Instant) {
         let mut inner = self.inner.lock();

@@ -16,7 +16,7 @@ use tidegate_core::{
     clock,
     facts::Resource,
     fault::{Fault, FaultCode},
-    ids::CallId,
+    ids::{CallId, TargetId},
     trace::TraceContext,
 };
 use tidegate_ledger::Reservation;
@@ -33,12 +33,13 @@ use crate::{
     attempt::{self, Concluded, Running},
     clocks::{Limits, Timeouts},
     connect::InMemoryService,
-    health::Health,
+    health::{Health, TargetView},
     llm::{ModelBody, ModelTraffic},
     mcp::{Leg, ToolBody, ToolTraffic},
     native::{NativeBody, NativeTraffic},
     pool::{Pool, TlsSetupError},
     retry::RetryPolicy,
+    route::{Circumstances, Route, StickyBy},
     target::{Provider, Target},
 };
 
@@ -104,6 +105,25 @@ impl Upstream {
     /// Where TLS cannot be set up, for example since the machine has no root certificates.
     pub fn new(options: UpstreamOptions) -> Result<Self, TlsSetupError> {
         Ok(Self { pool: Arc::new(Pool::new(options.sim, options.extra_roots)?), health: Health::default() })
+    }
+
+    /// The targets of `route` in the order in which they are to be tried, by what is known of their health and load.
+    pub fn order(
+        &self,
+        route: &Route,
+        pick: &mut dyn FnMut(u64) -> u64,
+        permitted: &dyn Fn(&TargetId) -> bool,
+        sticky: &dyn Fn(&StickyBy) -> Option<String>,
+    ) -> Vec<Arc<Target>> {
+        let now = clock::now();
+        let measure = |target: &Target| self.health.measure(&target.id.to_string(), now);
+        route.order(&mut Circumstances { pick, permitted, sticky, measure: &measure })
+    }
+
+    /// Every target, server and provider that was called, and how it stands.
+    #[must_use]
+    pub fn targets(&self) -> Vec<TargetView> {
+        self.health.views(clock::now())
     }
 
     /// Sends a call: the only function that does.

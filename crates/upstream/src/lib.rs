@@ -21,6 +21,7 @@ mod failure;
 mod headers;
 mod health;
 mod llm;
+mod load;
 pub mod mcp;
 mod native;
 mod pool;
@@ -45,9 +46,10 @@ pub use crate::{
     credential::Auth,
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
+    health::{Availability, TargetView},
     native::RawStream,
     pool::TlsSetupError,
     retry::RetryPolicy,
-    route::Route,
+    route::{Circumstances, Measure, Route, StickyBy},
     target::{Destination, McpServer, Provider, Target},
 };

@@ -64,7 +64,8 @@ impl Traffic for ModelTraffic<'_> {
 
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         let (target, name) = self.targets.get(index).zip(self.names.get(index))?;
-        Some(Candidate { name: Arc::clone(name), retry: &target.retry, breaker: target.breaker })
+        let upstream = target.provider.name.as_str();
+        Some(Candidate { name: Arc::clone(name), upstream, retry: &target.retry, breaker: target.breaker })
     }
 
     fn trace(&self) -> Option<TraceContext> {
@@ -131,7 +132,8 @@ impl ModelTraffic<'_> {
             quirks: &target.provider.quirks,
             reasoning_scope: scope,
         };
-        self.call.prepare(&wire).map_err(|error| {
+        let prepared = self.call.prepare(&wire).and_then(|outgoing| self.call.tune(outgoing, &wire, &target.params));
+        prepared.map_err(|error| {
             let fault = match error {
                 PrepareError::Unsupported(why) => Fault::new(FaultCode::InvalidRequest, why),
                 PrepareError::Invalid { pointer, message } => Fault::invalid(pointer, message),

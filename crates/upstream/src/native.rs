@@ -59,6 +59,7 @@ impl Traffic for NativeTraffic<'_> {
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         (index == 0).then(|| Candidate {
             name: Arc::clone(&self.name),
+            upstream: self.provider.name.as_str(),
             retry: &self.retry,
             breaker: BreakerPolicy::default(),
         })

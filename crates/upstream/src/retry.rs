@@ -110,7 +110,8 @@ const WINDOW: u64 = 10;
 
 /// The retries that an upstream bears: at most a tenth of the first attempts of the last ten seconds, or a floor.
 ///
-/// One lives per target. An upstream that fails everything is so asked at most 1.1 times as often as callers call.
+/// One lives per provider, for all of its targets together. An upstream that fails everything is so asked at most 1.1
+/// times as often as callers call.
 #[derive(Debug)]
 pub struct RetryBudget {
     start: Instant,
@@ -123,11 +124,15 @@ struct Second {
     number: u64,
     first: u64,
     retries: u64,
+    failures: u64,
 }
 
 impl RetryBudget {
     /// Retries that are always allowed within the window, so that a target with little traffic is retried at all.
     pub const FLOOR: u64 = 3;
+
+    /// Attempts that an upstream is not judged before.
+    pub const LEAST_JUDGED: u64 = 20;
 
     /// An unused budget.
     #[must_use]
@@ -140,9 +145,23 @@ impl RetryBudget {
         self.with_current(now, |current, _| current.first = current.first.saturating_add(1));
     }
 
+    /// Notes an attempt that failed by the upstream's own doing.
+    pub fn note_failure(&self, now: Instant) {
+        self.with_current(now, |current, _| current.failures = current.failures.saturating_add(1));
+    }
+
+    /// Whether the upstream as a whole fails: more than four fifths of what it was sent of late. Then another of its
+    /// targets is one more attempt at the same upstream; before, it is what the route's author asked for.
+    pub fn struggling(&self, now: Instant) -> bool {
+        self.with_current(now, |_, sum| {
+            let sent = sum.first.saturating_add(sum.retries);
+            sent >= Self::LEAST_JUDGED && sum.failures.saturating_mul(5) > sent.saturating_mul(4)
+        })
+    }
+
     /// Takes one retry out of the budget; false where it is spent.
     pub fn take_retry(&self, now: Instant) -> bool {
-        self.with_current(now, |current, (first, retries)| {
+        self.with_current(now, |current, Second { first, retries, .. }| {
             let allowed = (first / 10).max(self.floor);
             let granted = retries < allowed;
             if granted {
@@ -152,20 +171,23 @@ impl RetryBudget {
         })
     }
 
-    fn with_current<T>(&self, now: Instant, change: impl FnOnce(&mut Second, (u64, u64)) -> T) -> T {
+    fn with_current<T>(&self, now: Instant, change: impl FnOnce(&mut Second, Second) -> T) -> T {
         let number = now.saturating_duration_since(self.start).as_secs();
         let mut seconds = self.seconds.lock();
-        let sums = seconds
-            .iter()
-            .filter(|second| number.saturating_sub(second.number) < WINDOW)
-            .fold((0_u64, 0_u64), |sum, second| {
-                (sum.0.saturating_add(second.first), sum.1.saturating_add(second.retries))
-            });
+        let sums = seconds.iter().filter(|second| number.saturating_sub(second.number) < WINDOW).fold(
+            Second::default(),
+            |sum, second| Second {
+                number,
+                first: sum.first.saturating_add(second.first),
+                retries: sum.retries.saturating_add(second.retries),
+                failures: sum.failures.saturating_add(second.failures),
+            },
+        );
         let slot = usize::try_from(number % WINDOW).unwrap_or(0);
         let mut unused = Second::default();
         let current = seconds.get_mut(slot).unwrap_or(&mut unused);
         if current.number != number {
-            *current = Second { number, first: 0, retries: 0 };
+            *current = Second { number, ..Second::default() };
         }
         change(current, sums)
     }

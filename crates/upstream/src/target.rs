@@ -11,7 +11,7 @@ use tidegate_core::{
     money::NanoUsd,
 };
 use tidegate_ledger::Price;
-use tidegate_protocol::llm::{Dialect, Quirks};
+use tidegate_protocol::llm::{Dialect, Params, Quirks};
 use url::Url;
 
 use crate::{
@@ -107,6 +107,8 @@ pub struct Target {
     pub retry: RetryPolicy,
     /// When it is left alone.
     pub breaker: BreakerPolicy,
+    /// Parameters that are sent whatever the caller sends.
+    pub params: Params,
 }
 
 /// An MCP server, reached over Streamable HTTP or started as a program.

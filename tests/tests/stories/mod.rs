@@ -1,6 +1,7 @@
 //! The stories, one module each, and what they share.
 
 mod budget;
+mod budgets;
 mod canaries;
 mod connect;
 mod cuts;
@@ -23,6 +24,7 @@ mod reload;
 mod resilience;
 mod resume;
 mod revocation;
+mod routes;
 mod secrets;
 mod setup;
 mod stages;

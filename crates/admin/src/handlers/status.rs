@@ -14,7 +14,7 @@ use tidegate_config::{
     snapshot::Snapshot,
 };
 use tidegate_core::clock;
-use tidegate_upstream::Destination;
+use tidegate_upstream::{Availability, Destination, TargetView};
 use utoipa::ToSchema;
 
 use crate::{PinState, answer::Refusal, control::Control, moment};
@@ -41,12 +41,46 @@ pub(crate) struct Status {
     calls_in_flight: usize,
     /// Providers by name.
     providers: Vec<ProviderView>,
+    /// Targets, servers and providers that were called, and how they stand.
+    targets: Vec<TargetHealth>,
     /// Models that lists offer, aliases first.
     models: Vec<ModelView>,
     /// MCP servers by name.
     servers: Vec<ServerView>,
     /// Tools whose definition is not the one that was pinned; `/api/v1/mcp/pins` shows both.
     changed_tools: Vec<ChangedView>,
+}
+
+/// How a target that was called stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TargetHealth {
+    /// `provider/model`, a server or a provider.
+    name: String,
+    /// `up`, `probing` (one call decides), `down` (it failed too often) or `cooling` (it asked for a pause).
+    state: &'static str,
+    /// For how long it is left alone, in seconds; absent where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_seconds: Option<u64>,
+    /// How soon its answers begin of late, in milliseconds.
+    latency_ms: u64,
+    /// Calls in flight.
+    in_flight: u32,
+}
+
+impl TargetHealth {
+    fn of(view: TargetView) -> Self {
+        let pause = match view.availability {
+            Availability::Down(pause) | Availability::Cooling(pause) => Some(pause.as_secs().max(1)),
+            Availability::Up | Availability::Probing => None,
+        };
+        Self {
+            name: view.name,
+            state: view.availability.as_str(),
+            for_seconds: pause,
+            latency_ms: u64::try_from(view.latency.as_millis()).unwrap_or(u64::MAX),
+            in_flight: view.in_flight,
+        }
+    }
 }
 
 /// A tool whose definition is not the one that was pinned.
@@ -276,6 +310,7 @@ pub(crate) async fn status(State(control): State<Arc<Control>>) -> Json<Status> 
         audit: AuditView::of(&control),
         calls_in_flight: control.live_calls.count(),
         providers: snapshot.providers().map(provider).collect(),
+        targets: (control.targets)().into_iter().map(TargetHealth::of).collect(),
         models: snapshot.listed_models().iter().map(model).collect(),
         servers: snapshot.servers().map(server).collect(),
         changed_tools: control.pins.list().iter().filter_map(|state| changed(snapshot, state)).collect(),

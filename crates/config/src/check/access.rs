@@ -83,7 +83,7 @@ impl Checker<'_> {
         }
     }
 
-    fn limits(&mut self, path: &str, limits: &Limits) {
+    pub(super) fn limits(&mut self, path: &str, limits: &Limits) {
         if limits.concurrent == Some(0) {
             let message = "with 0 calls at the same time, every call is refused";
             self.error(codes::OUT_OF_RANGE, &join(path, "concurrent"), message, "write 1 or more, or remove it");

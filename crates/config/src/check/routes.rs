@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tidegate_policy::Condition;
+use tidegate_protocol::llm::Params;
+
 use super::Checker;
 use crate::{
     codes,
-    document::{Model, Retry, TargetName, Time, Timeouts},
+    document::{Model, Retry, Route, TargetName, Time, Timeouts},
     node::join,
     problem::quote,
 };
@@ -29,6 +32,7 @@ impl Checker<'_> {
         let document = self.document;
         for (name, model) in &document.models {
             self.model(&join("models", name), model);
+            self.forms(&join("models", name), &model.route);
             self.walk(name, &mut walks, 0);
         }
         let surfaces: Vec<(String, String)> = match &document.default_provider {
@@ -104,6 +108,33 @@ impl Checker<'_> {
             self.undefined(codes::NO_MODEL, &target.at, ("model", &target.name), "models", &document.models);
         }
         1
+    }
+
+    /// Conditions and parameters of a route.
+    fn forms(&mut self, path: &str, route: &Route) {
+        if let Route::Tuned(target, params) = route {
+            let members = params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
+            if let Err(why) = Params::new(members) {
+                let at = if target.at.is_empty() { path.to_owned() } else { target.at.clone() };
+                self.error(codes::BAD_PARAMETER, &at, why, "set for example `temperature`, `top_p` or `max_tokens`");
+            }
+        }
+        if let Route::When(cases, _) = route {
+            for (number, case) in cases.iter().enumerate() {
+                if let Err(why) = Condition::parse(&case.r#if) {
+                    // A case knows its place by the first target that it leads to.
+                    let inner = format!(".when[{number}]");
+                    let place = case.r#use.targets().first().map_or("", |target| target.at.as_str()).to_owned();
+                    let case_at = place.find(&inner).and_then(|at| place.get(..at.saturating_add(inner.len())));
+                    let at = join(case_at.unwrap_or(path), "if");
+                    let hint = "write for example `context.request.input_tokens > 100000`";
+                    self.error(codes::BAD_CONDITION, &at, why, hint);
+                }
+            }
+        }
+        for below in route.below() {
+            self.forms(path, below);
+        }
     }
 
     fn model(&mut self, path: &str, model: &Model) {

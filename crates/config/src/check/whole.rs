@@ -24,6 +24,7 @@ impl Checker<'_> {
             section(document.mcp_servers.keys().collect(), "mcp_servers"),
             section(document.keys.keys().collect(), "keys"),
             section(document.teams.keys().collect(), "teams"),
+            section(document.budgets.keys().collect(), "budgets"),
         ];
         for (section, name) in all.into_iter().flatten().filter(|(_, name)| !plain(name)) {
             let message = format!("{} cannot be a name here", quote(&name));

@@ -4,6 +4,7 @@
 //! secrets are `check`'s. The configuration file and the admin API write the same type.
 
 mod access;
+mod budget;
 mod provider;
 pub(crate) mod read;
 mod route;
@@ -15,9 +16,10 @@ mod telemetry;
 use std::collections::{BTreeMap, HashMap};
 
 pub use access::{Allow, Key, Limits, Names, Team};
+pub use budget::{BudgetScope, SharedBudget};
 pub use provider::{Headers, Provider};
 pub use read::Places;
-pub use route::{Model, Price, Retry, Route, TargetName, Timeouts, Weighted};
+pub use route::{Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted};
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
@@ -69,6 +71,9 @@ object! {
             /// Groups of keys with budgets and limits in common.
             #[schemars(example = serde_json::json!({ "research": { "budget": "500 usd/month" } }))]
             pub teams: BTreeMap<String, Team>,
+            /// Budgets and limits by model, provider, MCP server, tool or metadata, whoever calls.
+            #[schemars(example = serde_json::json!({ "gpt": { "scope": { "model": "openai/*" }, "budget": "10 usd/month" } }))]
+            pub budgets: BTreeMap<String, SharedBudget>,
             /// Folders of `.cedar` files, or such files, relative to this file. They are added to what `allow` means.
             #[schemars(example = &"./policies")]
             pub policies: OneOrMany<String>,
@@ -126,6 +131,7 @@ impl Document {
             mcp_servers: BTreeMap::new(),
             keys: BTreeMap::new(),
             teams: BTreeMap::new(),
+            budgets: BTreeMap::new(),
             policies: OneOrMany::default(),
             audit: Audit::default(),
             limits: Requests::default(),
@@ -200,7 +206,7 @@ impl Document {
 }
 
 /// The sections whose members may be spread over several files.
-const SPREAD: [&str; 6] = ["providers", "models", "guardrails", "mcp_servers", "keys", "teams"];
+const SPREAD: [&str; 7] = ["providers", "models", "guardrails", "mcp_servers", "keys", "teams", "budgets"];
 
 /// The most conflicts between files that are reported.
 const MOST_CONFLICTS: usize = 1_000;

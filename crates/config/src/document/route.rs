@@ -2,6 +2,8 @@
 //!
 //! Short and long forms are read into one: a route is a target, or a choice over further routes.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
@@ -38,29 +40,116 @@ pub enum Route {
     Fallback(Vec<Route>),
     /// One by chance, by weight; the others follow.
     Weighted(Vec<(Route, u32)>),
+    /// The one that answers soonest.
+    LeastLatency(Vec<Route>),
+    /// The one with the fewest calls in flight.
+    LeastBusy(Vec<Route>),
+    /// The cheapest.
+    LeastCost(Vec<Route>),
+    /// For the same value always the same.
+    Sticky(Box<Sticky>),
+    /// The first whose condition holds, else the last.
+    When(Vec<Case>, Box<Route>),
+    /// A target with parameters of its own.
+    Tuned(TargetName, Parameters),
 }
 
-/// The words that later versions route by.
-const LATER: [(&str, &str); 5] = [
-    ("least_latency", "use `fallback` or `weighted`"),
-    ("least_cost", "use `fallback`, the cheapest first"),
-    ("least_busy", "use `weighted`"),
-    ("sticky", "use `weighted`"),
-    ("when", "use `fallback`, or give the other case a model of its own"),
-];
-const FORMS: [&str; 2] = ["fallback", "weighted"];
-const ROUTE_HINT: &str =
-    "write `provider/model`, `[first, second]`, `{ fallback: [..] }` or `{ weighted: { target: 3, other: 1 } }`";
+/// Parameters by name, each with its value as JSON text.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parameters(pub BTreeMap<String, String>);
+
+const FORMS: [&str; 8] =
+    ["fallback", "weighted", "least_latency", "least_busy", "least_cost", "sticky", "when", "target"];
+/// What stands beside a form: `else` beside `when`, `params` beside `target`.
+const BESIDE: [&str; 2] = ["else", "params"];
+const ROUTE_HINT: &str = "write `provider/model`, `[first, second]`, `{ fallback: [..] }`, `{ weighted: { a: 3, b: 1 } }`, \
+     `{ least_latency: [..] }`, `{ sticky: { by: session, use: [..] } }` or `{ when: [{ if: .., use: .. }], else: .. }`";
 
 impl Route {
     /// Every target name in it, in order.
     #[must_use]
     pub fn targets(&self) -> Vec<&TargetName> {
         match self {
-            Self::Target(target) => vec![target],
-            Self::Fallback(routes) => routes.iter().flat_map(Self::targets).collect(),
+            Self::Target(target) | Self::Tuned(target, _) => vec![target],
+            Self::Sticky(sticky) => sticky.r#use.iter().flat_map(Self::targets).collect(),
+            Self::When(cases, otherwise) => {
+                cases.iter().map(|case| &case.r#use).chain([otherwise.as_ref()]).flat_map(Self::targets).collect()
+            }
+            Self::Fallback(routes) | Self::LeastLatency(routes) | Self::LeastBusy(routes) | Self::LeastCost(routes) => {
+                routes.iter().flat_map(Self::targets).collect()
+            }
             Self::Weighted(routes) => routes.iter().flat_map(|(route, _)| route.targets()).collect(),
         }
+    }
+
+    /// The routes directly below, each with its configuration path where it differs from this one's.
+    #[must_use]
+    pub fn below(&self) -> Vec<&Self> {
+        match self {
+            Self::Target(_) | Self::Tuned(..) => Vec::new(),
+            Self::Fallback(routes) | Self::LeastLatency(routes) | Self::LeastBusy(routes) | Self::LeastCost(routes) => {
+                routes.iter().collect()
+            }
+            Self::Weighted(routes) => routes.iter().map(|(route, _)| route).collect(),
+            Self::Sticky(sticky) => sticky.r#use.iter().collect(),
+            Self::When(cases, otherwise) => cases.iter().map(|case| &case.r#use).chain([otherwise.as_ref()]).collect(),
+        }
+    }
+
+    fn several(node: &Node, reader: &mut Reader) -> Option<Vec<Self>> {
+        match Self::fallback(node, reader)? {
+            Self::Fallback(routes) => Some(routes),
+            _ => None,
+        }
+    }
+
+    fn sticky(node: &Node, reader: &mut Reader) -> Option<Self> {
+        if matches!(&node.value, Value::List(_)) {
+            let r#use = Self::several(node, reader)?;
+            return Some(Self::Sticky(Box::new(Sticky { r#use, by: None })));
+        }
+        let sticky = Sticky::read(node, reader)?;
+        if sticky.r#use.is_empty() {
+            reader.problem(codes::EMPTY_LIST, node, String::from("the list of targets is empty"), ROUTE_HINT);
+            return None;
+        }
+        let by = sticky.by.as_deref().unwrap_or("session");
+        let known =
+            matches!(by, "session" | "key") || by.strip_prefix("metadata.").is_some_and(|name| !name.is_empty());
+        if !known {
+            let message = String::from("a route sticks to `session`, `key` or `metadata.NAME`");
+            reader.problem(codes::ROUTE_FORM, node, message, "write for example `by: metadata.user`");
+            return None;
+        }
+        Some(Self::Sticky(Box::new(sticky)))
+    }
+
+    fn when(node: &Node, entries: &[Entry], reader: &mut Reader) -> Option<Self> {
+        let cases = reader.field::<Vec<Case>>(entries, "when");
+        let otherwise = reader.field::<Self>(entries, "else");
+        if !entries.iter().any(|entry| entry.name == "else") {
+            reader.missing(node, "else", "openai/gpt-5.2");
+            return None;
+        }
+        let cases = cases?;
+        if cases.is_empty() {
+            reader.problem(codes::EMPTY_LIST, node, String::from("the list of cases is empty"), ROUTE_HINT);
+            return None;
+        }
+        Some(Self::When(cases, Box::new(otherwise?)))
+    }
+
+    fn tuned(entries: &[Entry], reader: &mut Reader) -> Option<Self> {
+        let target = entries.iter().find(|entry| entry.name == "target")?;
+        let target = reader.at("target", target, |reader, node| match &node.value {
+            Value::Text(name) => Some(TargetName { name: name.clone(), at: reader.here().to_owned() }),
+            _ => {
+                reader.wrong_type(node, "a target", "write `target: openai/gpt-5.2`");
+                None
+            }
+        });
+        let params = reader.field::<Parameters>(entries, "params").unwrap_or_default();
+        Some(Self::Tuned(target?, params))
     }
 
     fn fallback(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -122,16 +211,19 @@ impl Route {
             .filter(|entry| FORMS.contains(&entry.name.as_str()) || also.contains(&entry.name.as_str()))
             .collect();
         match forms.as_slice() {
+            [one] if one.name == "when" => Self::when(node, entries, reader),
+            [one] if one.name == "target" => Self::tuned(entries, reader),
             [one] => reader.at(&one.name, one, |reader, node| match one.name.as_str() {
                 "fallback" => Self::fallback(node, reader),
                 "weighted" => Self::weighted(node, reader),
+                "least_latency" => Self::several(node, reader).map(Self::LeastLatency),
+                "least_busy" => Self::several(node, reader).map(Self::LeastBusy),
+                "least_cost" => Self::several(node, reader).map(Self::LeastCost),
+                "sticky" => Self::sticky(node, reader),
                 _ => Self::read(node, reader),
             }),
             [] => {
-                // A form that only later versions know is reported as such, and not as missing.
-                if !entries.iter().any(|entry| LATER.iter().any(|(name, _)| *name == entry.name)) {
-                    reader.problem(codes::ROUTE_FORM, node, String::from("no target is named"), ROUTE_HINT);
-                }
+                reader.problem(codes::ROUTE_FORM, node, String::from("no target is named"), ROUTE_HINT);
                 None
             }
             [first, second, ..] => {
@@ -149,7 +241,8 @@ impl Field for Route {
             Value::Text(name) => Some(Self::Target(TargetName { name: name.clone(), at: reader.here().to_owned() })),
             Value::List(_) => Self::fallback(node, reader),
             Value::Map(entries) => {
-                reader.unknown(entries, &FORMS, &LATER);
+                let known: Vec<&str> = FORMS.into_iter().chain(BESIDE).collect();
+                reader.unknown(entries, &known, &[]);
                 Self::of_members(node, entries, &[], reader)
             }
             _ => {
@@ -160,9 +253,63 @@ impl Field for Route {
     }
 }
 
+impl Field for Parameters {
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        let entries = reader.members(node, "parameters")?;
+        let mut all = BTreeMap::new();
+        for entry in entries {
+            let written = reader.at(&entry.name, entry, |reader, node| match &node.value {
+                Value::Bool(value) => Some(value.to_string()),
+                Value::Integer(value) => Some(value.to_string()),
+                Value::Number(value) => Some(value.to_string()),
+                Value::Text(value) => serde_json::to_string(value).ok(),
+                _ => {
+                    reader.wrong_type(node, "a number, a text, true or false", "write for example `temperature: 0.2`");
+                    None
+                }
+            });
+            all.insert(entry.name.clone(), written?);
+        }
+        Some(Self(all))
+    }
+}
+
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            let value: serde_json::Value = serde_json::from_str(value).map_err(serde::ser::Error::custom)?;
+            map.serialize_entry(name, &value)?;
+        }
+        map.end()
+    }
+}
+
+fn one_member<S: Serializer, T: Serialize>(serializer: S, name: &str, value: &T) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(name, value)?;
+    map.end()
+}
+
 impl Serialize for Route {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
+            Self::LeastLatency(routes) => one_member(serializer, "least_latency", routes),
+            Self::LeastBusy(routes) => one_member(serializer, "least_busy", routes),
+            Self::LeastCost(routes) => one_member(serializer, "least_cost", routes),
+            Self::Sticky(sticky) => one_member(serializer, "sticky", sticky),
+            Self::When(cases, otherwise) => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("when", cases)?;
+                map.serialize_entry("else", otherwise)?;
+                map.end()
+            }
+            Self::Tuned(target, params) => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("target", &target.name)?;
+                map.serialize_entry("params", params)?;
+                map.end()
+            }
             Self::Target(target) => serializer.serialize_str(&target.name),
             Self::Fallback(routes) => {
                 let mut map = serializer.serialize_map(Some(1))?;
@@ -195,8 +342,9 @@ impl JsonSchema for Route {
             "description": "The first that works, in this order.",
             "examples": [["openai/gpt-5.2", "anthropic/claude-sonnet-4-6"]],
         });
+        let more = forms(generator);
         json_schema!({
-            "description": "Where calls go: a target, a list to fall back along, or a choice by weight.",
+            "description": "Where calls go: a target, a list to fall back along, or a choice over further routes.",
             "examples": ["openai/gpt-5.2", { "fallback": ["openai/gpt-5.2", "anthropic/claude-sonnet-4-6"] }],
             "anyOf": [
                 { "type": "string", "description": "`provider/model`, or another model's name.", "examples": ["openai/gpt-5.2"] },
@@ -209,9 +357,38 @@ impl JsonSchema for Route {
                     "type": "object", "additionalProperties": false, "required": ["weighted"],
                     "properties": { "weighted": weights(&weighted) },
                 },
+                { "type": "object", "additionalProperties": false, "properties": more },
             ],
         })
     }
+}
+
+/// The forms that take further routes, as members of a route or of a model.
+fn forms(generator: &mut SchemaGenerator) -> serde_json::Value {
+    let route = generator.subschema_for::<Route>();
+    let (sticky, case) = (generator.subschema_for::<Sticky>(), generator.subschema_for::<Case>());
+    let several = |description: &str| {
+        serde_json::json!({ "type": "array", "items": route, "minItems": 1, "description": description,
+            "examples": [["openai/gpt-5.2", "azure/gpt-5.2"]] })
+    };
+    serde_json::json!({
+        "least_latency": several("Of two by chance the one that answers sooner; the others follow."),
+        "least_busy": several("The one with the fewest calls in flight first."),
+        "least_cost": several("The cheapest first, by the price of input and output together."),
+        "sticky": { "anyOf": [sticky, { "type": "array", "items": route, "minItems": 1 }],
+            "description": "For the same session, key or metadata always the same.",
+            "examples": [{ "by": "session", "use": ["openai/gpt-5.2", "azure/gpt-5.2"] }] },
+        "when": { "type": "array", "items": case, "minItems": 1,
+            "description": "The first whose condition holds; `else` where none does.",
+            "examples": [[{ "if": "context.request.input_tokens > 100000", "use": "google/gemini-2.5-pro" }]] },
+        "else": { "allOf": [route], "description": "Where calls go for which no condition of `when` holds.",
+            "examples": ["openai/gpt-5.2"] },
+        "target": { "type": "string", "description": "`provider/model`, or another model's name.",
+            "examples": ["openai/gpt-5.2"] },
+        "params": { "type": "object", "additionalProperties": { "type": ["number", "string", "boolean"] },
+            "description": "Parameters that are sent to the target whatever the caller sends.",
+            "examples": [{ "temperature": 0.2, "max_tokens": 512 }] },
+    })
 }
 
 fn weights(item: &Schema) -> Schema {
@@ -238,6 +415,41 @@ object! {
             #[schemars(example = 3)]
             pub weight: Option<u32>,
         }
+        later {}
+    }
+}
+
+object! {
+    /// A choice that stays with what it chose.
+    pub struct Sticky("`{ by: session, use: [..] }`") {
+        required {
+            /// What is chosen among.
+            #[schemars(example = ["openai/gpt-5.2", "azure/gpt-5.2"])]
+            pub r#use: Vec<Route> = "[openai/gpt-5.2, azure/gpt-5.2]",
+        }
+        optional {
+            /// What the choice sticks to: `session` (without it), `key` or `metadata.NAME`. A call that has no such
+            /// thing goes anywhere.
+            #[schemars(example = &"metadata.user")]
+            pub by: Option<String>,
+        }
+        later {}
+    }
+}
+
+object! {
+    /// One case of `when`.
+    pub struct Case("a case with `if` and `use`") {
+        required {
+            /// A Cedar expression over the facts that policies see of a model call, before guardrails looked at it and
+            /// without `resource`. One that cannot be evaluated does not hold.
+            #[schemars(example = &"context.request.input_tokens > 100000")]
+            pub r#if: String = "context.request.input_tokens > 100000",
+            /// Where it then goes.
+            #[schemars(example = &"google/gemini-2.5-pro")]
+            pub r#use: Route = "google/gemini-2.5-pro",
+        }
+        optional {}
         later {}
     }
 }
@@ -269,15 +481,8 @@ impl Model {
     }
 }
 
-const SETTINGS: [&str; 7] = ["route", "fallback", "weighted", "retry", "price", "timeouts", "max_output"];
-const LATER_SETTINGS: [(&str, &str); 6] = [
-    ("least_latency", "use `fallback` or `weighted`"),
-    ("least_cost", "use `fallback`, the cheapest first"),
-    ("least_busy", "use `weighted`"),
-    ("sticky", "use `weighted`"),
-    ("when", "use `fallback`, or give the other case a model of its own"),
-    ("cache", "remove it: answers are not cached in this version"),
-];
+const SETTINGS: [&str; 5] = ["route", "retry", "price", "timeouts", "max_output"];
+const LATER_SETTINGS: [(&str, &str); 1] = [("cache", "remove it: answers are not cached in this version")];
 
 impl Field for Model {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -290,7 +495,8 @@ impl Field for Model {
                 }
             };
         };
-        reader.unknown(entries, &SETTINGS, &LATER_SETTINGS);
+        let known: Vec<&str> = SETTINGS.into_iter().chain(FORMS).chain(BESIDE).collect();
+        reader.unknown(entries, &known, &LATER_SETTINGS);
         let route = Route::of_members(node, entries, &["route"], reader);
         let retry = reader.field(entries, "retry");
         let price = reader.field(entries, "price");
@@ -310,7 +516,8 @@ impl JsonSchema for Model {
         let weighted = generator.subschema_for::<Weighted>();
         let (retry, price) = (generator.subschema_for::<Retry>(), generator.subschema_for::<Price>());
         let timeouts = generator.subschema_for::<Timeouts>();
-        json_schema!({
+        let more = forms(generator);
+        let mut schema = json_schema!({
             "description": "A model's name and what calls to it do: a route, or a route with settings.",
             "examples": ["openai/gpt-5.2", { "fallback": ["openai/gpt-5.2", "anthropic/claude-sonnet-4-6"] }],
             "anyOf": [
@@ -333,7 +540,13 @@ impl JsonSchema for Model {
                         "description": "The most tokens of an answer: reserved and sent where the caller sets no limit." },
                 } },
             ],
-        })
+        });
+        if let (Some(members), Some(more)) = (schema.pointer_mut("/anyOf/2/properties"), more.as_object())
+            && let Some(members) = members.as_object_mut()
+        {
+            members.extend(more.clone());
+        }
+        schema
     }
 }
 

@@ -80,6 +80,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
+        shared: super::shared::SharedScope::all(&document),
         warnings: checked.warnings.into(),
         base,
         defaults: Arc::new(defaults(&document)),

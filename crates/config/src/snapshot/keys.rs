@@ -116,6 +116,9 @@ pub(super) fn apply(mut snapshot: Snapshot, stored: Vec<StoredKey>) -> Result<Sn
     for (name, team) in &document.teams {
         ledger.insert(scope(ScopeKind::Team, &default, name), scope_rules(&team.budget, &team.limits));
     }
+    for (name, budget) in &document.budgets {
+        ledger.insert(Scope::new(ScopeKind::Budget, name.as_str()), scope_rules(&budget.budget, &budget.limits));
+    }
     for (name, key) in &document.keys {
         let own = Own {
             org: &default,

@@ -12,8 +12,11 @@ use tidegate_core::{
     secret::Secret,
 };
 use tidegate_ledger::{Catalog, Price, Rates};
+use tidegate_policy::Condition;
+use tidegate_protocol::llm::Params;
 use tidegate_upstream::{
-    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, Target, Timeouts, address, mcp::Program,
+    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, StickyBy, Target, Timeouts, address,
+    mcp::Program,
 };
 
 use crate::{
@@ -39,6 +42,7 @@ struct Settings {
     retry: Option<RetryPolicy>,
     timeouts: Option<Timeouts>,
     max_output: Option<u64>,
+    params: Params,
 }
 
 impl Settings {
@@ -48,6 +52,7 @@ impl Settings {
             retry: model.retry.as_ref().map(retry_of),
             timeouts: model.timeouts.as_ref().map(timeouts_of),
             max_output: model.max_output,
+            params: Params::default(),
         }
     }
 
@@ -58,6 +63,7 @@ impl Settings {
             retry: self.retry.or_else(|| outer.retry.clone()),
             timeouts: self.timeouts.or(outer.timeouts),
             max_output: self.max_output.or(outer.max_output),
+            params: if self.params.is_empty() { outer.params.clone() } else { self.params },
         }
     }
 }
@@ -78,6 +84,7 @@ impl Known {
             timeouts: settings.timeouts.unwrap_or_default(),
             retry: settings.retry.clone().unwrap_or_default(),
             breaker: BreakerPolicy::default(),
+            params: settings.params.clone(),
         }
     }
 }
@@ -216,7 +223,36 @@ impl Routes<'_> {
         if depth > 64 {
             return None;
         }
+        let all = |routes: &[document::Route]| -> Option<Vec<Route>> {
+            routes.iter().map(|route| self.route(route, settings, depth.saturating_add(1))).collect()
+        };
         match route {
+            document::Route::LeastLatency(routes) => all(routes).map(Route::LeastLatency),
+            document::Route::LeastBusy(routes) => all(routes).map(Route::LeastBusy),
+            document::Route::LeastCost(routes) => all(routes).map(Route::LeastCost),
+            document::Route::Sticky(sticky) => {
+                let by = match sticky.by.as_deref() {
+                    None | Some("session") => StickyBy::Session,
+                    Some("key") => StickyBy::Key,
+                    Some(name) => StickyBy::Metadata(Arc::from(name.strip_prefix("metadata.")?)),
+                };
+                all(&sticky.r#use).map(|routes| Route::Sticky(by, routes))
+            }
+            document::Route::When(cases, otherwise) => {
+                let deeper = depth.saturating_add(1);
+                let case = |case: &document::Case| {
+                    let condition = Arc::new(Condition::parse(&case.r#if).ok()?);
+                    Some((condition, self.route(&case.r#use, settings, deeper)?))
+                };
+                let cases: Option<Vec<_>> = cases.iter().map(case).collect();
+                Some(Route::When(cases?, Box::new(self.route(otherwise, settings, deeper)?)))
+            }
+            document::Route::Tuned(target, params) => {
+                let members = params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
+                let own = Settings { params: Params::new(members).ok()?, ..Settings::default() };
+                let target = document::Route::Target(target.clone());
+                self.route(&target, &own.within(settings), depth.saturating_add(1))
+            }
             document::Route::Target(target) => match target.name.split_once('/') {
                 Some((provider, model)) => {
                     let known = self.providers.get(provider)?;

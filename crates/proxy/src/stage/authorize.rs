@@ -205,13 +205,13 @@ fn sentence(text: &str) -> String {
 }
 
 /// The caller's own session, as `x-tidegate-session` or the protocol names it.
-fn session(exchange: &Exchange) -> Option<Arc<str>> {
+pub(crate) fn session(exchange: &Exchange) -> Option<Arc<str>> {
     let name = exchange.header("x-tidegate-session").or_else(|| exchange.header("mcp-session-id"))?;
     (!name.is_empty() && name.len() <= 256).then(|| Arc::from(name))
 }
 
 /// What `x-tidegate-metadata` says: a JSON object of texts.
-fn metadata(exchange: &Exchange) -> Result<BTreeMap<Arc<str>, Arc<str>>, Fault> {
+pub(crate) fn metadata(exchange: &Exchange) -> Result<BTreeMap<Arc<str>, Arc<str>>, Fault> {
     let Some(text) = exchange.header("x-tidegate-metadata") else { return Ok(BTreeMap::new()) };
     let refuse = || {
         Fault::new(

@@ -13,11 +13,14 @@ use tidegate_core::{
 use tidegate_ledger::Reservation;
 use tidegate_policy::Permit;
 use tidegate_protocol::{call::Call, mcp::ToolCall};
-use tidegate_upstream::{AnswerBody, AnswerHead, Answered, Destinations, Dispatch, ServedBy};
+use tidegate_upstream::{AnswerBody, AnswerHead, Answered, Destinations, Dispatch, ServedBy, StickyBy};
 
 use crate::{
     exchange::Exchange,
-    stage::route::{Routed, Way},
+    stage::{
+        authorize::metadata,
+        route::{Routed, Way},
+    },
 };
 
 /// An answer on its way back.
@@ -50,8 +53,11 @@ pub(crate) async fn dispatch(
     }
     let to = match routed.way {
         Way::Models(route) => {
-            let permitted = |id: &_| permit.allows(&Resource::Model(tidegate_core::ids::TargetId::clone(id)));
-            Destinations::Models(route.order(&mut |below| rand::random_range(0..below.max(1)), &permitted))
+            let permitted =
+                |id: &tidegate_core::ids::TargetId| permit.allows(&Resource::Model(id.clone())) && exchange.affords(id);
+            let mut pick = |below: u64| rand::random_range(0..below.max(1));
+            let sticky = |by: &_| sticky(exchange, by);
+            Destinations::Models(exchange.gate.upstream.order(&route, &mut pick, &permitted, &sticky))
         }
         Way::Server(leg) => Destinations::Server(leg),
         Way::Provider(provider, _) => Destinations::Provider(provider),
@@ -94,6 +100,7 @@ pub(crate) async fn dispatch(
         let attribution = running.reservation.attribution_mut();
         attribution.provider = Some(target.id.provider.clone());
         attribution.target = Some(Arc::from(target.id.to_string()));
+        exchange.settle_on(&target.id, &mut running.reservation);
         exchange.target = Some(Arc::clone(target));
     } else if let ServedBy::Provider(provider) = &head.served_by {
         running.reservation.attribution_mut().provider = Some(provider.clone());
@@ -104,6 +111,15 @@ pub(crate) async fn dispatch(
         Call::Model(_) | Call::Native(_) => None,
     };
     exchange.stage(Stage::Dispatch, started, Ok((Answer { head, body, request }, StageVerdict::Pass)))
+}
+
+/// What a sticky choice sticks to, for this call.
+fn sticky(exchange: &Exchange, by: &StickyBy) -> Option<String> {
+    match by {
+        StickyBy::Session => exchange.story.session.as_ref().map(ToString::to_string),
+        StickyBy::Key => exchange.caller.as_ref().map(|caller| caller.principal.key_name.to_string()),
+        StickyBy::Metadata(name) => metadata(exchange).ok()?.get(name).map(ToString::to_string),
+    }
 }
 
 /// The caller was cut off.

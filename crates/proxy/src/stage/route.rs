@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
-    facts::Resource,
+    facts::{Facts, Resource},
     fault::{Fault, FaultCode},
     money::NanoUsd,
     segment::Origin,
@@ -14,7 +14,10 @@ use tidegate_ledger::upper_bound;
 use tidegate_protocol::call::{Call, Estimate};
 use tidegate_upstream::{Provider, Route, Target, mcp::Leg};
 
-use crate::exchange::{Caller, Exchange};
+use crate::{
+    exchange::{Caller, Exchange},
+    stage::authorize::{metadata, session},
+};
 
 /// Tokens reserved for an answer where neither the caller nor the catalogue sets a limit.
 const UNKNOWN_MAX_OUTPUT: u64 = 32_768;
@@ -52,7 +55,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let found =
                 exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;
             exchange.story.model = Some(found.name);
-            let route = found.route;
+            let route = decided(exchange, caller, &found.route, call.facts())?;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
             let estimate = Estimate {
                 input_tokens: call.estimate(),
@@ -96,6 +99,39 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
     }
 }
 
+/// The route with its conditions decided, on the facts as they stand before guardrails and targets. One that cannot be
+/// evaluated does not hold, and the call's story says so.
+fn decided(
+    exchange: &mut Exchange,
+    caller: &Caller,
+    route: &Arc<Route>,
+    mut facts: Facts,
+) -> Result<Arc<Route>, Fault> {
+    if !route.has_conditions() {
+        return Ok(Arc::clone(route));
+    }
+    facts.model = exchange.story.model.clone();
+    facts.metadata = metadata(exchange)?;
+    facts.session = session(exchange);
+    let policies = exchange.policies();
+    let mut told = Vec::new();
+    let route = route.resolve(&mut |condition| {
+        let holds = policies.holds(condition, &caller.principal, &facts, exchange.at);
+        let words = match &holds {
+            Ok(holds) => format!("{}: {holds}", condition.text()),
+            Err(why) => {
+                tracing::warn!(call = %exchange.id, condition = condition.text(), why, "a route's condition failed");
+                format!("{}: does not hold, since it cannot be evaluated: {why}", condition.text())
+            }
+        };
+        told.push((Arc::from("condition"), Arc::from(words)));
+        holds.unwrap_or(false)
+    });
+    let route = Arc::new(route.into_owned());
+    exchange.story.conditions = told;
+    Ok(route)
+}
+
 impl Routed {
     /// The targets of a model call, in no particular order; none for other kinds.
     pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
@@ -107,7 +143,10 @@ impl Routed {
 
     /// The most tokens that `target` may generate for this call.
     pub(crate) fn max_output(&self, target: &Target) -> u64 {
-        self.estimate.max_output_tokens.unwrap_or_else(|| {
+        let fixed = target.params.max_tokens().map(|most| most.saturating_mul(self.estimate.choices.max(1)));
+        // Where nothing is generated, nothing can be set to be.
+        let asked = self.estimate.max_output_tokens;
+        fixed.filter(|_| asked != Some(0)).or(asked).unwrap_or_else(|| {
             let each = target.max_output.unwrap_or(UNKNOWN_MAX_OUTPUT);
             each.saturating_mul(self.estimate.choices.max(1))
         })

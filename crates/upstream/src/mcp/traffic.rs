@@ -58,7 +58,12 @@ impl Traffic for ToolTraffic<'_> {
 
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         let server = self.leg.server();
-        (index == 0).then(|| Candidate { name: Arc::clone(&self.name), retry: &server.retry, breaker: server.breaker })
+        (index == 0).then(|| Candidate {
+            name: Arc::clone(&self.name),
+            upstream: server.name.as_str(),
+            retry: &server.retry,
+            breaker: server.breaker,
+        })
     }
 
     fn trace(&self) -> Option<TraceContext> {

@@ -320,3 +320,39 @@ async fn a_caller_that_leaves_cancels_the_attempt_within_a_second() {
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].kind, tidegate_ledger::EntryKind::Unknown, "what was sent may be billed");
 }
+
+/// A model at a provider that two targets share, left to the retry budget alone.
+fn shared(model: &str, upstream: &Scripted) -> Arc<Target> {
+    let mut target = target("p", Dialect::OpenAiChat, &upstream.url("/v1"));
+    target.id = tidegate_core::ids::TargetId::new("p", model);
+    target.retry.attempts = 1;
+    target.breaker.consecutive = u32::MAX;
+    target.breaker.least_attempts = u32::MAX;
+    Arc::new(target)
+}
+
+#[tokio::test]
+async fn two_targets_of_a_provider_that_fails_do_not_double_what_it_is_sent() {
+    let server = Scripted::answering(|_| error(503)).await.unwrap();
+    let bench = Bench::new();
+    let targets = [shared("one", &server), shared("two", &server)];
+    for _ in 0..200 {
+        assert!(bench.ask(&chat(false), &targets).await.is_err());
+    }
+    // Until it is judged, twenty attempts; after that a tenth more than calls.
+    assert!((200..=200 + 20 + 22).contains(&server.count()), "{} requests for 200 calls", server.count());
+}
+
+#[tokio::test]
+async fn another_model_of_a_provider_that_mostly_works_is_always_asked() {
+    let server = Scripted::answering(|request| {
+        if request.text().contains("\"one\"") { error(503) } else { Reply::json(200, CHAT_ANSWER) }
+    })
+    .await
+    .unwrap();
+    let bench = Bench::new();
+    let targets = [shared("one", &server), shared("two", &server)];
+    for _ in 0..60 {
+        assert!(bench.ask(&chat(false), &targets).await.is_ok());
+    }
+}
