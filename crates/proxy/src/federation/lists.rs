@@ -200,7 +200,7 @@ pub(super) async fn page(
             let start = from.clone().filter(|position| position.server == usable.server.name);
             let (origin, servers) = (origin.clone(), Arc::clone(servers));
             async move {
-                let Some(usable) = servers.get(at) else { return None };
+                let usable = servers.get(at)?;
                 Some((usable.server.name.clone(), of_server(&origin, usable, kind, start).await))
             }
         })
