@@ -119,6 +119,7 @@ object! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that makes the type has no place for derives")]
 impl Default for Context {
     fn default() -> Self {
         Self {

@@ -35,7 +35,7 @@ async fn while_watched<F: Future<Output = ()>>(
 /// A moment after everything that was written so far.
 async fn later() -> SystemTime {
     tokio::time::sleep(Duration::from_millis(300)).await;
-    SystemTime::now()
+    SystemTime::UNIX_EPOCH + Duration::from_millis(tidegate_core::clock::wall().0)
 }
 
 async fn until(count: &AtomicUsize, wanted: usize) {
