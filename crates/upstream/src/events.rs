@@ -7,7 +7,6 @@
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
 use hyper::body::Incoming;
-use smallvec::SmallVec;
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Retry, UpstreamAnswer},
@@ -22,7 +21,7 @@ use crate::{
     body::{self, BodyError},
     clocks::{Clock, Limits},
     health::Admitted,
-    scrub::scrub,
+    scrub::{self, scrub},
     target::Target,
 };
 
@@ -276,7 +275,7 @@ fn malformed(error: &StreamError) -> Fault {
 
 /// The fault of an error that the upstream reports inside its stream.
 fn reported(error: &UpstreamStreamError, target: &Target) -> Fault {
-    let secrets: SmallVec<[_; 1]> = target.provider.auth.secret().into_iter().collect();
+    let secrets = scrub::secrets(&target.provider.auth, &target.provider.headers);
     let message = scrub(&error.message, &secrets).into_owned();
     let mut fault = Fault::new(FaultCode::UpstreamError, message.clone()).with_retry(Retry::No);
     fault.status = error.kind.status();

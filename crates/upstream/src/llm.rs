@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
-use smallvec::SmallVec;
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Phase, Retry, UpstreamAnswer},
@@ -30,7 +29,7 @@ use crate::{
     headers,
     pool::Pool,
     retry,
-    scrub::scrub,
+    scrub::{self, scrub},
     target::{Provider, Target},
 };
 
@@ -266,7 +265,7 @@ pub(crate) async fn refusal(
     // What cannot be read of an error's body does not change that it is one.
     let bytes = body::whole(response.into_body(), body::MOST_ERROR, between, limits).await.unwrap_or_default();
     let error = provider.dialect.read_error(status, &bytes);
-    let secrets: SmallVec<[_; 1]> = provider.auth.secret().into_iter().collect();
+    let secrets = scrub::secrets(&provider.auth, &provider.headers);
     let message = scrub(&error.message, &secrets).into_owned();
     let kept = same.then(|| Bytes::from(scrub(&String::from_utf8_lossy(&bytes), &secrets).into_owned().into_bytes()));
     let kind = error.type_name.as_deref().map(|kind| scrub(kind, &secrets).into_owned());

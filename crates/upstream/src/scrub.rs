@@ -5,7 +5,11 @@
 
 use std::borrow::Cow;
 
+use http::HeaderMap;
+use smallvec::SmallVec;
 use tidegate_core::secret::Secret;
+
+use crate::credential::Auth;
 
 /// What stands in place of a secret.
 pub(crate) const MASK: &str = "[removed]";
@@ -17,11 +21,17 @@ const PREFIXES: [&str; 9] = ["sk-", "sk_", "tg_", "gsk_", "xai-", "AIza", "Beare
 /// How many characters must follow a prefix before it is taken for a key.
 const SHORTEST: usize = 8;
 
+/// What an upstream is sent that must not come back: the credential, and headers whose values came from references.
+pub(crate) fn secrets<'all>(auth: &'all Auth, headers: &'all HeaderMap) -> SmallVec<[&'all str; 2]> {
+    let sensitive = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    auth.secret().map(Secret::expose).into_iter().chain(sensitive).collect()
+}
+
 /// `text` without `secrets` and without anything that looks like a key.
-pub(crate) fn scrub<'text>(text: &'text str, secrets: &[&Secret]) -> Cow<'text, str> {
+pub(crate) fn scrub<'text>(text: &'text str, secrets: &[&str]) -> Cow<'text, str> {
     let mut out = Cow::Borrowed(text);
     for secret in secrets {
-        let secret = secret.expose();
+        let secret = *secret;
         if secret.len() >= 4 && out.contains(secret) {
             out = Cow::Owned(out.replace(secret, MASK));
         }

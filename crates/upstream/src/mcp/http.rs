@@ -28,7 +28,7 @@ use crate::{
     headers,
     pool::Pool,
     retry,
-    scrub::scrub,
+    scrub::{self, scrub},
     target::Destination,
 };
 
@@ -207,7 +207,7 @@ impl Wire<'_> {
             return Ok(Posted::Messages(code, Box::new(messages)));
         }
         let server = self.leg.server();
-        let secrets: Vec<_> = server.auth.secret().into_iter().collect();
+        let secrets = scrub::secrets(&server.auth, &server.headers);
         let said = error.as_ref().and_then(Message::error_message).unwrap_or_default();
         let said: String = scrub(&said, &secrets).chars().take(1000).collect();
         let colon = if said.is_empty() { "" } else { ": " };

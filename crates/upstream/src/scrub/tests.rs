@@ -7,10 +7,23 @@ fn secret(text: &str) -> Secret {
 }
 
 #[test]
+fn what_came_from_references_is_a_secret_and_a_plain_header_is_not() {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-plain", http::HeaderValue::from_static("not-a-secret-value"));
+    let mut value = http::HeaderValue::from_static("secret-of-a-header");
+    value.set_sensitive(true);
+    headers.insert("x-extra", value);
+    let auth = Auth::Bearer(secret("secret-of-the-key"));
+    let secrets = secrets(&auth, &headers);
+    let out = scrub("secret-of-a-header secret-of-the-key not-a-secret-value", &secrets);
+    assert_eq!(out, "[removed] [removed] not-a-secret-value");
+}
+
+#[test]
 fn upstream_key_echo_is_scrubbed() {
     let key = secret("my-own-provider-key-1234");
     let text = r#"{"error":{"message":"Incorrect API key provided: my-own-provider-key-1234. Find it at x."}}"#;
-    let out = scrub(text, &[&key]);
+    let out = scrub(text, &[key.expose()]);
     assert!(!out.contains("my-own-provider-key"), "{out}");
     assert!(out.contains("Incorrect API key provided: [removed]"), "{out}");
 }
@@ -39,6 +52,6 @@ fn what_is_no_key_stays_and_is_not_copied() {
 #[test]
 fn an_escaped_echo_is_found() {
     let key = secret("quo\"ted-secret");
-    let out = scrub(r#"{"m":"quo\"ted-secret"}"#, &[&key]);
+    let out = scrub(r#"{"m":"quo\"ted-secret"}"#, &[key.expose()]);
     assert_eq!(out, r#"{"m":"[removed]"}"#);
 }

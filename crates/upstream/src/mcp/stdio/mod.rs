@@ -310,7 +310,8 @@ async fn log(program: Arc<Program>, server: Arc<str>, mut stderr: impl AsyncRead
             count = count.saturating_add(1);
             match count.cmp(&LOGGED.1) {
                 std::cmp::Ordering::Less => {
-                    let line = scrub(&line, &program.secrets()).into_owned();
+                    let secrets: Vec<&str> = program.secrets().iter().map(|secret| secret.expose()).collect();
+                    let line = scrub(&line, &secrets).into_owned();
                     tracing::info!(server = &*server, line, "an MCP server wrote to stderr");
                 }
                 std::cmp::Ordering::Equal => {
