@@ -154,14 +154,14 @@ catalogue! {
         "`action: tokenize` lets models see tokens instead of values. Tools need the values, so such a guardrail looks at `request` and `response` only; name another guardrail for tools.";
     BAD_COMMAND = 248, "a program cannot be started like this",
         "An MCP server with a `command` is a program that the gateway starts, without a shell, once for each client session. It has no `url`, `key` or `headers`; what it needs to know it gets in `env`, whose values are texts or references.";
-    LITERAL_SECRET = 301, "a secret stands in the file",
-        "Files are copied, mailed and committed; secrets are not written into them. Put the value into an environment variable or a file that only the gateway's user can read, and refer to it: `key: env:OPENAI_API_KEY`, `key: file:/run/secrets/openai`. If the file was ever shared, replace the secret at its vendor too.";
-    BAD_SCOPE = 262, "a budget's scope cannot be used",
-        "`scope` says which calls a budget is for: `model`, `provider`, `mcp_server`, `tool` (as `server/tool`), `team`, `key`, `metadata`. It names at least one, and a model call never reaches a server or tool. A budget without `budget` and `limits` limits nothing.";
     BAD_CONDITION = 260, "a condition cannot be used",
         "`if` takes one Cedar expression over what policies see of a model call: `context.request`, `context.time`, `context.source_address`, `principal`. It is decided before a target is chosen, so it has no `resource`. `tidegate policy check` prints the schema.";
     BAD_PARAMETER = 261, "a parameter cannot be set",
         "`params` sets parameters of the target's API such as `temperature`, `top_p` or `max_tokens`. What the caller says itself (model, messages, tools, stream) cannot be set.";
+    BAD_SCOPE = 262, "a budget's scope cannot be used",
+        "`scope` says which calls a budget is for: `model`, `provider`, `mcp_server`, `tool` (as `server/tool`), `team`, `key`, `metadata`. It names at least one, and a model call never reaches a server or tool. A budget without `budget` and `limits` limits nothing.";
+    LITERAL_SECRET = 301, "a secret stands in the file",
+        "Files are copied, mailed and committed; secrets are not written into them. Put the value into an environment variable or a file that only the gateway's user can read, and refer to it: `key: env:OPENAI_API_KEY`, `key: file:/run/secrets/openai`. If the file was ever shared, replace the secret at its vendor too.";
     BAD_REFERENCE = 302, "a reference cannot be read",
         "A reference is a whole value: `env:NAME` with a variable's name (letters, digits and `_`), or `file:PATH` with a path, relative to the configuration file.";
     SCHEME_LATER = 303, "a reference's scheme is not available yet",

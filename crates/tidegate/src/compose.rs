@@ -184,19 +184,13 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
 
-    let keys = Arc::new(KeyTable::new(pepper).context("the table of keys could not be made")?);
-    keys.set_declared(snapshot.declared.to_vec(), clock::wall());
-    keys.set_stored(snapshot.stored_keys().to_vec());
+    let keys = key_table(pepper, &snapshot)?;
     let revision = snapshot.revision;
     let (sim, upstream) = way_out(mode)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
-    let registry = Arc::new(tidegate_core::metric::Registry::new());
-    log::count_in(registry.handle(tidegate_core::metric::Metric::LogSuppressed, &[]));
-    let export = Arc::new(Exporter::new(Arc::clone(&registry)));
-    let instance = tidegate_core::ids::CallId::new().to_string().split_off("call_".len());
-    telemetry::configure(&export, &live.current().snapshot, &instance);
+    let (registry, export, instance) = measures(&live);
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
     let metrics = Arc::new(Metrics::new(registry));
     let discovery = Discoverer::new(discovery::Needs {
@@ -287,6 +281,24 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         telemetry,
         parts,
     })
+}
+
+/// The keys that `snapshot` knows.
+fn key_table(pepper: Pepper, snapshot: &tidegate_config::snapshot::Snapshot) -> Result<Arc<KeyTable>> {
+    let keys = KeyTable::new(pepper).context("the table of keys could not be made")?;
+    keys.set_declared(snapshot.declared.to_vec(), clock::wall());
+    keys.set_stored(snapshot.stored_keys().to_vec());
+    Ok(Arc::new(keys))
+}
+
+/// Where everything is counted, what exports it, and this process's name in it.
+fn measures(live: &Live) -> (Arc<tidegate_core::metric::Registry>, Arc<Exporter>, String) {
+    let registry = Arc::new(tidegate_core::metric::Registry::new());
+    log::count_in(registry.handle(tidegate_core::metric::Metric::LogSuppressed, &[]));
+    let export = Arc::new(Exporter::new(Arc::clone(&registry)));
+    let instance = tidegate_core::ids::CallId::new().to_string().split_off("call_".len());
+    telemetry::configure(&export, &live.current().snapshot, &instance);
+    (registry, export, instance)
 }
 
 /// The only way out, and the simulator where this start has one.
