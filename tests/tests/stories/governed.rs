@@ -65,8 +65,18 @@ async fn kept_bodies_are_encrypted_hold_what_guards_let_through_and_can_be_print
     let printed: Vec<String> = blobs
         .iter()
         .map(|name| {
-            let output =
-                Command::new(binary()).args(["audit", "body", name, "--data-dir"]).arg(&gateway.data).output().unwrap();
+            let print = || {
+                Command::new(binary()).args(["audit", "body", name, "--data-dir"]).arg(&gateway.data).output().unwrap()
+            };
+            let mut output = print();
+            // Bodies are written behind the calls they belong to.
+            for _ in 0..50 {
+                if output.status.success() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                output = print();
+            }
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
         })
