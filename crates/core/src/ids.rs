@@ -16,6 +16,12 @@ impl CallId {
         Self(Uuid::now_v7())
     }
 
+    /// The identifier of sixteen bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The sixteen bytes of the identifier.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

@@ -211,7 +211,8 @@ impl CallIndex for Memory {
     }
 }
 
-fn matches(call: &CallSummary, query: &CallQuery) -> bool {
+/// Whether a list that `query` asks for has `call`.
+pub(crate) fn matches(call: &CallSummary, query: &CallQuery) -> bool {
     let key = query.key.as_deref().is_none_or(|key| call.key.as_ref().is_some_and(|name| name.as_str() == key));
     let error = match query.error.as_deref() {
         None => true,

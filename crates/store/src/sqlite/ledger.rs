@@ -1,4 +1,4 @@
-//! Finished calls' money in SQLite. Owns the tables `entry` and `scope_set`. Sums are taken over the upper and lower
+//! Finished calls' money in SQLite. Owns the tables `entry`, `attribution` and `scope_set`. Sums are taken over the upper and lower
 //! halves of amounts, so that SQLite's integers never overflow and nothing is rounded.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tidegate_core::{
     clock::UnixMillis,
-    ids::ModelName,
+    ids::{CallId, ModelName},
     money::NanoUsd,
     usage::{Usage, UsageSource},
 };
@@ -23,10 +23,13 @@ use super::{
     failure::{Failure, clamp, json},
 };
 
-const PUT: &str = "INSERT OR REPLACE INTO entry (call, org, key_id, key, team, model, provider, target, scope_set, at, \
-     finished, kind, cost, held, reserved, overrun, input, cache_read, cache_write_5m, cache_write_1h, output, \
-     reasoning, usage_source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-     ?19, ?20, ?21, ?22, ?23)";
+const PUT: &str = "INSERT OR REPLACE INTO entry (call, at, attribution, finished, kind, cost, held, reserved, overrun, \
+     input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, usage_source) VALUES (?1, ?2, ?3, ?4, ?5, \
+     ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+const FIND_ATTRIBUTION: &str = "SELECT id FROM attribution WHERE told = ?1";
+const PUT_ATTRIBUTION: &str = "INSERT INTO attribution (org, key_id, key, team, model, provider, target, scope_set, told) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const LOAD: &str = "SELECT * FROM entry JOIN attribution ON attribution.id = entry.attribution WHERE at >= ?1";
 
 /// A report's query on one column. The column is a constant here, never a text from outside.
 macro_rules! spend_by {
@@ -40,15 +43,16 @@ macro_rules! spend_by {
              sum((input & 4294967295) + (cache_read & 4294967295) + (cache_write_5m & 4294967295) \
                + (cache_write_1h & 4294967295)), \
              sum(output >> 32), sum(output & 4294967295) \
-             FROM entry WHERE at >= ?1 AND at < ?2 AND kind <> 'void' GROUP BY 1 ORDER BY 1"
+             FROM entry JOIN attribution ON attribution.id = entry.attribution \
+             WHERE at >= ?1 AND at < ?2 AND kind <> 'void' GROUP BY 1 ORDER BY 1"
         )
     };
 }
 
-const BALANCES: &str = "SELECT s.scopes, e.cost_high, e.cost_low, e.held_high, e.held_low FROM (SELECT scope_set, \
+const BALANCES: &str = "SELECT s.scopes, e.cost_high, e.cost_low, e.held_high, e.held_low FROM (SELECT attribution, \
      sum(cost >> 32) AS cost_high, sum(cost & 4294967295) AS cost_low, sum(held >> 32) AS held_high, \
-     sum(held & 4294967295) AS held_low FROM entry WHERE at < ?1 GROUP BY scope_set) e \
-     JOIN scope_set s ON s.id = e.scope_set";
+     sum(held & 4294967295) AS held_low FROM entry WHERE at < ?1 GROUP BY attribution) e \
+     JOIN attribution a ON a.id = e.attribution JOIN scope_set s ON s.id = a.scope_set";
 
 impl LedgerStore for Sqlite {
     fn record(&self, entry: Entry) {
@@ -73,20 +77,12 @@ impl LedgerStore for Sqlite {
 }
 
 /// Writes one entry within the caller's transaction.
-pub(super) fn put(connection: &Connection, sets: &mut ScopeSets, entry: &Entry) -> rusqlite::Result<()> {
-    let scope_set = sets.number(connection, &entry.scopes)?;
-    let attribution = &entry.attribution;
+pub(super) fn put(connection: &Connection, known: &mut Attributions, entry: &Entry) -> rusqlite::Result<()> {
+    let attribution = known.number(connection, entry)?;
     connection.prepare_cached(PUT)?.execute(params![
-        entry.call.to_string(),
-        attribution.org.as_str(),
-        attribution.key.as_str(),
-        attribution.key_name.as_str(),
-        attribution.team.as_ref().map(|name| name.as_str()),
-        attribution.model.as_ref().map(ModelName::as_str),
-        attribution.provider.as_ref().map(|name| name.as_str()),
-        attribution.target.as_deref(),
-        scope_set,
+        entry.call.as_bytes(),
         clamp(entry.at.0),
+        attribution,
         clamp(entry.finished.0),
         kind_name(entry.kind),
         entry.cost.map(|cost| clamp(cost.0)),
@@ -104,29 +100,52 @@ pub(super) fn put(connection: &Connection, sets: &mut ScopeSets, entry: &Entry) 
     Ok(())
 }
 
-/// The numbers of the lists of scopes that were seen last: most calls have one of a few.
+/// The numbers of what calls were filed under last: most calls are filed like one of a few before.
 #[derive(Debug, Default)]
-pub(super) struct ScopeSets(Vec<(Arc<[Scope]>, i64)>);
+pub(super) struct Attributions(Vec<(Attribution, Arc<[Scope]>, i64)>);
 
-/// How many lists are remembered.
+/// How many are remembered.
 const REMEMBERED: usize = 64;
 
-impl ScopeSets {
-    fn number(&mut self, connection: &Connection, scopes: &Arc<[Scope]>) -> rusqlite::Result<i64> {
-        if let Some((_, number)) = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, scopes)) {
+impl Attributions {
+    fn number(&mut self, connection: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
+        let same = |scopes: &Arc<[Scope]>| Arc::ptr_eq(scopes, &entry.scopes) || *scopes == entry.scopes;
+        let known = self.0.iter().find(|(known, scopes, _)| *known == entry.attribution && same(scopes));
+        if let Some((_, _, number)) = known {
             return Ok(*number);
         }
-        let number = scope_set(connection, scopes)?;
+        let number = attribution(connection, &entry.attribution, scope_set(connection, &entry.scopes)?)?;
         if self.0.len() >= REMEMBERED {
             self.0.clear();
         }
-        self.0.push((Arc::clone(scopes), number));
+        self.0.push((entry.attribution.clone(), Arc::clone(&entry.scopes), number));
         Ok(number)
     }
 
     /// Forgets all: what was numbered in a transaction that failed has no number.
     pub(super) fn forget(&mut self) {
         self.0.clear();
+    }
+}
+
+fn attribution(connection: &Connection, attribution: &Attribution, scope_set: i64) -> rusqlite::Result<i64> {
+    let (org, key, name) = (&attribution.org, attribution.key.as_str(), &attribution.key_name);
+    let Attribution { team, model, provider, target, .. } = attribution;
+    let told = json(&(org, key, name, team, model, provider, target, scope_set))?;
+    let known = connection.prepare_cached(FIND_ATTRIBUTION)?.query_row([&told], |row| row.get(0)).optional()?;
+    match known {
+        Some(id) => Ok(id),
+        None => connection.prepare_cached(PUT_ATTRIBUTION)?.insert(params![
+            org.as_str(),
+            key,
+            name.as_str(),
+            team.as_ref().map(|name| name.as_str()),
+            model.as_ref().map(ModelName::as_str),
+            provider.as_ref().map(|name| name.as_str()),
+            target.as_deref(),
+            scope_set,
+            told,
+        ]),
     }
 }
 
@@ -151,7 +170,7 @@ fn load(connection: &Connection, since: UnixMillis) -> Result<Vec<Entry>, Failur
     while let Some(row) = rows.next()? {
         sets.insert(row.get(0)?, scopes_of(row.get_ref(1)?.as_str().map_err(|_| damaged("scopes"))?)?);
     }
-    let mut statement = reading.prepare_cached("SELECT * FROM entry WHERE at >= ?1")?;
+    let mut statement = reading.prepare_cached(LOAD)?;
     let mut rows = statement.query([clamp(since.0)])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
@@ -167,7 +186,7 @@ fn entry_of(row: &Row<'_>, sets: &HashMap<i64, Arc<[Scope]>>) -> Result<Entry, F
     let cost: Option<i64> = row.get("cost")?;
     let cost = cost.map(|cost| u64::try_from(cost).map_err(|_| damaged("cost"))).transpose()?;
     Ok(Entry {
-        call: text("call")?.parse().map_err(|_| damaged("call"))?,
+        call: CallId::from_bytes(row.get("call")?),
         attribution: Attribution {
             org: text("org")?.into(),
             key: text("key_id")?.parse().map_err(|_| damaged("key_id"))?,

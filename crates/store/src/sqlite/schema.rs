@@ -8,11 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
 
 /// What brings a file of version `n` to `n + 1`, by `n`.
-const MIGRATIONS: [&str; 4] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS, COMPACT_CALLS];
+const MIGRATIONS: [&str; 6] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS, COMPACT_CALLS, BATCHED_CALLS, COMPACT_ENTRIES];
 
 /// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
 /// holds. Whole scope lists are kept once, since there are few and every entry has one.
-const FIRST: &str = r#"
+pub(crate) const FIRST: &str = r#"
 CREATE TABLE scope_set (
     id     INTEGER PRIMARY KEY,
     scopes TEXT NOT NULL UNIQUE
@@ -109,6 +109,73 @@ CREATE TABLE call (
 INSERT INTO call SELECT seq, id, org, at, key, error, CAST(summary AS BLOB) FROM wide_call ORDER BY seq;
 DROP TABLE wide_call;
 CREATE INDEX call_org ON call (org, at, id);
+"#;
+
+/// A batch of calls costs one row: its number is that of its last call, of all calls ever.
+const BATCHED_CALLS: &str = r#"
+CREATE TABLE call_batch (
+    seq      INTEGER PRIMARY KEY,
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    first_id BLOB NOT NULL,
+    last_id  BLOB NOT NULL,
+    calls    BLOB NOT NULL
+) STRICT;
+INSERT INTO call_batch
+    SELECT seq, at, at, unhex(substr(id, 6)), unhex(substr(id, 6)), summary FROM call
+    WHERE unhex(substr(id, 6)) IS NOT NULL ORDER BY seq;
+DROP TABLE call;
+CREATE INDEX call_batch_at ON call_batch (last_at, first_at);
+CREATE INDEX call_batch_id ON call_batch (last_id, first_id);
+"#;
+
+/// An entry costs one row of numbers and a small index: whom calls are filed under is kept once, as JSON that tells them
+/// apart and in columns that reports go by.
+const COMPACT_ENTRIES: &str = r#"
+ALTER TABLE entry RENAME TO wide_entry;
+DROP INDEX entry_at;
+CREATE TABLE attribution (
+    id        INTEGER PRIMARY KEY,
+    org       TEXT NOT NULL,
+    key_id    TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    team      TEXT,
+    model     TEXT,
+    provider  TEXT,
+    target    TEXT,
+    scope_set INTEGER NOT NULL,
+    told      TEXT NOT NULL UNIQUE
+) STRICT;
+INSERT INTO attribution (org, key_id, key, team, model, provider, target, scope_set, told)
+    SELECT org, key_id, key, team, model, provider, target, scope_set,
+        json_array(org, key_id, key, team, model, provider, target, scope_set)
+    FROM wide_entry GROUP BY 9;
+CREATE TABLE entry (
+    call           BLOB NOT NULL PRIMARY KEY,
+    at             INTEGER NOT NULL,
+    attribution    INTEGER NOT NULL,
+    finished       INTEGER NOT NULL,
+    kind           TEXT NOT NULL,
+    cost           INTEGER,
+    held           INTEGER NOT NULL,
+    reserved       INTEGER NOT NULL,
+    overrun        INTEGER NOT NULL,
+    input          INTEGER NOT NULL,
+    cache_read     INTEGER NOT NULL,
+    cache_write_5m INTEGER NOT NULL,
+    cache_write_1h INTEGER NOT NULL,
+    output         INTEGER NOT NULL,
+    reasoning      INTEGER NOT NULL,
+    usage_source   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO entry
+    SELECT unhex(substr(call, 6)), at, attribution.id, finished, kind, cost, held, reserved, overrun, input, cache_read,
+        cache_write_5m, cache_write_1h, output, reasoning, usage_source
+    FROM wide_entry JOIN attribution ON told = json_array(wide_entry.org, wide_entry.key_id, wide_entry.key,
+        wide_entry.team, wide_entry.model, wide_entry.provider, wide_entry.target, wide_entry.scope_set)
+    ORDER BY call;
+DROP TABLE wide_entry;
+CREATE INDEX entry_at ON entry (at);
 "#;
 
 /// The version that this build writes.

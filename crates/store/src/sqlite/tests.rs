@@ -12,7 +12,7 @@ use tidegate_config::{
     pins::PinStore,
 };
 use tidegate_core::{
-    calls::{CallIndex, CallQuery},
+    calls::{CallIndex, CallQuery, CallSummary},
     clock::{UnixMillis, now},
     money::NanoUsd,
 };
@@ -189,24 +189,51 @@ fn past_the_cap_entries_are_written_inline_and_none_is_lost() {
 #[test]
 fn only_the_newest_calls_are_kept() {
     let (_folder, _path, store) = fresh_with(Limits { calls_kept: 30, ..Limits::default() });
-    for round in 0..5 {
-        keep_calls(&store, (0..20).map(|at| call("default", Some("a"), round * 20 + at, None)));
+    for round in 0..10 {
+        keep_calls(&store, (0..10).map(|at| call("default", Some("a"), round * 10 + at, None)));
     }
     let left = CallIndex::list(&store, &"default".into(), &everything()).unwrap();
     assert_eq!(left.iter().map(|call| call.at.0).collect::<Vec<_>>(), (70..100).rev().collect::<Vec<_>>());
 }
 
 #[test]
-fn lists_of_calls_use_an_index_whatever_they_filter_by() {
+fn lists_and_look_ups_of_calls_use_an_index() {
     let (_folder, _path, store) = fresh();
     let writing = store.core.writing.lock();
     let connection = writing.connection.as_ref().unwrap();
-    for filter in ["", "AND key = 'a'", "AND error IS NOT NULL", "AND error = 'a'", "AND key = 'a' AND error = 'a'"] {
-        let sql = format!(
-            "EXPLAIN QUERY PLAN SELECT summary FROM call WHERE org = 'a' {filter} AND at < 5 ORDER BY at DESC, id DESC"
-        );
-        let mut statement = connection.prepare(&sql).unwrap();
-        let plan: Vec<String> = statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
-        assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{filter}: {plan:?}");
+    for sql in [calls::LIST, calls::GET] {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> = statement.query_map([1], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan[0].contains("USING INDEX call_batch_"), "{sql}: {plan:?}");
     }
+}
+
+#[test]
+fn long_calls_are_listed_in_order_whichever_batch_they_ended_in() {
+    let (_folder, _path, store) = fresh();
+    // In every batch one call that came in long before the others; three of them are recorded again.
+    let at = |round: u64, place: u64| if place == 0 { round } else { 1_000 + round * 10 + place };
+    let all: Vec<Vec<_>> = (0..20)
+        .map(|round| (0..10).map(|place| call("default", Some("a"), at(round, place), None)).collect())
+        .collect();
+    for batch in &all {
+        keep_calls(&store, batch.clone());
+    }
+    for (round, place) in [(3, 0), (4, 5), (19, 9)] {
+        keep_calls(&store, [CallSummary { error: Some("timeout".into()), ..all[round][place].clone() }]);
+    }
+    let mut expected: Vec<u64> = all.iter().flatten().map(|call| call.at.0).collect();
+    expected.sort_unstable_by(|left, right| right.cmp(left));
+    let list = |query| -> Vec<u64> {
+        CallIndex::list(&store, &"default".into(), &query).unwrap().iter().map(|call| call.at.0).collect()
+    };
+    for most in [1, 2, 9, 10, 11, 55, 180, 181, 190, 500] {
+        assert_eq!(list(CallQuery { most, ..CallQuery::default() }), expected[..most.min(200)], "{most}");
+    }
+    let failed = CallQuery { most: 10, error: Some("any".into()), ..CallQuery::default() };
+    assert_eq!(list(failed), [at(19, 9), at(4, 5), at(3, 0)]);
+    let earlier = CallQuery { most: 3, before: Some(UnixMillis(1_000)), ..CallQuery::default() };
+    assert_eq!(list(earlier), [19, 18, 17]);
+    let again = CallIndex::get(&store, &"default".into(), all[4][5].id).unwrap().unwrap();
+    assert_eq!(again.error.as_deref(), Some("timeout"));
 }

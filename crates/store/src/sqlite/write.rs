@@ -26,7 +26,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5
 /// The writing connection, and how it fares.
 pub(crate) struct Writing {
     pub(super) connection: Option<Connection>,
-    sets: ledger::ScopeSets,
+    known: ledger::Attributions,
     /// The next pause where writing fails.
     pause: Duration,
     /// Before this moment nobody but those who wait for the result tries again.
@@ -43,7 +43,7 @@ impl Core {
     pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
         let [pause, _] = PAUSES;
         let writing =
-            Writing { connection: Some(connection), sets: ledger::ScopeSets::default(), pause, not_before: None };
+            Writing { connection: Some(connection), known: ledger::Attributions::default(), pause, not_before: None };
         Self { queue: Queue::new(limits), limits, writing: Mutex::new(writing) }
     }
 
@@ -123,10 +123,10 @@ impl Core {
         if batch.is_empty() {
             return Ok(());
         }
-        let Writing { connection, sets, .. } = &mut **writing;
+        let Writing { connection, known, .. } = &mut **writing;
         let outcome = match connection {
             Some(connection) => {
-                transact(connection, |connection| write(connection, sets, &batch, self.limits.calls_kept))
+                transact(connection, |connection| write(connection, known, &batch, self.limits.calls_kept))
                     .map_err(Failure::from)
             }
             None => Err(Failure::Closed),
@@ -142,7 +142,7 @@ impl Core {
                 Ok(())
             }
             Err(failure) => {
-                writing.sets.forget();
+                writing.known.forget();
                 self.queue.put_back(batch);
                 if writing.not_before.is_none() {
                     tracing::error!(%failure, "the state file takes no writes; what waits is kept in memory");
@@ -181,19 +181,17 @@ fn transact<T>(
 /// Writes a batch, and gives how many entries and calls no database would take.
 fn write(
     connection: &Connection,
-    sets: &mut ledger::ScopeSets,
+    known: &mut ledger::Attributions,
     batch: &Batch,
     calls_kept: u64,
 ) -> rusqlite::Result<[u64; 2]> {
     let mut unwritable = [0_u64; 2];
     let [lost_entries, lost_calls] = &mut unwritable;
     for entry in &batch.entries {
-        tolerate(ledger::put(connection, sets, entry), lost_entries, "ledger entry")?;
-    }
-    for call in &batch.calls {
-        tolerate(calls::put(connection, call), lost_calls, "call summary")?;
+        tolerate(ledger::put(connection, known, entry), lost_entries, "ledger entry")?;
     }
     if !batch.calls.is_empty() {
+        *lost_calls = calls::put(connection, &batch.calls)?;
         calls::prune(connection, calls_kept)?;
     }
     Ok(unwritable)

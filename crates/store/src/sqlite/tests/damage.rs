@@ -130,7 +130,7 @@ fn a_row_that_makes_no_sense_is_an_error_without_its_content() {
     keep(&store, [entry("a", 1, 5)]);
     keep_calls(&store, [call("default", Some("a"), 1, None)]);
     store.insert(&key("default", "a", 1)).unwrap();
-    let spoil = "UPDATE call SET summary = CAST('{\"canary\": 1}' AS BLOB); UPDATE entry SET kind = 'canary', cost = -1; \
+    let spoil = "UPDATE call_batch SET calls = CAST('{\"canary\": 1}' AS BLOB); UPDATE entry SET kind = 'canary', cost = -1; \
          UPDATE api_key SET rules = 'canary';";
     store.core.writing.lock().connection.as_ref().unwrap().execute_batch(spoil).unwrap();
     let spend = SpendQuery { by: SpendBy::Key, from: UnixMillis(0), to: UnixMillis(9) };
@@ -147,15 +147,22 @@ fn a_row_that_makes_no_sense_is_an_error_without_its_content() {
 
 #[test]
 fn a_file_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
-    let (_folder, path, store) = fresh();
-    let kept = key("default", "a", 1);
-    store.insert(&kept).unwrap();
-    store.close().unwrap();
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("DROP TABLE tool_pins; PRAGMA user_version = 1;").unwrap();
-    connection.close().unwrap();
+    let (folder, kept, told) = (TempDir::new().unwrap(), key("default", "a", 1), call("default", Some("a"), 7, None));
+    let path = folder.path().join("state.db");
+    let first = rusqlite::Connection::open(&path).unwrap();
+    first.execute_batch(schema::FIRST).unwrap();
+    first
+        .execute_batch(&format!("PRAGMA application_id = {}; PRAGMA user_version = 1;", schema::APPLICATION_ID))
+        .unwrap();
+    let summary = serde_json::to_string(&told).unwrap();
+    let values = (told.id.to_string(), "default", 7, "a", summary);
+    first.execute("INSERT INTO call (id, org, at, key, summary) VALUES (?1, ?2, ?3, ?4, ?5)", values).unwrap();
+    first.close().unwrap();
     let store = Sqlite::open(&path).unwrap();
+    store.insert(&kept).unwrap();
     assert_eq!(KeyStore::all(&store).unwrap(), [kept]);
+    assert_eq!(CallIndex::list(&store, &"default".into(), &everything()).unwrap(), std::slice::from_ref(&told));
+    assert_eq!(CallIndex::get(&store, &"default".into(), told.id).unwrap(), Some(told));
     let pins = [pin("notes", "search", 1)];
     assert_eq!(store.pin(&pins).unwrap(), pins);
     store.close().unwrap();
@@ -169,12 +176,14 @@ fn a_file_of_the_first_version_is_brought_up_to_date_with_what_it_holds() {
 fn summaries_of_older_files_are_read_and_those_of_newer_formats_left_out() {
     let (_folder, _path, store) = fresh();
     let (old, new) = (call("default", Some("a"), 1, None), call("default", Some("a"), 2, None));
-    keep_calls(&store, [old.clone(), new.clone()]);
+    keep_calls(&store, [old.clone()]);
+    keep_calls(&store, [new.clone()]);
     let json = serde_json::to_vec(&old).unwrap();
     let writing = store.core.writing.lock();
     let connection = writing.connection.as_ref().unwrap();
-    connection.execute("UPDATE call SET summary = ?1 WHERE id = ?2", (json, old.id.to_string())).unwrap();
-    connection.execute("UPDATE call SET summary = x'ff00' WHERE id = ?1", [new.id.to_string()]).unwrap();
+    let spoil = "UPDATE call_batch SET calls = ?1 WHERE first_id = ?2";
+    connection.execute(spoil, (json, old.id.as_bytes())).unwrap();
+    connection.execute(spoil, ([0xff_u8, 0], new.id.as_bytes())).unwrap();
     drop(writing);
     assert_eq!(CallIndex::list(&store, &"default".into(), &everything()).unwrap(), std::slice::from_ref(&old));
     assert_eq!(CallIndex::get(&store, &"default".into(), old.id).unwrap(), Some(old));
