@@ -29,6 +29,8 @@ const BATCH: usize = 4096;
 const GRACE: Duration = Duration::from_secs(10);
 /// How many replaced partial tiles may stay.
 const MOST_STALE: usize = 64;
+/// For how long leaves gather at most where the disk is quick.
+const LONGEST_GATHER: Duration = Duration::from_secs(1);
 /// After how many leaves, and after how long, the open intents are noted down: this bounds what the next start reads.
 const SNAPSHOT_LEAVES: u64 = 4096;
 const SNAPSHOT_AFTER: Duration = Duration::from_secs(5);
@@ -254,8 +256,14 @@ impl Writer<'_> {
     }
 }
 
-/// Runs until the log is closed. While there is little to do, a leaf waits `interval`; where the disk is slow, the
-/// thread leaves it alone for most of the time.
+/// How long the thread pauses after a turn that took so long. A leaf waits `interval`, or longer where a turn is dear: then
+/// the disk and the processor belong to calls for nineteen parts of twenty, up to [`LONGEST_GATHER`], and for four of five
+/// beyond.
+fn pause(interval: Duration, took: Duration) -> Duration {
+    interval.max(took.saturating_mul(19).min(LONGEST_GATHER)).max(took.saturating_mul(4))
+}
+
+/// Runs until the log is closed.
 pub(crate) fn run(shared: &Shared, mut integrator: Integrator, interval: Duration) {
     let mut wait = interval;
     loop {
@@ -276,7 +284,7 @@ pub(crate) fn run(shared: &Shared, mut integrator: Integrator, interval: Duratio
         let took = clock::now().saturating_duration_since(began);
         wait = match done {
             Some(BATCH) => Duration::ZERO,
-            Some(_) => interval.max(took * 4),
+            Some(_) => pause(interval, took),
             None => interval.max(Duration::from_secs(1)),
         };
         let mut wal = shared.wal.lock();
@@ -284,5 +292,19 @@ pub(crate) fn run(shared: &Shared, mut integrator: Integrator, interval: Duratio
             // Nobody sends calls to a gateway that is not ready: it must find out by itself that there is space again.
             let _ = wal.ensure(INTENT_RESERVE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dear_turn_is_followed_by_a_longer_pause() {
+        let millis = Duration::from_millis;
+        for (took, expected) in [(0, 100), (5, 100), (10, 190), (50, 950), (60, 1_000), (250, 1_000), (500, 2_000)] {
+            assert_eq!(pause(millis(100), millis(took)), millis(expected), "{took}");
+        }
+        assert_eq!(pause(millis(10), millis(1)), millis(19));
     }
 }

@@ -258,16 +258,25 @@ impl Digest {
         &self.0
     }
 
+    /// All hexadecimal digits, written to `buffer`.
+    fn digits<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
+        // Neither fails: the buffer has two digits' room for each byte, and digits are text.
+        let _ = hex::encode_to_slice(self.0, buffer);
+        std::str::from_utf8(buffer).unwrap_or_default()
+    }
+
     /// The first `digits` hexadecimal digits, at most 64.
     #[must_use]
     pub fn short(&self, digits: usize) -> String {
-        hex::encode(self.0).chars().take(digits).collect()
+        let mut buffer = [0; 64];
+        let text = self.digits(&mut buffer);
+        text.get(..digits).unwrap_or(text).to_owned()
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(self.digits(&mut [0; 64]))
     }
 }
 
@@ -290,7 +299,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.digits(&mut [0; 64]))
     }
 }
 
@@ -345,6 +354,7 @@ pub struct RevisionId(pub Digest);
 
 impl fmt::Display for RevisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.short(12))
+        let mut buffer = [0; 64];
+        f.write_str(self.0.digits(&mut buffer).get(..12).unwrap_or_default())
     }
 }

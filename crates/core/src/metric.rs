@@ -10,7 +10,7 @@ mod text;
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +19,7 @@ use std::{
 
 use parking_lot::RwLock;
 
+use foldhash::quality::RandomState;
 pub use table::{Descriptor, Kind, Metric, Unit};
 
 /// The most series of one family, the one for what comes beyond included.
@@ -37,7 +38,8 @@ pub struct Registry {
 #[derive(Debug)]
 struct Family {
     metric: Metric,
-    series: RwLock<HashMap<u64, Vec<Arc<Series>>>>,
+    /// By the hash of their labels.
+    series: RwLock<HashMap<u64, Vec<Arc<Series>>, foldhash::fast::RandomState>>,
 }
 
 /// One series: the values of a family's labels, and what was measured under them.
@@ -77,7 +79,7 @@ impl Registry {
     #[must_use]
     pub fn new() -> Self {
         let families = Metric::ALL.iter().map(|metric| Family { metric: *metric, series: RwLock::default() }).collect();
-        let registry = Self { families, hasher: RandomState::new() };
+        let registry = Self { families, hasher: RandomState::default() };
         for metric in Metric::ALL {
             if metric.descriptor().labels.is_empty() {
                 registry.series(*metric, &[]);

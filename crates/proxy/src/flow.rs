@@ -69,10 +69,11 @@ pub(crate) fn respond(
         guard_micros: 0,
         ended: false,
     };
-    head.map(|()| StreamBody::new(stream::unfold(flow, step)).boxed_unsync())
+    // On the heap, since each step takes it and gives it back.
+    head.map(|()| StreamBody::new(stream::unfold(Box::new(flow), step)).boxed_unsync())
 }
 
-async fn step(mut flow: Flow) -> Option<(Result<Frame<Bytes>, Broken>, Flow)> {
+async fn step(mut flow: Box<Flow>) -> Option<(Result<Frame<Bytes>, Broken>, Box<Flow>)> {
     loop {
         if let Some(bytes) = flow.ready.pop_front() {
             return Some((Ok(Frame::data(bytes)), flow));

@@ -77,10 +77,10 @@ pub(crate) fn respond(mut exchange: Exchange, status: u16, vendor: HeaderMap, ra
     let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
     let head = respond::passing(&exchange, status, vendor);
     let flow = RawFlow { exchange, raw, dialect, digester: Digester::new(), status, ended: false };
-    head.map(|()| StreamBody::new(stream::unfold(flow, step)).boxed_unsync())
+    head.map(|()| StreamBody::new(stream::unfold(Box::new(flow), step)).boxed_unsync())
 }
 
-async fn step(mut flow: RawFlow) -> Option<(Result<Frame<Bytes>, Broken>, RawFlow)> {
+async fn step(mut flow: Box<RawFlow>) -> Option<(Result<Frame<Bytes>, Broken>, Box<RawFlow>)> {
     if flow.ended {
         return None;
     }

@@ -224,7 +224,7 @@ impl ToolFlow {
             self.kept = Some(kept);
         }
         let head = respond::streaming(&self.exchange, 200, HeaderMap::new());
-        head.map(|()| StreamBody::new(stream::unfold(Outlet(Some(self)), step)).boxed_unsync())
+        head.map(|()| StreamBody::new(stream::unfold(Outlet(Some(Box::new(self))), step)).boxed_unsync())
     }
 
     /// The answer as the caller gets it: filtered, guarded, under the caller's id. And the session it opens.
@@ -397,7 +397,7 @@ impl ToolFlow {
 }
 
 /// The flow while a client reads it.
-struct Outlet(Option<ToolFlow>);
+struct Outlet(Option<Box<ToolFlow>>);
 
 async fn step(mut outlet: Outlet) -> Option<(Result<BodyFrame<Bytes>, Broken>, Outlet)> {
     loop {
@@ -417,14 +417,14 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         // A client that can take the stream up again gets the time to do so; another has left for good.
         let resumable = |flow: &ToolFlow| flow.kept.is_some() && flow.asked.is_some() && !flow.ended;
-        if let Some(flow) = self.0.take().filter(resumable) {
+        if let Some(flow) = self.0.take().filter(|flow| resumable(flow)) {
             task::spawn("finish an answer whose client has left", linger(flow));
         }
     }
 }
 
 /// Goes on with an answer whose client's connection broke, until it is there or nobody came for it in time.
-async fn linger(mut flow: ToolFlow) {
+async fn linger(mut flow: Box<ToolFlow>) {
     let mut patience = clock::now().checked_add(LINGER);
     while !flow.ended {
         if flow.kept.as_ref().is_some_and(|kept| kept.is_followed()) {

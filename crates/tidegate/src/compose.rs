@@ -26,7 +26,7 @@ use tidegate_core::{calls::CallIndex, clock};
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
 use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
-use tidegate_upstream::{Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
+use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -187,6 +187,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let keys = key_table(pepper, &snapshot)?;
     let revision = snapshot.revision;
     let (sim, upstream) = way_out(mode)?;
+    read_roots(&upstream, &snapshot)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
@@ -309,6 +310,16 @@ fn way_out(mode: Mode) -> Result<(Option<Sim>, Arc<Upstream>)> {
         ..UpstreamOptions::default()
     })?;
     Ok((sim, Arc::new(upstream)))
+}
+
+/// Reads the machine's certificate authorities beside the start, where some upstream is verified by them.
+fn read_roots(upstream: &Arc<Upstream>, snapshot: &tidegate_config::snapshot::Snapshot) -> Result<()> {
+    let providers = snapshot.providers().map(|provider| &provider.base);
+    if providers.chain(snapshot.servers().map(|server| &server.base)).any(Destination::is_tls) {
+        let upstream = Arc::clone(upstream);
+        std::thread::Builder::new().name("certificates".to_owned()).spawn(move || upstream.read_roots())?;
+    }
+    Ok(())
 }
 
 async fn data_plane_task(gate: Arc<Gate>, listener: TcpListener, stop: CancellationToken) {

@@ -102,9 +102,14 @@ impl Upstream {
     /// The way out, without any connection yet.
     ///
     /// # Errors
-    /// Where TLS cannot be set up, for example since the machine has no root certificates.
+    /// Where TLS cannot be set up.
     pub fn new(options: UpstreamOptions) -> Result<Self, TlsSetupError> {
         Ok(Self { pool: Arc::new(Pool::new(options.sim, options.extra_roots)?), health: Health::default() })
+    }
+
+    /// Reads the certificates that servers are verified by; otherwise the first call over TLS does. Blocks on the disk.
+    pub fn read_roots(&self) {
+        self.pool.read_roots();
     }
 
     /// The targets of `route` in the order in which they are to be tried, by what is known of their health and load.

@@ -26,6 +26,7 @@ pub mod mcp;
 mod native;
 mod pool;
 pub mod retry;
+mod roots;
 pub mod route;
 mod scrub;
 pub mod sim;

@@ -22,11 +22,16 @@ use hyper_util::{
     client::legacy::{Client, connect::capture_connection},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::CertificateDer};
+use rustls::{
+    ClientConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::CertificateDer,
+};
 
 use crate::{
     clocks::{Clock, Limits},
     connect::{ConnectError, Connector, InMemoryService, Reach},
+    roots::Roots,
     target::Destination,
 };
 
@@ -47,11 +52,12 @@ pub(crate) struct Pool {
     public: HttpClient,
     named: HttpClient,
     memory: Option<Client<Connector, Departing>>,
+    roots: Arc<Roots>,
 }
 
 /// TLS could not be set up at all.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be set up: {0}; check that the machine has root certificates (package ca-certificates)")]
+#[error("TLS cannot be set up: {0}")]
 pub struct TlsSetupError(#[from] rustls::Error);
 
 /// One request did not reach an answer.
@@ -78,12 +84,14 @@ pub(crate) struct Unanswered {
 
 impl Pool {
     /// # Errors
-    /// Where the platform's verifier cannot be set up.
+    /// Where the protocol versions and ciphers do not go together.
     pub(crate) fn new(
         memory: Option<Arc<dyn InMemoryService>>,
         extra_roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, TlsSetupError> {
-        let tls = tls(extra_roots)?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let roots = Arc::new(Roots::new(extra_roots, Arc::clone(&provider)));
+        let tls = tls(Arc::clone(&roots), provider)?;
         let network = |allow_private| {
             let connector = HttpsConnectorBuilder::new()
                 .with_tls_config(tls.clone())
@@ -96,7 +104,14 @@ impl Pool {
             public: network(false),
             named: network(true),
             memory: memory.map(|service| client(Connector::new(Reach::Memory(service)))),
+            roots,
         })
+    }
+
+    /// Reads the certificates that servers are verified by, so that no call waits for it. Blocks on the disk.
+    pub(crate) fn read_roots(&self) {
+        // What goes wrong was told, and is told again to whoever needs them.
+        let _ = self.roots.read();
     }
 
     /// Sends `request` to `destination` and awaits the answer's headers.
@@ -197,13 +212,11 @@ where
         .build(connector)
 }
 
-fn tls(extra_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TlsSetupError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&provider))?;
+fn tls(roots: Arc<Roots>, provider: Arc<CryptoProvider>) -> Result<ClientConfig, TlsSetupError> {
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(roots)
         .with_no_client_auth())
 }
 

@@ -48,6 +48,12 @@ impl Destination {
         Ok(Self::Http { url: address::parse_destination(text)?, allow_private })
     }
 
+    /// Whether its server is to be verified by a certificate.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Http { url, .. } if url.scheme() == "https")
+    }
+
     /// The URI of `path` under this base. `path` begins with `/`, or is empty for the base itself.
     pub(crate) fn uri(&self, path: &str) -> Result<http::Uri, http::Error> {
         let text = match self {
