@@ -44,7 +44,13 @@ async fn p21_an_idle_stream_costs_at_most_96_kib() {
     let before = resident(&gateway);
     let streams = open(count).await;
     assert_eq!(in_flight(&gateway).await, u64::try_from(count).unwrap());
-    let each = resident(&gateway).saturating_sub(before) / u64::try_from(count).unwrap();
+    let each = || resident(&gateway).saturating_sub(before) / u64::try_from(count).unwrap();
+    // What opening them needed for a moment goes back to the system some seconds later.
+    let opened = clock::now();
+    while each() > 96 << 10 && clock::now() - opened < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let each = each();
     println!("{count} idle streams: {:.1} KiB each", each as f64 / 1024.0);
     assert!(each <= 96 << 10, "{each} bytes a stream");
     drop(streams);
