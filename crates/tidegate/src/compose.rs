@@ -31,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    caller,
     cli::Run,
     descriptors,
     detect::{self, Found},
@@ -165,12 +166,13 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     startable(arguments, mode)?;
     let directory = Directory::at(&arguments.data_dir);
     directory.create()?;
+    directory.forget_quick_start_key()?;
     let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
     let admin_token = directory.admin_token()?;
     let store = Arc::new(Sqlite::open(directory.state()).context("the state could not be opened")?);
     let (loader, mut warnings) = Loader::new(arguments, mode)?;
     let found = loader.found.clone();
-    let key = if mode == Mode::Up { Some(quick_start_key(&directory, &store, &pepper)?) } else { None };
+    let key = if mode == Mode::Up { Some(quick_start_key(&store, &pepper)?) } else { None };
     let candidate = loader.load(&store)?.map_err(|rejection| exit(1, rejection.rendered))?;
     let problems = candidate.snapshot.warnings.iter();
     warnings.extend(problems.map(|warning| tidegate_config::render::render(warning, &candidate.sources)));
@@ -367,11 +369,11 @@ async fn bind(address: SocketAddr, mode: Mode) -> Result<TcpListener> {
     }
 }
 
-/// Mints the key of a quick start, keeps it for commands of the same user, and revokes the last one.
-fn quick_start_key(directory: &Directory, store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
+/// Mints the key of a quick start, which is shown once, and revokes the last one.
+fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
     use tidegate_config::identity::{StoredKey, StoredRules, mint};
     use tidegate_core::ids::{KeyName, OrgId};
-    let (org, name) = (OrgId::from("default"), KeyName::from("quick-start"));
+    let (org, name) = (OrgId::from("default"), KeyName::from(caller::QUICK_START));
     let now = clock::wall();
     for key in KeyStore::list(store, &org)?.iter().filter(|key| key.name == name && key.revoked.is_none()) {
         store.revoke(&org, key.id, now)?;
@@ -389,7 +391,6 @@ fn quick_start_key(directory: &Directory, store: &Sqlite, pepper: &Pepper) -> Re
         revoked: None,
         rules: Some(StoredRules { models: everything(), mcp_servers: everything(), ..StoredRules::default() }),
     })?;
-    directory.keep_quick_start_key(&secret)?;
     Ok(secret)
 }
 

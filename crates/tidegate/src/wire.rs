@@ -46,6 +46,14 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Whether `url` leads to what listens at `announced` on this machine.
+pub(crate) fn same_here(url: &Url, announced: &str) -> bool {
+    let Ok(announced) = Url::parse(announced) else { return false };
+    is_loopback(url)
+        && url.scheme() == announced.scheme()
+        && url.port_or_known_default() == announced.port_or_known_default()
+}
+
 /// The address of `path` below `base`.
 pub(crate) fn below(base: &Url, path: &str) -> String {
     format!("{}{path}", base.as_str().trim_end_matches('/'))
@@ -86,6 +94,15 @@ pub(crate) async fn send(request: Request<Full<Bytes>>) -> Result<Response<Incom
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lent_key_goes_only_to_the_gateway_that_lends_it() {
+        let same = |url: &str| same_here(&Url::parse(url).unwrap(), "http://127.0.0.1:8787");
+        assert!(same("http://localhost:8787") && same("http://[::1]:8787/"));
+        for other in ["http://localhost:8788", "https://localhost:8787", "http://10.0.0.1:8787", "http://127.0.0.1"] {
+            assert!(!same(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_key_never_crosses_a_network_in_the_clear() {
