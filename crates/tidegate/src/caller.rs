@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tidegate_core::{clock, secret::Secret};
 use tidegate_protocol::sse::{Frame, SseParser};
+use tidegate_upstream::address::is_loopback;
 use url::Url;
 
 use crate::{
@@ -97,14 +98,16 @@ impl Caller {
         if let Some(key) = of_variable() {
             return Ok(Self::showing(base, key));
         }
-        let here = place.filter(|place| wire::same_here(&base, &place.data_plane));
-        let missing = match here {
+        let gone = place.is_none() && is_loopback(&base);
+        let missing = match place.filter(|place| wire::same_here(&base, &place.data_plane)) {
             Some(place) => match Self::lent(base.clone(), plane, place, QUICK_START, length).await {
                 // A gateway that lends no keys: its callers have their own.
                 Err(error) if ends_with(&error, exit::CONFLICT) => no_key(&base),
                 result => return result,
             },
-            None if Directory::at(&plane.data_dir).existing_admin_token().is_some() => not_running(&plane.data_dir),
+            None if gone && Directory::at(&plane.data_dir).existing_admin_token().is_some() => {
+                not_running(&plane.data_dir)
+            }
             None => no_key(&base),
         };
         directory::stored_key()?.map(|key| Self::showing(base, key)).ok_or(missing)
