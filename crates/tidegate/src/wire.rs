@@ -1,6 +1,6 @@
-//! HTTP as the command line speaks it: one request over a connection of its own, the body still to be read.
+//! HTTP as the command line speaks it to a gateway: one request over a connection of its own, the body still to be read.
 //!
-//! Sends a credential in the clear to this machine only. Never follows a redirect, never tries again. `client` and
+//! The only connections that do not go through `upstream`: they are a user's own, to the address the user names. Sends a credential in the clear to this machine only. Never follows a redirect, never tries again. `client` and
 //! `caller` use it.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
@@ -15,6 +15,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tidegate_upstream::address::is_loopback;
 use url::Url;
 
 use crate::{exit, output::exit};
@@ -33,16 +34,6 @@ pub(crate) fn address(text: &str) -> Result<Url> {
             format!("{text}: a key would cross the network in the clear. Use https, or a tunnel to this machine"),
         )),
         other => Err(exit(exit::USAGE, format!("{text}: there is no way to speak {other} to a gateway"))),
-    }
-}
-
-/// Whether the address is this machine's.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
 
