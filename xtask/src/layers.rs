@@ -1,8 +1,9 @@
-//! The layers of the house: lower rooms never know higher ones, and rooms on one level do not know each other.
+//! The layers of the house: lower rooms never know higher ones, and rooms on one level do not know each other; and
+//! only one of them opens connections.
 
 use anyhow::{Result, bail};
 
-use crate::{metadata, say};
+use crate::{egress, metadata, root, say};
 
 /// From the ground up. A crate may use those of lower levels only; the binary sees all.
 const LEVELS: [&[&str]; 7] = [
@@ -36,5 +37,5 @@ pub(crate) fn check() -> Result<()> {
         bail!("the layers do not hold:\n  {}", wrong.join("\n  "));
     }
     say("layers: every crate uses lower ones only\n");
-    Ok(())
+    egress::check(&root())
 }

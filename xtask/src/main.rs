@@ -2,6 +2,7 @@
 
 mod bench;
 mod deps;
+mod egress;
 mod instructions;
 mod layers;
 mod metadata;
@@ -16,7 +17,7 @@ usage: cargo xtask COMMAND
 
   up [ARGS]      build the gateway and start it: `tidegate up ARGS`
   test [--fast]  everything that CI checks; --fast leaves out the tests with foreign clients and the real model
-  layers         no crate knows one above it or beside it
+  layers         no crate knows one above it or beside it, and one alone opens connections
   sizes          files and functions keep their size
   schemas        regenerate docs/generated; with --check, fail where they differ
   deps           licences, banned crates, one HTTP and one TLS stack

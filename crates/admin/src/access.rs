@@ -30,7 +30,7 @@ const fn route(method: Method, path: &'static str, role: Role) -> Route {
 }
 
 /// Every route and method of the control plane's API.
-pub static MATRIX: [Route; 27] = [
+pub static MATRIX: [Route; 28] = [
     route(Method::GET, "/healthz", Role::Public),
     route(Method::GET, "/readyz", Role::Public),
     route(Method::GET, "/metrics", Role::Public),
@@ -39,6 +39,7 @@ pub static MATRIX: [Route; 27] = [
     route(Method::POST, "/api/v1/keys", Role::Admin),
     route(Method::GET, "/api/v1/keys/{id}", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/issue", Role::Admin),
+    route(Method::POST, "/api/v1/keys/{id}/lend", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/rotate", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/revoke", Role::Admin),
     route(Method::GET, "/api/v1/calls", Role::Admin),

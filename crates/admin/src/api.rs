@@ -26,6 +26,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::get))
         .routes(routes!(keys::issue))
+        .routes(routes!(keys::lend))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))
         .routes(routes!(calls::list))

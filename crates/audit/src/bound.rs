@@ -19,6 +19,9 @@ use crate::{
 pub(crate) const MAX_OUTCOME: usize = 4 * 1024;
 /// The largest attempt record, in bytes.
 pub(crate) const MAX_ATTEMPT: usize = 1024;
+/// As many budgets, with names of so many bytes, always stay in an intent.
+const MOST_BUDGETS: usize = 64;
+const LONGEST_BUDGET: usize = 128;
 /// The largest integer that every JSON reader keeps.
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
@@ -172,6 +175,11 @@ fn cut_intent(record: &mut IntentRecord, items: usize, bytes: usize) {
     list(&mut record.policies, items, "policies", omitted);
     for policy in &mut record.policies {
         text(policy, bytes, omitted);
+    }
+    // Money is held in them after a crash, so they go last.
+    list(&mut record.budgets, items.max(MOST_BUDGETS), "budgets", omitted);
+    for budget in &mut record.budgets {
+        text(budget, bytes.max(LONGEST_BUDGET), omitted);
     }
     verdicts(&mut record.verdicts, items, bytes, omitted);
     stages(&mut record.stages, items, bytes, omitted);

@@ -269,6 +269,10 @@ pub struct IntentRecord {
     /// What was set aside.
     #[serde(default)]
     pub reservation: ReservationRecord,
+    /// The budgets of their own that it was set aside in, besides those of the key and its team: by model, provider,
+    /// server, tool or metadata.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Arc<str>>,
     /// Digests of the request and its arguments.
     pub digests: Digests,
     /// What the stages so far reported.
@@ -303,6 +307,7 @@ impl IntentRecord {
             policies: Vec::new(),
             verdicts: Vec::new(),
             reservation: ReservationRecord::default(),
+            budgets: Vec::new(),
             digests: Digests::default(),
             stages: Vec::new(),
             omitted: Omitted::new(),

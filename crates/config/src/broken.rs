@@ -1,4 +1,5 @@
-//! Broken configurations, and what is said to each: `broken/NAME.yaml` and `broken/NAME.txt`.
+//! Broken configurations, and what is said to each: `broken/NAME.yaml` and `broken/NAME.txt`. One whose name begins with
+//! `public-` is for a listener that others reach.
 //!
 //! Every text was read as its operator would. After a change of words, `TIDEGATE_UPDATE=1 cargo test -p
 //! tidegate-config broken` writes them anew: read the difference before it is committed.
@@ -25,8 +26,15 @@ struct Bench(PathBuf);
 
 impl Environment for Bench {
     fn variable(&self, name: &str) -> Option<String> {
-        let known =
-            [("OPENAI_API_KEY", "sk-canary"), ("ANTHROPIC_API_KEY", "sk-canary"), ("EMPTY", ""), ("WEAK", "12345")];
+        let known = [
+            ("OPENAI_API_KEY", "sk-canary"),
+            ("ANTHROPIC_API_KEY", "sk-canary"),
+            ("EMPTY", ""),
+            ("WEAK", "12345"),
+            ("GOOD_KEY", "canary-of-a-key-that-is-long-enough"),
+            ("DAMAGED_KEY", "tg_abcdefgh_0123456789"),
+            ("SHORT_KEY", "short"),
+        ];
         known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     }
 
@@ -41,13 +49,19 @@ impl Environment for Bench {
 
 fn said(folder: &Path, name: &str) -> String {
     let vendors = Vendors::builtin().unwrap();
-    let options = Options { mode: Mode::Serve, secrets: true, public_listener: false, vendors: &vendors };
+    let public_listener = name.starts_with("public-");
+    let options = Options { mode: Mode::Serve, secrets: true, public_listener, vendors: &vendors };
     let catalog = Arc::new(Catalog::builtin().unwrap());
     let ingredients = Ingredients { vendors: &vendors, catalog, stored: Vec::new(), pins: Vec::new() };
     let path = PathBuf::from(format!("{name}.yaml"));
     match live::load(&[path], &Bench(folder.to_owned()), &options, &ingredients) {
         Ok(_) => format!("{name} is taken as sound\n"),
-        Err(rejection) => format!("{}\n", rejection.rendered.trim_end()),
+        Err(rejection) => {
+            for problem in &rejection.problems {
+                assert!(problem.hint.is_some() && !problem.code.explanation().is_empty(), "{name}: {problem}");
+            }
+            format!("{}\n", rejection.rendered.trim_end())
+        }
     }
 }
 
@@ -63,7 +77,7 @@ fn every_broken_configuration_is_named_at_its_line_with_the_fix() {
             texts.insert(name, text);
         }
     }
-    assert!(texts.len() >= 80, "{} configurations", texts.len());
+    assert!(texts.len() >= 200, "{} configurations", texts.len());
     let mut wrong = Vec::new();
     for (name, text) in &texts {
         let expected = folder.join(format!("{name}.txt"));

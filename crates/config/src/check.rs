@@ -93,6 +93,16 @@ pub fn check_pinned(
     options: &Options<'_>,
     pins: &[PinnedTool],
 ) -> Result<Checked, Vec<Problem>> {
+    check_watching(written, environment, options, pins).map_err(|(problems, _)| problems)
+}
+
+/// [`check_pinned`]; beside the problems, what to watch for a change that may solve them.
+pub(crate) fn check_watching(
+    written: &Written,
+    environment: &dyn Environment,
+    options: &Options<'_>,
+    pins: &[PinnedTool],
+) -> Result<Checked, (Vec<Problem>, Vec<PathBuf>)> {
     let unread = written
         .problems
         .iter()
@@ -134,7 +144,7 @@ pub fn check_pinned(
         Some(policies) if errors.is_empty() => {
             Ok(Checked { document: written.document.clone(), secrets, policy_files, policies, warnings, watched })
         }
-        _ => Err(errors),
+        _ => Err((errors, watched)),
     }
 }
 

@@ -91,7 +91,7 @@ impl Live {
         }
         state.last_number = state.last_number.saturating_add(1);
         let number = state.last_number;
-        let Rejection { problems, rendered } = rejection;
+        let Rejection { problems, rendered, .. } = rejection;
         state.rejected = Some(Arc::new(Rejected { number, at, problems, rendered }));
         number
     }
@@ -128,6 +128,8 @@ pub struct Rejection {
     pub problems: Vec<Problem>,
     /// The problems as text, with places and hints.
     pub rendered: String,
+    /// The files and folders that it refers to, besides the configuration's own: a change of one may make it good.
+    pub watched: Vec<PathBuf>,
 }
 
 impl Rejection {
@@ -135,7 +137,11 @@ impl Rejection {
     #[must_use]
     pub fn new(problems: Vec<Problem>, sources: &Sources) -> Self {
         let rendered = render::render_all(&problems, sources);
-        Self { problems, rendered }
+        Self { problems, rendered, watched: Vec::new() }
+    }
+
+    fn watching(self, watched: Vec<PathBuf>) -> Self {
+        Self { watched, ..self }
     }
 }
 
@@ -190,11 +196,11 @@ pub fn compile_written(
     options: &Options<'_>,
     ingredients: &Ingredients<'_>,
 ) -> Result<Candidate, Rejection> {
-    let checked = check::check_pinned(&written, environment, options, &ingredients.pins)
-        .map_err(|problems| Rejection::new(problems, &written.sources))?;
+    let checked = check::check_watching(&written, environment, options, &ingredients.pins)
+        .map_err(|(problems, watched)| Rejection::new(problems, &written.sources).watching(watched))?;
     let watched = checked.watched.clone();
-    let snapshot =
-        Snapshot::compile(checked, ingredients).map_err(|problems| Rejection::new(problems, &written.sources))?;
+    let snapshot = Snapshot::compile(checked, ingredients)
+        .map_err(|problems| Rejection::new(problems, &written.sources).watching(watched.clone()))?;
     Ok(Candidate { snapshot, sources: written.sources, watched })
 }
 

@@ -5,7 +5,11 @@
 
 use std::fmt;
 
-use crate::{codes::Code, reference, source::Span};
+use crate::{
+    codes::Code,
+    reference,
+    source::{Position, Span},
+};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,23 @@ impl Severity {
     }
 }
 
+/// A place in a text that is none of the configuration's own, such as a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The file's name.
+    pub file: String,
+    /// The place in it.
+    pub at: Position,
+    /// The line that the place is in.
+    pub line: String,
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.at.line, self.at.column)
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -36,6 +57,8 @@ pub struct Problem {
     pub severity: Severity,
     /// Where it stands; `None` where it concerns no place in a text, such as a file that cannot be read.
     pub span: Option<Span>,
+    /// Where it stands, if that is in another text than the configuration's.
+    pub elsewhere: Option<Box<Elsewhere>>,
     /// The configuration path, such as `models.chat.fallback[1]`; empty for the whole.
     pub path: String,
     /// What is wrong, in one line.
@@ -48,13 +71,21 @@ impl Problem {
     /// An error without a hint.
     #[must_use]
     pub fn new(code: Code, span: Option<Span>, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Error, span, path: path.into(), message: message.into(), hint: None }
+        let (path, message) = (path.into(), message.into());
+        Self { code, severity: Severity::Error, span, elsewhere: None, path, message, hint: None }
     }
 
     /// The same with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same at a place in another text than the configuration's.
+    #[must_use]
+    pub(crate) fn at(mut self, place: Elsewhere) -> Self {
+        self.elsewhere = Some(Box::new(place));
         self
     }
 
@@ -67,9 +98,13 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// Code, path and message in one line, without place and hint; see [`crate::render`] for the whole.
+    /// Code, path and message in one line, without a place in the configuration and hint; see [`crate::render`] for the
+    /// whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.severity.as_str(), self.code)?;
+        if let Some(place) = &self.elsewhere {
+            write!(f, " {place}")?;
+        }
         if self.path.is_empty() {
             write!(f, ": {}", self.message)
         } else {

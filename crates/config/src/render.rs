@@ -6,7 +6,7 @@
 use crate::{
     problem::Problem,
     reference,
-    source::{Source, Sources, Span, floor},
+    source::{Sources, Span, floor},
 };
 
 /// The widest piece of a source line that is printed, in characters.
@@ -21,6 +21,8 @@ pub fn render(problem: &Problem, sources: &Sources) -> String {
     let at = problem.span.and_then(|span| Some((span, sources.file(span)?, sources.position(span)?)));
     if let Some((_, file, position)) = &at {
         out.push_str(&format!(" {}:{}:{}", file.name, position.line, position.column));
+    } else if let Some(place) = &problem.elsewhere {
+        out.push_str(&format!(" {place}"));
     }
     if !problem.path.is_empty() {
         out.push(' ');
@@ -29,7 +31,13 @@ pub fn render(problem: &Problem, sources: &Sources) -> String {
     out.push_str(": ");
     out.push_str(&problem.message);
     if let Some((span, file, position)) = at {
-        excerpt(&mut out, file, span, position.line, sources.masks());
+        excerpt(&mut out, &file.text, span, position.line, sources.masks());
+    } else if let Some(place) = problem.elsewhere.as_ref().filter(|place| !place.line.is_empty()) {
+        let start =
+            place.line.char_indices().nth(place.at.column.saturating_sub(1)).map_or(place.line.len(), |(at, _)| at);
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        // What is masked is masked in the configuration's own texts; words that look secret are starred out here too.
+        excerpt(&mut out, &place.line, Span { file: 0, start, end: start }, place.at.line, &[]);
     }
     if let Some(hint) = &problem.hint {
         out.push_str("\nhint: ");
@@ -58,8 +66,7 @@ pub fn render_all(problems: &[Problem], sources: &Sources) -> String {
     out
 }
 
-fn excerpt(out: &mut String, file: &Source, span: Span, line: usize, masks: &[Span]) {
-    let text = file.text.as_str();
+fn excerpt(out: &mut String, text: &str, span: Span, line: usize, masks: &[Span]) {
     let start = floor(text, usize::try_from(span.start).unwrap_or(usize::MAX));
     let line_start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1));
     let line_end = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| at.saturating_add(start));

@@ -33,7 +33,7 @@ use crate::{
 
 pub use build::Ingredients;
 pub use shared::{Counted, SharedScope};
-pub use targets::private_host;
+pub use targets::{destination_of, private_host};
 pub use telemetry::Collector;
 
 /// One revision, compiled.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use notify::{RecursiveMode, Watcher as _};
-use tidegate_core::ids::Digest;
+use tidegate_core::{clock, ids::Digest};
 use tokio::sync::mpsc;
 
 use crate::source::{MAX_FILE_BYTES, MAX_FILES};
@@ -34,8 +34,8 @@ pub async fn watch(mut paths: Vec<PathBuf>, read_at: SystemTime, mut changed: im
     let mut folders = BTreeSet::new();
     follow(watcher.as_mut(), &paths, &mut folders);
     // The notices begin now; what was written between the reading and now gave none.
-    let mut known = if changed_since(&paths, read_at) { Vec::new() } else { fingerprint(&paths) };
-    let mut first = known.is_empty();
+    let mut first = changed_since(&paths, read_at);
+    let mut known = if first { Vec::new() } else { fingerprint(&paths) };
     loop {
         tokio::select! {
             () = std::future::ready(()), if std::mem::take(&mut first) => {}
@@ -52,11 +52,14 @@ pub async fn watch(mut paths: Vec<PathBuf>, read_at: SystemTime, mut changed: im
             continue;
         }
         known = now;
+        let read_at = SystemTime::UNIX_EPOCH + Duration::from_millis(clock::wall().0);
         let next = changed();
         if !next.is_empty() && next != paths {
             paths = next;
             follow(watcher.as_mut(), &paths, &mut folders);
-            known = fingerprint(&paths);
+            // As at the start: what was written since the reading may have given no notice.
+            first = changed_since(&paths, read_at);
+            known = if first { Vec::new() } else { fingerprint(&paths) };
         }
     }
 }

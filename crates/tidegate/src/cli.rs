@@ -216,8 +216,11 @@ pub(crate) enum Key {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Print the key that this user's commands call with: for programs that run a helper.
+    /// Print a key to call with: for programs that run a helper. One that the gateway lends is valid for 12 hours.
     Print {
+        /// The key, by its name, that the gateway over --data-dir lends; without, the one that this user's commands show.
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
         /// Print a JSON object of headers instead.
         #[arg(long)]
         header: bool,

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tidegate_core::secret::Secret;
 
@@ -90,35 +89,17 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
-        let unavailable = |error: &dyn std::fmt::Display| {
-            exit(6, format!("no gateway answers at http://{}: {error}", self.authority))
-        };
-        let stream = tokio::net::TcpStream::connect(&self.authority).await.map_err(|error| unavailable(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unavailable(&error))?;
         let text = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header(header::HOST, &self.authority)
+            .uri(format!("http://{}/api/v1{path}", self.authority))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(text)))?;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| unavailable(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), LARGEST).collect().await;
-            let bytes = body.map_err(|error| anyhow::anyhow!("the gateway's answer could not be read: {error}"))?;
-            Ok::<_, anyhow::Error>((status, bytes.to_bytes()))
-        };
-        tokio::pin!(connection);
-        tokio::pin!(exchange);
-        tokio::select! {
-            result = &mut exchange => result,
-            ended = &mut connection => match ended {
-                Ok(()) => exchange.await,
-                Err(error) => Err(unavailable(&error)),
-            },
-        }
+        let response = wire::send(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LARGEST).collect().await;
+        let bytes = body.map_err(|error| anyhow::anyhow!("the gateway's answer could not be read: {error}"))?;
+        Ok((status, bytes.to_bytes()))
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! The only place that sees every crate. Owns the life of a running gateway; decides nothing about a call.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
@@ -15,14 +20,19 @@ use tidegate_audit::{
 use tidegate_config::{
     check::{Mode, Options},
     environment::Machine,
+    found::{self, Found},
     identity::{KeyStore, KeyTable, Pepper},
     live::{self, Candidate, Live, Rejection},
     pins::PinStore,
     snapshot::Ingredients,
     source::{Source, Sources},
     vendor::Vendors,
+    watch::watch,
 };
-use tidegate_core::{calls::CallIndex, clock};
+use tidegate_core::{
+    calls::CallIndex,
+    clock::{self, UnixMillis},
+};
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
 use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
@@ -31,9 +41,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    caller,
     cli::Run,
-    descriptors,
-    detect::{self, Found},
+    descriptors, detect,
     directory::Directory,
     discovery::{self, Discoverer},
     log,
@@ -92,10 +102,10 @@ impl Loader {
         let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
         let ports = [arguments.listen.port(), arguments.admin_listen.port()];
         let (mut found, notes) = match arguments.config.as_slice() {
-            [] => detect::in_environment(&vendors, &Machine, &ports),
+            [] => found::in_environment(&vendors, &Machine, &ports),
             _ => Default::default(),
         };
-        found.push(detect::simulator());
+        found.push(found::simulator());
         let loader = Self {
             mode,
             paths: arguments.config.clone(),
@@ -114,19 +124,26 @@ impl Loader {
         let pins = PinStore::all(store).context("the pinned tools could not be read")?;
         let ingredients = Ingredients { vendors: &self.vendors, catalog: Arc::clone(&self.catalog), stored, pins };
         if self.paths.is_empty() {
-            let sources = Sources::of_text("built-in", &detect::document(&self.found));
+            let sources = Sources::of_text("built-in", &found::document(&self.found));
             return Ok(live::compile(sources, &Machine, &options, &ingredients));
         }
         let sources = match Sources::load(&self.paths, &Machine) {
             Ok(sources) => sources,
-            Err(problems) => return Ok(Err(Rejection::new(problems, &Sources::default()))),
+            Err(problems) => return Ok(Err(self.watching(Rejection::new(problems, &Sources::default())))),
         };
         let sources = if self.mode == Mode::Up { with_sim(sources) } else { sources };
         let candidate = live::compile(sources, &Machine, &options, &ingredients);
-        Ok(candidate.map(|mut candidate| {
+        let candidate = candidate.map(|mut candidate| {
             candidate.watched.extend(self.paths.iter().cloned());
             candidate
-        }))
+        });
+        Ok(candidate.map_err(|rejection| self.watching(rejection)))
+    }
+
+    /// A rejection that a change of the configuration's own files may make good, too.
+    fn watching(&self, mut rejection: Rejection) -> Rejection {
+        rejection.watched.extend(self.paths.iter().cloned());
+        rejection
     }
 }
 
@@ -165,12 +182,14 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     startable(arguments, mode)?;
     let directory = Directory::at(&arguments.data_dir);
     directory.create()?;
+    directory.forget_quick_start_key()?;
     let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
     let admin_token = directory.admin_token()?;
     let store = Arc::new(Sqlite::open(directory.state()).context("the state could not be opened")?);
     let (loader, mut warnings) = Loader::new(arguments, mode)?;
     let found = loader.found.clone();
-    let key = if mode == Mode::Up { Some(quick_start_key(&directory, &store, &pepper)?) } else { None };
+    let key = if mode == Mode::Up { Some(quick_start_key(&store, &pepper)?) } else { None };
+    let read_at = UNIX_EPOCH + Duration::from_millis(clock::wall().0);
     let candidate = loader.load(&store)?.map_err(|rejection| exit(1, rejection.rendered))?;
     let problems = candidate.snapshot.warnings.iter();
     warnings.extend(problems.map(|warning| tidegate_config::render::render(warning, &candidate.sources)));
@@ -264,7 +283,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     if loader.paths.is_empty() {
         look_around(loader, Arc::clone(&parts), [data_plane.port(), control_plane.port()]);
     } else {
-        watch(loader, watched, Arc::clone(&parts), stop.clone());
+        follow(loader, watched, read_at, Arc::clone(&parts), stop.clone());
     }
     let place = Place::here(data_plane, control_plane);
     place.announce(&parts.directory)?;
@@ -343,7 +362,7 @@ async fn control_plane_task(control: Arc<Control>, feed: Arc<Feed>, listener: Tc
 /// Takes up the model servers of this machine, once they have answered, as the next revision. `ports` are the gateway's.
 fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
     let _ = task::spawn("detection", async move {
-        let mut found = detect::on_this_machine(&loader.vendors, &ports).await;
+        let mut found = detect::on_this_machine(&parts.gate.upstream, &loader.vendors, &ports).await;
         found.retain(|provider| loader.found.iter().all(|known| known.name != provider.name));
         if found.is_empty() {
             return;
@@ -378,11 +397,11 @@ async fn bind(address: SocketAddr, mode: Mode) -> Result<TcpListener> {
     }
 }
 
-/// Mints the key of a quick start, keeps it for commands of the same user, and revokes the last one.
-fn quick_start_key(directory: &Directory, store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
+/// Mints the key of a quick start, which is shown once, and revokes the last one.
+fn quick_start_key(store: &Sqlite, pepper: &Pepper) -> Result<tidegate_core::secret::Secret> {
     use tidegate_config::identity::{StoredKey, StoredRules, mint};
     use tidegate_core::ids::{KeyName, OrgId};
-    let (org, name) = (OrgId::from("default"), KeyName::from("quick-start"));
+    let (org, name) = (OrgId::from("default"), KeyName::from(caller::QUICK_START));
     let now = clock::wall();
     for key in KeyStore::list(store, &org)?.iter().filter(|key| key.name == name && key.revoked.is_none()) {
         store.revoke(&org, key.id, now)?;
@@ -400,7 +419,6 @@ fn quick_start_key(directory: &Directory, store: &Sqlite, pepper: &Pepper) -> Re
         revoked: None,
         rules: Some(StoredRules { models: everything(), mcp_servers: everything(), ..StoredRules::default() }),
     })?;
-    directory.keep_quick_start_key(&secret)?;
     Ok(secret)
 }
 
@@ -424,76 +442,56 @@ pub(crate) fn record_activation(
     }
 }
 
-/// Picks up changes of the configuration's files; what is wrong leaves the last good revision serving.
-fn watch(loader: Loader, watched: Vec<PathBuf>, parts: Arc<Parts>, stop: CancellationToken) {
+/// Picks up changes of the configuration's files and of what they refer to, from `read_at` on, when they were read.
+fn follow(loader: Loader, watched: Vec<PathBuf>, read_at: SystemTime, parts: Arc<Parts>, stop: CancellationToken) {
     let _ = task::spawn("configuration", async move {
-        // Nothing is taken as seen: a change between the start's reading and the first look would be missed.
-        let mut seen = Stamps::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            }
-            let now = stamps(&watched);
-            if now != seen {
-                seen = now;
-                reload(&loader, &parts);
-            }
+        let reloading = || tokio::task::block_in_place(|| reload(&loader, &parts));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch(watched, read_at, reloading) => {}
         }
     });
 }
 
-type Stamps = Vec<(PathBuf, Option<std::time::SystemTime>, u64)>;
-
-/// When each file below `paths` was changed, and its size.
-fn stamps(paths: &[PathBuf]) -> Stamps {
-    let mut out = Stamps::new();
-    for path in paths {
-        let mut files = vec![path.clone()];
-        if let Ok(entries) = std::fs::read_dir(path) {
-            files.extend(entries.flatten().map(|entry| entry.path()));
-        }
-        for file in files {
-            let metadata = std::fs::metadata(&file).ok();
-            let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-            out.push((file, changed, metadata.map_or(0, |metadata| metadata.len())));
-        }
-    }
-    out.sort();
-    out.dedup();
-    out
-}
-
-fn reload(loader: &Loader, parts: &Parts) {
+/// Reads the configuration again and activates it; what is wrong leaves the last good revision serving. Returns what
+/// to watch from then on, empty where that is not known.
+fn reload(loader: &Loader, parts: &Parts) -> Vec<PathBuf> {
     let _held = parts.changes.lock();
     let gate = &parts.gate;
     let now = clock::wall();
     match loader.load(&parts.store) {
         Ok(Ok(candidate)) => {
-            let snapshot = candidate.snapshot;
-            telemetry::configure(&gate.export, &snapshot, &parts.instance);
-            let previous = gate.live.current().snapshot.revision;
-            if previous == snapshot.revision {
-                // Back to what is active: nothing is rejected any more.
-                gate.live.activate(snapshot, now);
-                return;
-            }
-            gate.ledger.configure(snapshot.ledger_rules.clone());
-            gate.keys.set_declared(snapshot.declared.to_vec(), now);
-            gate.keys.set_stored(snapshot.stored_keys().to_vec());
-            record_activation(&gate.audit, &snapshot, Some(previous), "system:file");
-            let revision = snapshot.revision;
-            let number = gate.live.activate(snapshot, now);
-            tracing::info!(number, %revision, "revision activated");
+            take_up(candidate.snapshot, parts, now);
+            candidate.watched
         }
         Ok(Err(rejection)) => {
             let number = gate.live.reject(rejection.clone(), now);
             tracing::error!(number, problems = %rejection.rendered, "revision rejected: the last good one keeps serving");
+            rejection.watched
         }
         Err(error) => {
-            tracing::error!(%error, "the configuration could not be read: the last good revision keeps serving")
+            tracing::error!(%error, "the configuration could not be read: the last good revision keeps serving");
+            Vec::new()
         }
     }
+}
+
+/// Activates a snapshot that was read from files. One with the present hash may hold other secrets.
+fn take_up(snapshot: tidegate_config::snapshot::Snapshot, parts: &Parts, now: UnixMillis) {
+    let gate = &parts.gate;
+    telemetry::configure(&gate.export, &snapshot, &parts.instance);
+    gate.keys.set_declared(snapshot.declared.to_vec(), now);
+    let previous = gate.live.current().snapshot.revision;
+    if previous == snapshot.revision {
+        gate.live.activate(snapshot, now);
+        return;
+    }
+    gate.ledger.configure(snapshot.ledger_rules.clone());
+    gate.keys.set_stored(snapshot.stored_keys().to_vec());
+    record_activation(&gate.audit, &snapshot, Some(previous), "system:file");
+    let revision = snapshot.revision;
+    let number = gate.live.activate(snapshot, now);
+    tracing::info!(number, %revision, "revision activated");
 }
 
 /// Keeps state and log together, and writes what was only counted.

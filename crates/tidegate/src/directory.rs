@@ -1,8 +1,7 @@
 //! The data directory: its layout, and the secrets that the first start puts there.
 //!
 //! `state.db`, `audit/`, `blobs/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
-//! signing key; under `up` the key of the quick start, for commands of the same user. `gateway.json` says where the
-//! gateway listens.
+//! signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
 
 use std::{
     fs::{self, OpenOptions},
@@ -84,14 +83,15 @@ impl Directory {
         read(&self.keys().join("admin-token")).ok().flatten()
     }
 
-    /// Keeps the key of a quick start for commands of the same user; the last one is void by then.
-    pub(crate) fn keep_quick_start_key(&self, key: &Secret) -> Result<()> {
-        self.write("quick-start", key.expose())
-    }
-
-    /// The key of the last quick start.
-    pub(crate) fn quick_start_key(&self) -> Result<Option<Secret>> {
-        read(&self.keys().join("quick-start"))
+    /// Removes the file in which earlier versions kept the key of their quick start in the clear.
+    pub(crate) fn forget_quick_start_key(&self) -> Result<()> {
+        let path = self.keys().join("quick-start");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} holds a key in the clear and cannot be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn secret(&self, name: &str) -> Result<Secret> {

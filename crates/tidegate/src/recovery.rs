@@ -33,23 +33,23 @@ pub(crate) fn recover(
 ) -> Result<()> {
     let from = applied(directory);
     let mut lost: Vec<Entry> = Vec::new();
-    let mut intents: HashMap<u64, Box<IntentRecord>> = HashMap::new();
+    let mut intents: HashMap<u64, (UnixMillis, Box<IntentRecord>)> = HashMap::new();
     for record in audit.records_from(from) {
         let (leaf, entry) = record.context("the audit log could not be read")?;
         match entry.record {
             Record::Outcome(outcome) => {
-                let intent = match intents.remove(&outcome.intent) {
-                    Some(intent) => intent,
-                    None => match audit.entry(outcome.intent)?.map(|entry| entry.record) {
-                        Some(Record::Intent(intent)) => intent,
+                let (began, intent) = match intents.remove(&outcome.intent) {
+                    Some(known) => known,
+                    None => match audit.entry(outcome.intent)?.map(|entry| (entry.at, entry.record)) {
+                        Some((began, Record::Intent(intent))) => (began, intent),
                         _ => continue,
                     },
                 };
-                lost.push(ledger_entry(&intent, &outcome.outcome, entry.at, snapshot));
-                remember(store, &intent, outcome.outcome, outcome.intent, entry.at)?;
+                lost.push(ledger_entry(&intent, &outcome.outcome, (began, entry.at), snapshot));
+                remember(store, &intent, outcome.outcome, outcome.intent, began)?;
             }
             Record::Intent(intent) => {
-                intents.insert(leaf, intent);
+                intents.insert(leaf, (entry.at, intent));
             }
             Record::Refusal(refusal) => {
                 remember(store, &refusal.call, refusal.outcome, leaf, entry.at)?;
@@ -94,10 +94,11 @@ fn applied(directory: &Directory) -> u64 {
     text.trim().parse::<u64>().unwrap_or(0).saturating_sub(AGAIN)
 }
 
-/// What the ledger is to know of a call.
-fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, snapshot: &Snapshot) -> Entry {
+/// Everything that a call is charged to: its key, its team, and the budgets of their own that its intent names. One that
+/// answered leaves those of places that it did not go to, as it would have without the crash.
+fn scopes(intent: &IntentRecord, served_by: Option<&str>, snapshot: &Snapshot) -> Arc<[Scope]> {
     let caller = &intent.caller;
-    let scopes = snapshot.key(&caller.org, &caller.key_name).map_or_else(
+    let own = snapshot.key(&caller.org, &caller.key_name).map_or_else(
         || {
             let mut scopes = vec![Scope::new(ScopeKind::Key, caller.key_name.as_str())];
             scopes.extend(caller.team.as_ref().map(|team| Scope::new(ScopeKind::Team, team.as_str())));
@@ -105,6 +106,28 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         },
         |rules| Arc::clone(&rules.scopes),
     );
+    if intent.budgets.is_empty() {
+        return own;
+    }
+    let model = intent.model.as_ref().map(|model| model.as_str());
+    let left = |name: &Arc<str>| {
+        let shared = snapshot.shared.iter().find(|shared| shared.scope.name == *name);
+        shared.zip(served_by).is_none_or(|(shared, target)| shared.takes_target(model, target))
+    };
+    let budgets = intent.budgets.iter().filter(|name| left(name));
+    own.iter().cloned().chain(budgets.map(|name| Scope::new(ScopeKind::Budget, Arc::clone(name)))).collect()
+}
+
+/// What the ledger is to know of a call that began and ended at these moments.
+fn ledger_entry(
+    intent: &IntentRecord,
+    outcome: &OutcomeRecord,
+    (at, finished): (UnixMillis, UnixMillis),
+    snapshot: &Snapshot,
+) -> Entry {
+    let caller = &intent.caller;
+    let answered = outcome.served_by.as_deref().filter(|_| intent.kind == CallKind::Model);
+    let scopes = scopes(intent, answered, snapshot);
     let unknown = outcome.completeness == Completeness::Unknown;
     // Given up before anything was sent.
     let void = !unknown
@@ -131,7 +154,7 @@ fn ledger_entry(intent: &IntentRecord, outcome: &OutcomeRecord, at: UnixMillis, 
         },
         scopes,
         at,
-        finished: at,
+        finished,
         kind: match (unknown, void) {
             (true, _) => EntryKind::Unknown,
             (false, true) => EntryKind::Void,

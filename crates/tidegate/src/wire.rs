@@ -1,6 +1,6 @@
-//! HTTP as the command line speaks it: one request over a connection of its own, the body still to be read.
+//! HTTP as the command line speaks it to a gateway: one request over a connection of its own, the body still to be read.
 //!
-//! Sends a credential in the clear to this machine only. Never follows a redirect, never tries again. `client` and
+//! The only connections that do not go through `upstream`: they are a user's own, to the address the user names. Sends a credential in the clear to this machine only. Never follows a redirect, never tries again. `client` and
 //! `caller` use it.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
@@ -15,6 +15,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tidegate_upstream::address::is_loopback;
 use url::Url;
 
 use crate::{exit, output::exit};
@@ -36,14 +37,12 @@ pub(crate) fn address(text: &str) -> Result<Url> {
     }
 }
 
-/// Whether the address is this machine's.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
+/// Whether `url` leads to what listens at `announced` on this machine.
+pub(crate) fn same_here(url: &Url, announced: &str) -> bool {
+    let Ok(announced) = Url::parse(announced) else { return false };
+    is_loopback(url)
+        && url.scheme() == announced.scheme()
+        && url.port_or_known_default() == announced.port_or_known_default()
 }
 
 /// The address of `path` below `base`.
@@ -86,6 +85,15 @@ pub(crate) async fn send(request: Request<Full<Bytes>>) -> Result<Response<Incom
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lent_key_goes_only_to_the_gateway_that_lends_it() {
+        let same = |url: &str| same_here(&Url::parse(url).unwrap(), "http://127.0.0.1:8787");
+        assert!(same("http://localhost:8787") && same("http://[::1]:8787/"));
+        for other in ["http://localhost:8788", "https://localhost:8787", "http://10.0.0.1:8787", "http://127.0.0.1"] {
+            assert!(!same(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_key_never_crosses_a_network_in_the_clear() {

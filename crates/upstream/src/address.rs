@@ -74,6 +74,17 @@ pub fn parse_destination(text: &str) -> Result<Url, AddressError> {
     Ok(url)
 }
 
+/// Whether a URL leads to this machine itself.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
 /// The host as it stands in the text, before a URL parser made an address of it.
 fn written_host(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("://")?;

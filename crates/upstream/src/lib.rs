@@ -25,6 +25,7 @@ mod load;
 pub mod mcp;
 mod native;
 mod pool;
+mod probe;
 pub mod retry;
 mod roots;
 pub mod route;
@@ -50,6 +51,7 @@ pub use crate::{
     health::{Availability, TargetView},
     native::RawStream,
     pool::TlsSetupError,
+    probe::{ProbeError, Probed},
     retry::RetryPolicy,
     route::{Circumstances, Measure, Route, StickyBy},
     target::{Destination, McpServer, Provider, Target},

@@ -36,6 +36,13 @@ impl Home {
         std::fs::read_to_string(self.home.join(name)).unwrap()
     }
 
+    /// The states of the keys of this name, as the gateway has them.
+    async fn keys(&self, name: &str) -> Vec<String> {
+        let listed = self.run(&["key", "list", "-o", "json"]).await.json();
+        let of_name = listed.as_array().unwrap().iter().filter(|key| key["name"] == name);
+        of_name.map(|key| key["state"].as_str().unwrap().to_owned()).collect()
+    }
+
     async fn run(&self, arguments: &[&str]) -> Done {
         tidegate(&self.gateway, arguments).await
     }
@@ -72,6 +79,7 @@ async fn connecting_and_disconnecting_leaves_every_byte_as_it_was() {
         let shown = home.run(&["connect", client, "--dry-run"]).await;
         assert_eq!(shown.code, 2, "{client}: {shown:?}");
         assert_eq!(home.all(), before, "{client}: a dry run changed something");
+        assert!(home.keys(client).await.is_empty(), "{client}: a dry run made a key");
         let done = home.run(&["connect", client]).await;
         assert_eq!(done.code, 0, "{client}: {done:?}");
         assert!(done.err.contains("asked as the client will: "), "{client}: {done:?}");
@@ -81,12 +89,15 @@ async fn connecting_and_disconnecting_leaves_every_byte_as_it_was() {
         for (path, text) in &after {
             assert!(!text.contains(&home.gateway.key) && !text.contains("tg_"), "a key is in {}", path.display());
         }
+        assert_eq!(home.keys(client).await, ["active"], "{client} has a key of its own");
         let again = home.run(&["connect", client]).await;
         assert!(again.code == 0 && again.err.contains("already"), "{client}: {again:?}");
         assert_eq!(home.all(), after, "{client}");
+        assert_eq!(home.keys(client).await, ["active"], "{client}");
         let done = home.run(&["disconnect", client]).await;
         assert_eq!(done.code, 0, "{client}: {done:?}");
         assert_eq!(home.all(), before, "{client}");
+        assert_eq!(home.keys(client).await, ["revoked"], "{client}");
         assert_eq!(home.run(&["disconnect", client]).await.code, 4);
     }
 }
@@ -104,7 +115,15 @@ async fn a_connected_client_has_what_it_reads_and_keeps_what_its_user_wrote() {
     let helper: String = serde_json::from_str(line.split_once(": ").unwrap().1.trim_end_matches(',')).unwrap();
     // The helper is run as the client runs it.
     let ran = std::process::Command::new("/bin/sh").args(["-c", &helper]).env_clear().output().unwrap();
-    assert_eq!(String::from_utf8(ran.stdout).unwrap().trim(), home.gateway.key);
+    let lent = String::from_utf8(ran.stdout).unwrap().trim().to_owned();
+    assert!(lent.starts_with("tg_") && lent != home.gateway.key, "{helper}");
+    let asked = home.run(&["chat", "hello"]).await;
+    let with_helper = super::terminal::with_key(&home.gateway, &lent, &["chat", "hello", "-o", "json"]).await;
+    assert!(asked.code == 0 && with_helper.code == 0, "{with_helper:?}");
+    let call = with_helper.json()["call"].as_str().unwrap().to_owned();
+    let rows = home.run(&["calls", "-o", "json"]).await.json();
+    let row = rows.as_array().unwrap().iter().find(|row| row["id"] == call.as_str()).unwrap();
+    assert_eq!(row["key"], "claude-code", "its calls are told apart");
     let servers: Value = serde_json::from_str(&home.read(".claude.json")).unwrap();
     let ours =
         servers["mcpServers"].as_object().unwrap().iter().find(|(name, _)| name.starts_with("tidegate")).unwrap().1;
@@ -112,7 +131,8 @@ async fn a_connected_client_has_what_it_reads_and_keeps_what_its_user_wrote() {
     let helper = ours["headersHelper"].as_str().unwrap();
     let ran = std::process::Command::new("/bin/sh").args(["-c", helper]).env_clear().output().unwrap();
     let headers: Value = serde_json::from_slice(&ran.stdout).unwrap();
-    assert_eq!(headers["Authorization"], format!("Bearer {}", home.gateway.key));
+    let bearer = headers["Authorization"].as_str().unwrap();
+    assert!(bearer.starts_with(&format!("Bearer {}", lent.get(..12).unwrap())), "the same key: {bearer}");
 
     // What the user changes meanwhile stays; what was put in goes.
     home.write(
@@ -125,6 +145,33 @@ async fn a_connected_client_has_what_it_reads_and_keeps_what_its_user_wrote() {
     let text = home.read(".claude/settings.json");
     assert_eq!(text, SETTINGS.replace("\"dark\"", "\"light\"").replace("\"1\"", "\"2\""), "{text}");
     assert_eq!(home.read(".claude.json"), SERVERS);
+    // What the helper was lent went with the key.
+    assert_eq!(super::terminal::with_key(&home.gateway, &lent, &["chat", "hello"]).await.code, 3);
+}
+
+/// An editor that asks its user for the key gets one of its own, shown once; it outlives the gateway's next start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_for_a_key_has_its_own_until_it_is_disconnected() {
+    let mut home = Home::new().await;
+    let done = home.run(&["connect", "vscode"]).await;
+    let key = done
+        .err
+        .split_whitespace()
+        .find_map(|word| word.find("tg_").map(|at| word[at..].trim_end_matches(',').to_owned()));
+    let key = key.unwrap_or_else(|| panic!("no key is shown: {done:?}"));
+    home.gateway.stop().await;
+    home.gateway = Start::new("up", home._folder.path()).run().await;
+    assert_eq!(super::terminal::with_key(&home.gateway, &key, &["chat", "hello"]).await.code, 0);
+    // Rotated since, it is still the one that goes.
+    let rotated = home.run(&["key", "rotate", "vscode", "-o", "json"]).await.json()["key"].as_str().unwrap().to_owned();
+    assert_eq!(home.run(&["disconnect", "vscode"]).await.code, 0);
+    assert_eq!(super::terminal::with_key(&home.gateway, &rotated, &["chat", "hello"]).await.code, 3);
+
+    // Without its gateway the settings go back all the same, and what stays is said.
+    assert_eq!(home.run(&["connect", "cursor"]).await.code, 0);
+    home.gateway.stop().await;
+    let done = home.run(&["disconnect", "cursor"]).await;
+    assert!(done.code == 0 && done.err.contains("tidegate key revoke cursor"), "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +189,9 @@ async fn a_file_that_cannot_be_read_is_left_alone_and_a_shell_gets_its_lines() {
     assert!(done.code == 0 && !done.out.contains("tg_"), "{done:?}");
     let script = format!("{}\nprintf '%s %s' \"$OPENAI_BASE_URL\" \"$OPENAI_API_KEY\"", done.out);
     let ran = std::process::Command::new("/bin/sh").args(["-c", &script]).env_clear().output().unwrap();
-    assert_eq!(String::from_utf8(ran.stdout).unwrap(), format!("{}/v1 {}", home.gateway.url, home.gateway.key));
+    let told = String::from_utf8(ran.stdout).unwrap();
+    let id = home.gateway.key.get(..12).unwrap();
+    assert!(told.starts_with(&format!("{}/v1 {id}", home.gateway.url)), "the key of the quick start, lent: {told}");
 
     let listed = home.run(&["connect", "-o", "json"]).await.json();
     assert_eq!(listed.as_array().unwrap().len(), 5);

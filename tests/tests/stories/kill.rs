@@ -76,6 +76,67 @@ async fn kill_minus_nine_loses_nothing() {
     a_flipped_byte_is_refused(&audit_dir);
 }
 
+/// Calls that nobody knows the end of hold their money in every budget that they counted for: by model, provider, server,
+/// tool and metadata, as well as by key and team.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_kill_minus_nine_every_budget_of_an_unknown_call_is_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sim, secret) = (Sim::start().await, key());
+    let budget = |scope: Value| json!({"scope": scope, "budget": "100 usd/month"});
+    let config = json!({
+        "version": 1,
+        "providers": {
+            "out": {"type": "openai", "base_url": format!("{}/v1", sim.url)},
+            "spare": {"type": "openai", "base_url": format!("{}/v1", sim.url)},
+        },
+        "models": {"chat": {"route": "out/chat", "price": {"input": "1 usd/mtok", "output": "4 usd/mtok"}}},
+        "teams": {"research": {"budget": "100 usd/month"}},
+        "budgets": {
+            "by-model": budget(json!({"model": "chat"})),
+            "by-provider": budget(json!({"provider": "out"})),
+            "by-metadata": budget(json!({"metadata": {"customer": "acme"}})),
+            "of-another-provider": budget(json!({"provider": "spare"})),
+            "of-another-customer": budget(json!({"metadata": {"customer": "other"}})),
+            "by-server": {"scope": {"mcp_server": "sim"}, "budget": "100 usd/month", "limits": {"requests": "1000/min"}},
+        },
+        "mcp_servers": {"sim": {"url": format!("{}/mcp", sim.url)}},
+        "keys": {"k": {"secret": "env:K", "team": "research", "allow": {"models": "*", "mcp_servers": "*"},
+            "budget": "100 usd/month"}},
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("K", &secret);
+    let mut gateway = start.run().await;
+    let bearer = format!("Bearer {secret}");
+    let metadata = r#"{"customer": "acme"}"#;
+    let headers = [("authorization", bearer.as_str()), ("x-tidegate-metadata", metadata)];
+    let body = question("chat", "[[sim: stall after 2]] one two three four", true).to_string();
+    let url = format!("{}/v1/chat/completions", gateway.url);
+    let call = open("POST", &url, &headers, body).await.unwrap();
+    assert_eq!(call.status, 200);
+    let reserved = async |gateway: &Gateway, field: &str| -> BTreeMap<String, String> {
+        let shown = gateway.show("/api/v1/budgets").await;
+        let rows = shown["budgets"].as_array().unwrap().iter();
+        rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row[field].as_str().unwrap().to_owned())).collect()
+    };
+    let before = reserved(&gateway, "reserved_usd").await;
+    assert_ne!(before["k"], "0", "the call holds nothing: {before:?}");
+    gateway.kill().await;
+    drop(call);
+
+    let mut gateway = start.run().await;
+    let after = reserved(&gateway, "held_usd").await;
+    assert_eq!(after, before, "what was reserved is held");
+    for name in ["k", "research", "by-model", "by-provider", "by-metadata"] {
+        assert_eq!(after[name], before["k"], "{name}: {after:?}");
+    }
+    for name in ["of-another-provider", "of-another-customer", "by-server"] {
+        assert_eq!(after[name], "0", "{name}: {after:?}");
+    }
+    // And once more: what is known is not held twice.
+    gateway.kill().await;
+    let gateway = start.run().await;
+    assert_eq!(reserved(&gateway, "held_usd").await, after);
+}
+
 /// Calls without end: whole and streamed ones of models, and one caller's of a tool.
 async fn load(gateway: &Gateway, secret: &str, round: usize) {
     let caller = async |number: usize| {

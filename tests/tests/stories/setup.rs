@@ -72,11 +72,11 @@ async fn doctor_says_what_does_not_hold_and_what_to_do() {
     let done = doctor("bad.yaml").await;
     assert_eq!((done.code, states(&done, "configuration")), (1, vec!["fail".to_owned()]), "{done:?}");
 
-    let key = gateway.data.join("keys/quick-start");
+    let key = gateway.data.join("keys/admin-token");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let done = doctor("").await;
     assert_eq!((done.code, states(&done, "data directory")), (1, vec!["fail".to_owned()]));
-    assert!(done.out.contains("chmod 600 data/keys/quick-start"), "{done:?}");
+    assert!(done.out.contains("chmod 600 data/keys/admin-token"), "{done:?}");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
 
     gateway.kill().await;

@@ -54,10 +54,33 @@ pub(crate) async fn tidegate(gateway: &Gateway, arguments: &[&str]) -> Done {
 }
 
 /// The same with another key than the quick start's.
-async fn with_key(gateway: &Gateway, key: &str, arguments: &[&str]) -> Done {
+pub(crate) async fn with_key(gateway: &Gateway, key: &str, arguments: &[&str]) -> Done {
     let mut command = bare(binary(), gateway.data.parent().unwrap());
     command.args(arguments).env("TIDEGATE_DATA_DIR", &gateway.data).env("TIDEGATE_API_KEY", key);
     run(command).await
+}
+
+/// Every file below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// An earlier version kept the key of its quick start in a file: a start takes it away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_an_earlier_version_left_in_the_clear_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Start::new("up", folder.path()).run().await;
+    gateway.stop().await;
+    let file = gateway.data.join("keys/quick-start");
+    std::fs::write(&file, &gateway.key).unwrap();
+    let again = Start::new("up", folder.path()).run().await;
+    assert!(!file.exists());
+    assert_eq!(tidegate(&again, &["chat", "hello"]).await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,15 +106,18 @@ async fn chat_needs_no_key_no_address_and_no_model() {
     assert_eq!(wrong.code, 3, "{wrong:?}");
     assert_eq!(tidegate(&gateway, &["chat"]).await.code, 64, "nothing to say");
 
-    // The secret stays with its user, and goes nowhere else.
-    use std::os::unix::fs::PermissionsExt as _;
-    let file = gateway.data.join("keys/quick-start");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), gateway.key);
+    // No key stands on disk: the gateway lends one for a while, and it goes nowhere else.
+    let lent = tidegate(&gateway, &["key", "print"]).await.out.trim().to_owned();
+    assert!(lent.starts_with(gateway.key.get(..12).unwrap()) && lent != gateway.key, "another secret of the same key");
+    for file in files_below(folder.path()) {
+        let held = std::fs::read(&file).unwrap_or_default();
+        let has = |secret: &str| held.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!has(&gateway.key) && !has(&lent), "a key stands in the clear in {}", file.display());
+    }
     let place = std::fs::read_to_string(gateway.data.join("gateway.json")).unwrap();
     assert!(!place.contains("tg_") && place.contains(&gateway.url), "{place}");
     let away = tidegate(&gateway, &["chat", "--url", "https://gateway.invalid", "hello"]).await;
-    assert_eq!(away.code, 3, "a quick-start key left the machine: {away:?}");
+    assert_eq!(away.code, 3, "a lent key left the machine: {away:?}");
     let clear = with_key(&gateway, &gateway.key, &["chat", "--url", "http://gateway.invalid", "hello"]).await;
     assert_eq!(clear.code, 64, "{clear:?}");
 

@@ -1,4 +1,4 @@
-//! Keys: list, make, rotate, revoke; and a secret for a key that the file declares without one.
+//! Keys: list, make, lend, rotate, revoke; and a secret for a key that the file declares without one.
 //!
 //! Owns the order of steps: the store first, then the table in memory, then calls in flight. A secret is shown once, in
 //! the answer that made it, and kept nowhere. Every change is done under one lock and to its end, also where the caller
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidegate_core::clock;
 use tidegate_ledger::{Scope, ScopeKind};
 use utoipa::ToSchema;
@@ -74,6 +74,15 @@ pub(crate) struct Revoked {
     cut: usize,
 }
 
+/// For how long a key is lent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Loan {
+    /// When the secret stops being valid: in how long (`12h`), or a moment. At most a day; without it, an hour.
+    #[schema(example = "1h")]
+    expires: Option<String>,
+}
+
 /// Every key, without secrets.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
 pub(crate) async fn list(State(control): State<Arc<Control>>) -> Json<KeyList> {
@@ -107,6 +116,17 @@ pub(crate) async fn issue(
 ) -> Result<(StatusCode, Json<Made>), Refusal> {
     let made = blocking(move || change::issue(&control, &name)).await?;
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Lends a key: another secret of the same key, shown here once, that ends by itself, with the key, or with the process.
+/// Only where `up` runs: commands of its user call with it, so that no key has to lie on disk.
+#[utoipa::path(post, path = "/api/v1/keys/{id}/lend", tag = "keys", params(("id" = String, Path, description = "Its id or name")), request_body = Loan, responses((status = 201, body = Made)))]
+pub(crate) async fn lend(
+    State(control): State<Arc<Control>>,
+    Named(id): Named,
+    Body(asked): Body<Loan>,
+) -> Result<(StatusCode, Json<Made>), Refusal> {
+    Ok((StatusCode::CREATED, Json(change::lend(&control, &id, &asked)?)))
 }
 
 /// Gives a key another id and secret. The old ones are void at once, and calls in flight under them end.

@@ -224,7 +224,7 @@ fn read<T: std::str::FromStr>(path: &str, text: &str, example: &str) -> Result<T
     })
 }
 
-fn expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Refusal> {
+pub(super) fn expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Refusal> {
     let at = moment::future(text, now)
         .ok_or_else(|| Refusal::invalid(format!("`expires`: {} is no moment", shown(text))).hint(moment::FORMS))?;
     if at > now { Ok(at) } else { Err(Refusal::invalid(format!("`expires`: {} is past", moment::text(at)))) }

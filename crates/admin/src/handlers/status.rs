@@ -133,6 +133,9 @@ pub(crate) struct ProblemView {
     severity: String,
     /// The place in the configuration.
     path: String,
+    /// The place in a policy file: its name, line and column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     /// What is wrong.
     message: String,
     /// What to do about it.
@@ -227,6 +230,7 @@ impl ProblemView {
             code: problem.code.to_string(),
             severity: problem.severity.as_str().to_owned(),
             path: problem.path.clone(),
+            place: problem.elsewhere.as_ref().map(ToString::to_string),
             message: problem.message.clone(),
             hint: problem.hint.clone(),
         }

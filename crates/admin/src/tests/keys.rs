@@ -248,6 +248,48 @@ async fn no_key_is_made_that_is_not_on_record() {
     assert!(!plane.lets_in(&key));
 }
 
+/// `up` lends its keys to commands of its user: the secret ends by itself and with the key, and is no key of its own.
+#[tokio::test]
+async fn a_key_is_lent_for_a_while_under_up_and_never_under_serve() {
+    let plane = Plane::new(Mode::Up);
+    let (id, own) = plane.key(r#"{"name":"a"}"#).await;
+    let number = plane.control.live.current().number;
+    let answer = plane.post("/api/v1/keys/a/lend", r#"{"expires":"2h"}"#).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let lent = answer.json()["key"].as_str().unwrap().to_owned();
+    assert!(lent != own && lent.starts_with(&format!("tg_{id}_")), "the same key, another secret");
+    let record = plane.control.keys.authenticate(&lent, clock::wall()).unwrap();
+    assert_eq!((record.id, record.name.as_str()), (id, "a"));
+    let left = record.expires.unwrap().0 - clock::wall().0;
+    assert!((7_100_000..=7_200_000).contains(&left), "{left}");
+    assert_eq!(plane.control.live.current().number, number, "no revision changes");
+    assert_eq!(
+        plane.get("/api/v1/keys").await.json()["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|key| key["name"] == "a")
+            .count(),
+        1
+    );
+    for (body, word) in
+        [(r#"{"expires":"25h"}"#, "a day"), (r#"{"expires":"soon"}"#, "moment"), (r#"{"for":"1h"}"#, "for")]
+    {
+        let answer = plane.post("/api/v1/keys/a/lend", body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains(word), "{}", answer.text);
+    }
+    assert_eq!(plane.post("/api/v1/keys/nobody/lend", "{}").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(plane.post("/api/v1/keys/a/revoke", "").await.status, StatusCode::OK);
+    assert!(!plane.lets_in(&lent) && !plane.lets_in(&own));
+    assert_eq!(plane.post("/api/v1/keys/a/lend", "{}").await.status, StatusCode::CONFLICT);
+
+    let plane = Plane::new(Mode::Serve);
+    plane.key(r#"{"name":"a"}"#).await;
+    let answer = plane.post("/api/v1/keys/a/lend", "{}").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
+}
+
 #[tokio::test]
 async fn keys_made_at_the_same_time_are_all_there() {
     let plane = Plane::new(Mode::Up);

@@ -47,6 +47,7 @@ fn big_intent(text: &str, count: usize) -> IntentRecord {
     record.session = Some(text.into());
     record.targets = vec![TargetId::new(text, text); count];
     record.policies = vec![text.into(); count];
+    record.budgets = vec![text.into(); count];
     record.verdicts = verdicts(text, count);
     record.stages = stage_events(text, count);
     record

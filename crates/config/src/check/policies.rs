@@ -6,7 +6,13 @@ use tidegate_core::ids::{KeyName, ModelName, OrgId, ServerName, TargetId, TeamNa
 use tidegate_policy::{Allow, KeyEntity, Policies, PolicyInput, PolicyProblem, PolicySource, ServerEntity, ToolPin};
 
 use super::Checker;
-use crate::{codes, document::Document, pins::PinnedTool, problem::Problem, source::MAX_FILES};
+use crate::{
+    codes,
+    document::Document,
+    pins::PinnedTool,
+    problem::{Elsewhere, Problem},
+    source::{MAX_FILES, Position},
+};
 
 /// The largest policy file, in bytes.
 const MAX_POLICY_BYTES: usize = 1024 * 1024;
@@ -59,20 +65,26 @@ impl Checker<'_> {
         match tidegate_policy::compile(&policy_input(self.document, files, pins)) {
             Ok(policies) => Some(policies),
             Err(problems) => {
-                self.problems.extend(problems.into_iter().map(problem));
+                self.problems.extend(problems.into_iter().map(|from| problem(from, files)));
                 None
             }
         }
     }
 }
 
-/// A policy's problem with its own place in words, since policy files are no part of the configuration's texts.
-pub(crate) fn problem(from: PolicyProblem) -> Problem {
-    let place =
-        if from.file.is_empty() { String::new() } else { format!("{}:{}:{}: ", from.file, from.line, from.column) };
+/// A policy's problem, at its place in the policy file.
+pub(crate) fn problem(from: PolicyProblem, files: &[(String, String)]) -> Problem {
     let policy = from.policy_id.map(|id| format!("policy `{id}`: ")).unwrap_or_default();
     let hint = from.hint.unwrap_or_else(|| String::from("`tidegate policy check` prints what policies may name"));
-    Problem::new(codes::POLICY, None, "policies", format!("{place}{policy}{}", from.message)).hint(hint)
+    let problem = Problem::new(codes::POLICY, None, "policies", format!("{policy}{}", from.message)).hint(hint);
+    if from.file.is_empty() {
+        return problem;
+    }
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let at = Position { line: number(from.line), column: number(from.column) };
+    let text = files.iter().find(|(name, _)| *name == from.file).map_or("", |(_, text)| text);
+    let line = text.split('\n').nth(at.line.saturating_sub(1)).unwrap_or_default().to_owned();
+    problem.at(Elsewhere { file: from.file, at, line })
 }
 
 /// What the document, its policy files and the pinned tools mean for policy. Pins of servers that the document does not

@@ -61,6 +61,7 @@ impl Checker<'_> {
                     "remove `base_url`, or give the provider another `type`",
                 ),
                 Some(url) => self.url(&join(&path, "base_url"), url, "https://api.example.com/v1"),
+                None if self.unread.contains(&join(&path, "base_url")) => {}
                 None if vendor.base_url.is_none() && !vendor.is_sim() => self.error(
                     codes::NO_BASE_URL,
                     &path,
@@ -136,7 +137,10 @@ impl Checker<'_> {
         for (name, server) in &self.document.mcp_servers {
             let path = join("mcp_servers", name);
             self.server_name(&path, name);
+            // What could not be read is reported already: it is neither missing, nor is the server a program.
+            let unread = ["url", "command"].iter().any(|field| self.unread.contains(&join(&path, field)));
             match (server.url.as_deref(), self.options.mode) {
+                (None, _) if unread => {}
                 (None, _) => self.program(&path, server),
                 (Some(_), _) if !server.command.is_empty() => self.error(
                     codes::BAD_COMMAND,

@@ -182,16 +182,30 @@ pub fn mint() -> Result<(KeyId, Secret), MintError> {
     mint_with(&mut |bytes| secure::fill(bytes).map_err(|_| MintError))
 }
 
+/// Makes another secret for the key `id`: a whole key that carries the same identifier.
+///
+/// # Errors
+/// Where there is no randomness.
+pub fn mint_for(id: KeyId) -> Result<Secret, MintError> {
+    let secret = random_digits(SECRET_LENGTH - CHECK_LENGTH, &mut |bytes| secure::fill(bytes).map_err(|_| MintError))?;
+    Ok(whole(id.as_str(), &secret))
+}
+
+/// The whole key of an identifier and a secret without its checksum.
+fn whole(id: &str, secret: &str) -> Secret {
+    let body = format!("{PREFIX}{id}_{secret}");
+    let check = checksum(&body);
+    Secret::new(format!("{body}{check}"))
+}
+
 /// [`mint`] from another source of randomness.
 pub(crate) fn mint_with(
     fill: &mut dyn FnMut(&mut [u8]) -> Result<(), MintError>,
 ) -> Result<(KeyId, Secret), MintError> {
     let mut digits = random_digits(ID_LENGTH + SECRET_LENGTH - CHECK_LENGTH, fill)?;
     let secret = digits.split_off(ID_LENGTH);
-    let body = format!("{PREFIX}{digits}_{secret}");
     let id = digits.parse().map_err(|_| MintError)?;
-    let check = checksum(&body);
-    Ok((id, Secret::new(format!("{body}{check}"))))
+    Ok((id, whole(&digits, &secret)))
 }
 
 /// Random base62 digits, each as likely as any other: bytes from 248 on are drawn again.

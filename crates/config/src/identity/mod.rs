@@ -7,6 +7,6 @@ mod key;
 mod record;
 mod table;
 
-pub use key::{KeyDigest, Malformed, MintError, Pepper, PresentedKey, mint, parse};
+pub use key::{KeyDigest, Malformed, MintError, Pepper, PresentedKey, mint, mint_for, parse};
 pub use record::{KeyOrigin, KeyRecord, KeyStore, KeyStoreError, StoredKey, StoredRules};
-pub use table::{Declared, KeyTable, NotAccepted};
+pub use table::{Declared, KeyTable, MOST_LENT, NotAccepted};

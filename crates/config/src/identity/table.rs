@@ -44,12 +44,33 @@ pub struct Declared {
     pub secret: Option<Secret>,
 }
 
+/// The most lent secrets that are valid at the same time; beyond it, the one that ends first ends at once.
+pub const MOST_LENT: usize = 256;
+
+/// Another secret of a key, for a while. Known to this process only.
+#[derive(Debug, Clone)]
+struct Lent {
+    org: OrgId,
+    id: KeyId,
+    digest: KeyDigest,
+    expires: UnixMillis,
+}
+
 /// What the table is made of.
 #[derive(Debug, Default)]
 struct Parts {
     declared: Vec<Declared>,
     stored: Vec<StoredKey>,
+    lent: Vec<Lent>,
     since: UnixMillis,
+}
+
+/// What a credential's digest leads to.
+#[derive(Debug)]
+struct Known {
+    record: Arc<KeyRecord>,
+    /// Whether the digest is of a lent secret, whose key stands in the table by itself.
+    lent: bool,
 }
 
 /// The keys that calls are looked up in.
@@ -58,7 +79,7 @@ pub struct KeyTable {
     pepper: Pepper,
     dummy: KeyRecord,
     parts: Mutex<Parts>,
-    by_digest: ArcSwap<HashMap<KeyDigest, Arc<KeyRecord>>>,
+    by_digest: ArcSwap<HashMap<KeyDigest, Known>>,
 }
 
 impl KeyTable {
@@ -97,7 +118,7 @@ impl KeyTable {
         let presented = parse(credential)?;
         let digest = self.pepper.digest(presented.text);
         let keys = self.by_digest.load();
-        let found = keys.get(&digest);
+        let found = keys.get(&digest).map(|known| &known.record);
         let record = found.map_or(&self.dummy, |found| &**found);
         let same = record.digest.same(&digest);
         let named = presented.id.is_none_or(|id| id == record.id);
@@ -112,13 +133,16 @@ impl KeyTable {
     /// ago. Costs a look-up and no HMAC.
     #[must_use]
     pub fn is_valid(&self, record: &KeyRecord, now: UnixMillis) -> bool {
-        self.by_digest.load().get(&record.digest).is_some_and(|known| known.id == record.id && known.valid(now))
+        let keys = self.by_digest.load();
+        keys.get(&record.digest).is_some_and(|known| known.record.id == record.id && known.record.valid(now))
     }
 
     /// The keys of one tenant, by name and then by age, revoked and expired ones too.
     #[must_use]
     pub fn list(&self, org: &OrgId) -> Vec<Arc<KeyRecord>> {
-        let mut keys: Vec<_> = self.by_digest.load().values().filter(|key| key.org == *org).map(Arc::clone).collect();
+        let table = self.by_digest.load();
+        let own = table.values().filter(|known| !known.lent && known.record.org == *org);
+        let mut keys: Vec<_> = own.map(|known| Arc::clone(&known.record)).collect();
         keys.sort_by(|one, other| {
             one.name.cmp(&other.name).then(one.created.cmp(&other.created)).then(one.id.cmp(&other.id))
         });
@@ -128,7 +152,9 @@ impl KeyTable {
     /// The key `id` of one tenant.
     #[must_use]
     pub fn get(&self, org: &OrgId, id: KeyId) -> Option<Arc<KeyRecord>> {
-        self.by_digest.load().values().find(|key| key.id == id && key.org == *org).map(Arc::clone)
+        let table = self.by_digest.load();
+        let mut own = table.values().filter(|known| !known.lent).map(|known| &known.record);
+        own.find(|key| key.id == id && key.org == *org).map(Arc::clone)
     }
 
     /// Replaces the keys that the file declares; `now` is when their revision was activated.
@@ -163,15 +189,33 @@ impl KeyTable {
         true
     }
 
+    /// Lets the secret of this digest in as the key `id` of `org` until `expires`; false where there is no such key, or
+    /// it is not valid at `now`. The key's own end counts too: revoked, rotated or expired, it takes what was lent along.
+    /// Nothing of it outlives the process.
+    pub fn lend(&self, org: &OrgId, id: KeyId, digest: KeyDigest, expires: UnixMillis, now: UnixMillis) -> bool {
+        let mut parts = self.parts.lock();
+        if !self.get(org, id).is_some_and(|key| key.valid(now)) {
+            return false;
+        }
+        parts.lent.retain(|lent| now < lent.expires);
+        while parts.lent.len() >= MOST_LENT {
+            let first = parts.lent.iter().enumerate().min_by_key(|(_, lent)| lent.expires).map(|(at, _)| at);
+            let Some(first) = first else { break };
+            parts.lent.swap_remove(first);
+        }
+        parts.lent.push(Lent { org: org.clone(), id, digest, expires });
+        self.rebuild(&parts);
+        true
+    }
+
     /// The whole table anew. A digest belongs to one key: where two claim it, a revoked one wins, and so on to the
     /// one that lets less through.
     fn rebuild(&self, parts: &Parts) {
-        let mut keys: HashMap<KeyDigest, Arc<KeyRecord>> = HashMap::new();
+        let mut keys: HashMap<KeyDigest, Known> = HashMap::new();
         let mut add = |record: KeyRecord| {
-            let replaces =
-                keys.get(&record.digest).is_none_or(|known| known.revoked.is_none() && record.revoked.is_some());
-            if replaces {
-                keys.insert(record.digest, Arc::new(record));
+            let known = keys.get(&record.digest).map(|known| &known.record);
+            if known.is_none_or(|known| known.revoked.is_none() && record.revoked.is_some()) {
+                keys.insert(record.digest, Known { record: Arc::new(record), lent: false });
             }
         };
         for key in &parts.stored {
@@ -199,6 +243,15 @@ impl KeyTable {
                 revoked: None,
                 origin: KeyOrigin::File,
             });
+        }
+        let own: HashMap<KeyId, Arc<KeyRecord>> =
+            keys.values().map(|known| (known.record.id, Arc::clone(&known.record))).collect();
+        for lent in &parts.lent {
+            let key = own.get(&lent.id).filter(|record| record.org == lent.org);
+            let Some(record) = key.map(|record| KeyRecord::clone(record)) else { continue };
+            let expires = Some(record.expires.map_or(lent.expires, |own| own.min(lent.expires)));
+            let record = Arc::new(KeyRecord { digest: lent.digest, expires, ..record });
+            keys.entry(lent.digest).or_insert(Known { record, lent: true });
         }
         self.by_digest.store(Arc::new(keys));
     }

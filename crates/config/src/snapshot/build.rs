@@ -103,8 +103,9 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
 pub(super) fn with_pins(mut snapshot: Snapshot, pins: Vec<PinnedTool>) -> Result<Snapshot, Vec<Problem>> {
     let pins = known_pins(&snapshot.document, pins);
     let input = policy_input(&snapshot.document, &snapshot.policy_files, &pins);
-    let policies = tidegate_policy::compile(&input)
-        .map_err(|problems| problems.into_iter().map(policy_problem).collect::<Vec<_>>())?;
+    let policies = tidegate_policy::compile(&input).map_err(|problems| {
+        problems.into_iter().map(|from| policy_problem(from, &snapshot.policy_files)).collect::<Vec<_>>()
+    })?;
     snapshot.base =
         base(&snapshot.document, &snapshot.policy_files, &snapshot.catalog, &pins).map_err(|problem| vec![problem])?;
     snapshot.policies = Arc::new(policies);

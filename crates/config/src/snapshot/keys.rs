@@ -174,7 +174,7 @@ fn policies(snapshot: &Snapshot, stored: &[StoredKey]) -> Result<tidegate_policy
         .policies
         .without_keys(&gone)
         .with_keys(&entities)
-        .map_err(|problems| problems.into_iter().map(policy_problem).collect())
+        .map_err(|problems| problems.into_iter().map(|from| policy_problem(from, &[])).collect())
 }
 
 /// A key's own settings, wherever it is owned.

@@ -43,18 +43,28 @@ impl SharedScope {
         document.budgets.iter().map(one).collect()
     }
 
-    /// Whether `call` counts for it.
+    /// Whether a call of `model`, as its caller named it, counts for it where `target` answers, as far as that decides.
     #[must_use]
-    pub fn takes(&self, call: &Counted<'_>) -> bool {
-        let same = |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|name| is == Some(name));
-        let written = &self.written;
-        let model = written.model.as_deref().is_none_or(|wanted| {
+    pub fn takes_target(&self, model: Option<&str>, target: &str) -> bool {
+        let provider = target.split_once('/').map(|(provider, _)| provider);
+        self.takes_model(model, Some(target)) && same(&self.written.provider, provider)
+    }
+
+    fn takes_model(&self, model: Option<&str>, target: Option<&str>) -> bool {
+        self.written.model.as_deref().is_none_or(|wanted| {
             let fits = |name: &str| match wanted.strip_suffix('*') {
                 Some(start) => name.starts_with(start),
                 None => name == wanted,
             };
-            call.model.into_iter().chain(call.target).any(fits)
-        });
+            model.into_iter().chain(target).any(fits)
+        })
+    }
+
+    /// Whether `call` counts for it.
+    #[must_use]
+    pub fn takes(&self, call: &Counted<'_>) -> bool {
+        let written = &self.written;
+        let model = self.takes_model(call.model, call.target);
         let tool = written.tool.as_deref().is_none_or(|wanted| {
             let named = wanted.split_once('/');
             named.is_some_and(|(server, tool)| call.server == Some(server) && call.tool == Some(tool))
@@ -70,4 +80,8 @@ impl SharedScope {
                 .iter()
                 .all(|(name, value)| call.metadata.get(name.as_str()).is_some_and(|sent| **sent == *value.as_str()))
     }
+}
+
+fn same(wanted: &Option<String>, is: Option<&str>) -> bool {
+    wanted.as_deref().is_none_or(|name| is == Some(name))
 }

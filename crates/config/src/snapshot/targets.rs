@@ -15,7 +15,8 @@ use tidegate_ledger::{Catalog, Price, Rates};
 use tidegate_policy::Condition;
 use tidegate_protocol::llm::Params;
 use tidegate_upstream::{
-    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, StickyBy, Target, Timeouts, address,
+    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, StickyBy, Target, Timeouts,
+    address::{self, AddressError},
     mcp::Program,
 };
 
@@ -138,9 +139,16 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
 }
 
 pub(super) fn destination(url: &str, path: &str) -> Result<Destination, Problem> {
-    let parsed = address::parse_destination(url).map_err(|error| refused(path, error))?;
-    let private = parsed.host_str().is_some_and(private_host);
-    Destination::http(url, private).map_err(|error| refused(path, error))
+    destination_of(url).map_err(|error| refused(path, error))
+}
+
+/// Where a URL of the configuration leads: inside only where its host is named for it.
+///
+/// # Errors
+/// Where it is no URL that anything is sent to.
+pub fn destination_of(url: &str) -> Result<Destination, AddressError> {
+    let parsed = address::parse_destination(url)?;
+    Destination::http(url, parsed.host_str().is_some_and(private_host))
 }
 
 /// Whether a host that the configuration names may stand on loopback or a private network: an address of such, or a

@@ -64,8 +64,8 @@ impl NationalId {
     pub(crate) fn load_all() -> Result<Vec<Self>, toml::de::Error> {
         let mut data: Data = toml::from_str(include_str!("../../data/national_id.toml"))?;
         NATIONAL_IDS
-            .into_iter()
-            .map(|name| {
+            .iter()
+            .map(|&name| {
                 let place = data.id.iter().position(|entry| entry.name == name);
                 let Some(place) = place else { return Err(toml::de::Error::custom(format!("{name} is missing"))) };
                 let entry = data.id.swap_remove(place);
@@ -81,7 +81,11 @@ impl NationalId {
                     category: format!("pii.{name}").into(),
                 })
             })
-            .collect()
+            .collect::<Result<_, _>>()
+            .and_then(|all| match data.id.first() {
+                None => Ok(all),
+                Some(entry) => Err(toml::de::Error::custom(format!("{} is no detector's name", entry.name))),
+            })
     }
 
     /// Where a number that starts at `start` ends; `Err` where the text ends before that is decided.

@@ -56,6 +56,7 @@ async fn recorded(
         input_tokens: routed.estimate.input_tokens,
         output_tokens: routed.most_tokens().saturating_sub(routed.estimate.input_tokens),
     };
+    record.budgets = exchange.held_budgets();
     let class = exchange.snapshot.audit.class(kind);
     exchange.gate.audit.intent(class, record).await.map_err(|error| {
         Fault::new(

@@ -126,6 +126,15 @@ fn ask(exchange: &Exchange, caller: &Caller, routed: &Routed, places: &[Place]) 
 }
 
 impl Exchange {
+    /// The names of the budgets of places that the call holds money in.
+    pub(crate) fn held_budgets(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> =
+            self.places.iter().flat_map(|place| &place.scopes).map(|scope| Arc::clone(&scope.name)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Whether the money is there for `target`.
     pub(crate) fn affords(&self, target: &TargetId) -> bool {
         self.places.iter().any(|place| place.target.as_ref() == Some(target))

@@ -13,7 +13,7 @@ pub(crate) struct DataPlane {
     /// The gateway's data plane; without, the gateway that runs over --data-dir.
     #[arg(long, env = "TIDEGATE_URL")]
     pub(crate) url: Option<String>,
-    /// The data directory of a gateway on this machine, for its address and its quick-start key.
+    /// The data directory of a gateway on this machine, for its address and the key that it lends.
     #[arg(long, default_value = "./tidegate-data", env = "TIDEGATE_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
     /// The form of what is printed.

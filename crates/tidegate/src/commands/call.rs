@@ -19,7 +19,7 @@ use crate::{
 /// Runs the command.
 pub(crate) async fn run(arguments: &Call) -> Result<()> {
     let (server, tool) = named(&arguments.tool);
-    let mut session = Session::begin(Caller::new(&arguments.plane)?, server).await?;
+    let mut session = Session::begin(Caller::new(&arguments.plane).await?, server).await?;
     let done = match tool {
         None => tools(&mut session, server, arguments.plane.output).await,
         Some(tool) => call(&mut session, tool, arguments).await,

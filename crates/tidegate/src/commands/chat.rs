@@ -32,7 +32,7 @@ struct Answer {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: &Chat) -> Result<()> {
-    let caller = Caller::new(&arguments.plane)?;
+    let caller = Caller::new(&arguments.plane).await?;
     let model = match &arguments.model {
         Some(model) => model.clone(),
         None => usual(&caller).await?,

@@ -1,11 +1,13 @@
 //! `connect` and `disconnect`: other programs' settings, changed so that they go through the gateway, and changed back.
 //!
 //! Shows the exact change, keeps what was there, writes only where the user's own settings stand. No key is written:
-//! a program that can run a helper runs `tidegate key print`, others take it from their environment or ask for it.
+//! a program that can run a helper runs `tidegate key print`, others take it from their environment or ask for it. At a
+//! gateway that lends keys, a client has one of its own, which goes when it is disconnected.
 
 mod catalog;
 mod diff;
 mod edit;
+mod own_key;
 mod record;
 
 use std::{
@@ -16,9 +18,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use http::Method;
 use serde_json::{Value, json};
+use tidegate_core::secret::Secret;
 
 use self::{
     catalog::{Client, Filled, Words},
+    own_key::OwnKey,
     record::{Change, Record},
 };
 use crate::{
@@ -40,22 +44,22 @@ const MOST_MODELS: usize = 24;
 pub(crate) async fn connect(arguments: &Connect) -> Result<()> {
     let Some(name) = &arguments.client else { return list(arguments) };
     let client = catalog::find(name)?;
-    let caller = Caller::new(&arguments.plane)?;
+    let caller = Caller::new(&arguments.plane).await?;
     let models = models(&caller).await?;
-    let words = words(arguments, &caller, &models).await?;
+    let (before, known) = record::before(&client.name)?;
+    let recorded = known.as_ref().and_then(|known| known.key.clone());
+    let mut own = match caller.lender().filter(|_| !arguments.print) {
+        Some(control) => Some(OwnKey::plan(control, &client.name, &arguments.plane.data_dir, recorded.as_ref()).await?),
+        None => None,
+    };
+    let words = words(arguments, &caller, &models, own.as_ref()).await?;
     let filled = client.fill(&words)?;
     if arguments.print {
         return print(&client, &filled);
     }
-    let (before, known) = record::before(&client.name)?;
-    let mut changes = Vec::new();
-    for file in &filled.files {
-        let (path, now) = edit::read(&file.path)?;
-        let text = before.get(&path).cloned().unwrap_or(now);
-        let after = file.applied(text.as_deref()).map_err(|error| refused(&path, &error))?;
-        changes.push(Change { path, before: text, after, edits: file.edits.clone() });
-    }
-    if known.is_some_and(|known| known.holds(&changes)) {
+    let changes = changes(&filled, &before)?;
+    let stands = known.is_some_and(|known| known.holds(&changes));
+    if stands && recorded == own {
         output::talk(&format!("{} is connected already: nothing to change", client.title));
         return probe(&words).await;
     }
@@ -69,18 +73,58 @@ pub(crate) async fn connect(arguments: &Connect) -> Result<()> {
     if !agreed(arguments.yes)? {
         return Err(exit(exit::ERROR, "nothing was changed"));
     }
-    Record::write(&client.name, &changes)?;
+    let secret = write_all(&client, &changes, own.as_mut(), caller.lender()).await?;
+    if let Some(old) = recorded.filter(|old| own.as_ref().is_none_or(|own| !own.same(old))) {
+        old.revoke().await;
+    }
     output::talk(&format!("{} is connected to {}", client.title, words.url));
+    let asked = match (&secret, &own) {
+        (Some(secret), _) => format!("it is {}, shown this once", secret.expose()),
+        (None, Some(own)) => format!("`tidegate key rotate {}` makes another", own.name),
+        (None, None) => "`tidegate key print` shows it".to_owned(),
+    };
     for note in &filled.notes {
-        output::talk(&format!("note: {note}"));
+        output::talk(&format!("note: {}", note.replace("{asked_key}", &asked)));
     }
     probe(&words).await?;
     output::next(&filled.next);
     Ok(())
 }
 
+/// Each file's change. `before` is what they would hold without the connection.
+fn changes(filled: &Filled, before: &record::Before) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for file in &filled.files {
+        let (path, now) = edit::read(&file.path)?;
+        let text = before.get(&path).cloned().unwrap_or(now);
+        let after = file.applied(text.as_deref()).map_err(|error| refused(&path, &error))?;
+        changes.push(Change { path, before: text, after, edits: file.edits.clone() });
+    }
+    Ok(changes)
+}
+
+/// Makes the client's key where it has none, then the changes; without the changes there is no key either.
+async fn write_all(
+    client: &Client,
+    changes: &[Change],
+    own: Option<&mut OwnKey>,
+    control: Option<&Control>,
+) -> Result<Option<Secret>> {
+    let (Some(own), Some(control)) = (own, control) else {
+        return Record::write(&client.name, changes, None).map(|()| None);
+    };
+    let secret = own.make(control).await?;
+    if let Err(error) = Record::write(&client.name, changes, Some(own)) {
+        if secret.is_some() {
+            own.revoke().await;
+        }
+        return Err(error);
+    }
+    Ok(secret)
+}
+
 /// Undoes what `connect` did.
-pub(crate) fn disconnect(arguments: &Disconnect) -> Result<()> {
+pub(crate) async fn disconnect(arguments: &Disconnect) -> Result<()> {
     let client = catalog::find(&arguments.client)?;
     let Some(record) = Record::read(&client.name)? else {
         let name = &client.name;
@@ -98,6 +142,9 @@ pub(crate) fn disconnect(arguments: &Disconnect) -> Result<()> {
         return Err(exit(exit::ERROR, "nothing was changed"));
     }
     record.undo(&undone)?;
+    if let Some(key) = &record.key {
+        key.revoke().await;
+    }
     output::talk(&format!("{} is disconnected", client.title));
     Ok(())
 }
@@ -176,26 +223,27 @@ async fn models(caller: &Caller) -> Result<Vec<String>> {
     Ok(names.filter_map(|model| model.get("id").and_then(Value::as_str)).map(str::to_owned).collect())
 }
 
-async fn words(arguments: &Connect, caller: &Caller, models: &[String]) -> Result<Words> {
+async fn words(arguments: &Connect, caller: &Caller, models: &[String], own: Option<&OwnKey>) -> Result<Words> {
     let url = caller.base().as_str().trim_end_matches('/').to_owned();
     let models = models.iter().take(MOST_MODELS).map(|name| {
         json!({"id": name, "name": name, "url": format!("{url}/v1/chat/completions"), "toolCalling": true,
             "vision": false, "maxInputTokens": 128_000, "maxOutputTokens": 16_000})
     });
     Ok(Words {
-        helper: helper(&arguments.plane.data_dir, &url)?,
+        helper: helper(&arguments.plane.data_dir, &url, own)?,
         models: models.collect(),
         servers: servers(&arguments.plane, caller, &url).await,
         url,
     })
 }
 
-/// The command by which a program gets the key: it holds paths, never the key.
-fn helper(data_dir: &Path, url: &str) -> Result<String> {
+/// The command by which a program gets the key: it holds paths and a name, never the key.
+fn helper(data_dir: &Path, url: &str, own: Option<&OwnKey>) -> Result<String> {
     let program = std::env::current_exe().context("this program's own path is not known")?;
     let data = std::path::absolute(data_dir).context("the data directory's path is not known")?;
     let (program, data, url) = (catalog::quoted(&program)?, catalog::quoted(&data)?, catalog::quoted(Path::new(url))?);
-    Ok(format!("{program} key print --data-dir {data} --url {url}"))
+    let of = own.map(|own| format!(" --of {}", own.name)).unwrap_or_default();
+    Ok(format!("{program} key print{of} --data-dir {data} --url {url}"))
 }
 
 /// The gateway's MCP endpoints by the name that a client shows: one for all servers where there is one, else each.

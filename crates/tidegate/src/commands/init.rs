@@ -6,6 +6,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -13,15 +14,16 @@ use tidegate_config::{
     check::{self, Mode, Options},
     document::Document,
     environment::Machine,
+    found::{self, Found},
     render,
     source::Sources,
     vendor::Vendors,
 };
+use tidegate_upstream::{Upstream, UpstreamOptions};
 
 use crate::{
     cli::setup::Init,
-    detect::{self, Found},
-    exit,
+    detect, exit,
     output::{self, exit},
 };
 
@@ -34,8 +36,9 @@ const FIRST_MODELS: [(&str, &str); 2] = [("openai", "gpt-5.2"), ("anthropic", "c
 /// Runs the command.
 pub(crate) async fn run(arguments: &Init) -> Result<()> {
     let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
-    let (mut found, notes) = detect::in_environment(&vendors, &Machine, &[8787, 8788]);
-    found.extend(detect::on_this_machine(&vendors, &[8787, 8788]).await);
+    let (mut found, notes) = found::in_environment(&vendors, &Machine, &[8787, 8788]);
+    let upstream = Arc::new(Upstream::new(UpstreamOptions::default())?);
+    found.extend(detect::on_this_machine(&upstream, &vendors, &[8787, 8788]).await);
     for note in &notes {
         output::talk(note);
     }
@@ -106,7 +109,7 @@ fn document(found: &[Found]) -> String {
     } else {
         text.push_str("providers:\n");
         for provider in found {
-            text.push_str(&format!("{:<46} # found: {}\n", detect::line(provider), provider.from));
+            text.push_str(&format!("{:<46} # found: {}\n", found::line(provider), provider.from));
         }
     }
     text.push_str(MODELS);
@@ -180,7 +183,7 @@ mod tests {
         let vendors = Vendors::builtin().unwrap();
         let all = vendors.iter().flat_map(|vendor| vendor.env.iter());
         let everything = all.fold(Fixed::default(), |environment, name| environment.variable(name, "sk-canary-x"));
-        let (mut found, _) = detect::in_environment(&vendors, &everything, &[]);
+        let (mut found, _) = found::in_environment(&vendors, &everything, &[]);
         found.push(Found {
             name: "ollama".to_owned(),
             from: "http://127.0.0.1:11434".to_owned(),

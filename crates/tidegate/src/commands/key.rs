@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    caller::Caller,
-    cli::{Admin, Key},
+    caller::{Caller, LOAN_OF_HELPERS, ends_with},
+    cli::{Admin, Key, talk::DataPlane},
     client::Client,
     directory, exit,
     output::{self, Format, exit},
@@ -91,16 +91,22 @@ pub(crate) async fn run(command: Key) -> Result<()> {
             output::talk(&format!("{key} is refused from now on"));
             if admin.output == Format::Table { Ok(()) } else { output::object(admin.output, &answer) }
         }
-        Key::Print { header, plane } => {
-            let caller = Caller::new(&plane)?;
-            let key = caller.key().expose();
-            let text =
-                if header { json!({"Authorization": format!("Bearer {key}")}).to_string() } else { key.to_owned() };
-            output::line(&text);
-            Ok(())
-        }
+        Key::Print { of, header, plane } => print(of.as_deref(), header, &plane).await,
         Key::Store => store(),
     }
+}
+
+/// Prints the key to call with: `of` names one that the gateway lends, without it the one that commands show.
+async fn print(of: Option<&str>, header: bool, plane: &DataPlane) -> Result<()> {
+    let caller = match of {
+        Some(name) => Caller::borrowing(plane, name, LOAN_OF_HELPERS).await?,
+        None => Caller::for_helper(plane).await?,
+    };
+    let key = caller.key().await?;
+    let key = key.expose();
+    let text = if header { json!({"Authorization": format!("Bearer {key}")}).to_string() } else { key.to_owned() };
+    output::line(&text);
+    Ok(())
 }
 
 /// A key by its id or name; where there is none, the name that was meant.
@@ -109,7 +115,7 @@ async fn one(client: &Client, key: &str) -> Result<Value> {
         Ok(found) => return Ok(found),
         Err(error) => error,
     };
-    if error.downcast_ref::<output::Exit>().map(|exit| exit.code) != Some(exit::NOT_FOUND) {
+    if !ends_with(&error, exit::NOT_FOUND) {
         return Err(error);
     }
     let rows = list(&client.get("/keys").await?, "keys");

@@ -7,7 +7,7 @@ mod check;
 mod connect;
 mod doctor;
 mod init;
-mod key;
+pub(crate) mod key;
 mod mcp;
 mod objects;
 mod policy;
@@ -35,7 +35,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Init(arguments) => init::run(&arguments).await,
         Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Connect(arguments) => connect::connect(&arguments).await,
-        Command::Disconnect(arguments) => connect::disconnect(&arguments),
+        Command::Disconnect(arguments) => connect::disconnect(&arguments).await,
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain { what } => check::explain(&what),
         Command::Schema { cli: true, .. } => {

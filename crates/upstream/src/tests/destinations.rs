@@ -54,6 +54,29 @@ async fn a_private_destination_that_was_not_named_is_not_connected_to() {
     assert_eq!(server.count(), 0);
 }
 
+/// The gateway's own questions stand behind the same guard, show no credential, and read no more than they were told.
+#[tokio::test]
+async fn a_probe_goes_where_a_call_may_go_and_reads_no_more_than_it_is_told() {
+    let server =
+        Scripted::start([Reply::json(200, "[1, 2, 3]"), Reply::json(200, "[1, 2, 3]"), Reply::json(401, "{}")])
+            .await
+            .unwrap();
+    let upstream = crate::Upstream::new(UpstreamOptions::default()).unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let hidden = Destination::http(&server.url("/v1"), false).unwrap();
+    let refused = upstream.probe(&hidden, "/models", second, 64).await.unwrap_err();
+    assert!(matches!(&refused, crate::ProbeError::Unanswered(why) if why.contains("may not go there")), "{refused}");
+    assert_eq!(server.count(), 0, "nothing was connected to");
+
+    let named = Destination::http(&server.url("/v1"), true).unwrap();
+    let probed = upstream.probe(&named, "/models", second, 64).await.unwrap();
+    assert_eq!((probed.status.as_u16(), &probed.body[..]), (200, &b"[1, 2, 3]"[..]));
+    assert!(upstream.probe(&named, "/models", second, 4).await.is_err(), "larger than it may be");
+    let unread = upstream.probe(&named, "/models", second, 0).await.unwrap();
+    assert_eq!((unread.status.as_u16(), unread.body.len()), (401, 0));
+    assert!(server.received().iter().all(|request| request.header("authorization").is_none()));
+}
+
 #[tokio::test]
 async fn a_call_that_changed_after_its_permit_is_not_sent() {
     let server = Scripted::start([Reply::json(200, CHAT_ANSWER)]).await.unwrap();

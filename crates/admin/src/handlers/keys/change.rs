@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidegate_config::identity::{StoredKey, mint};
+use tidegate_config::{
+    check::Mode,
+    identity::{StoredKey, mint, mint_for},
+};
 use tidegate_core::{
     clock::{self, UnixMillis},
     control::Selector,
@@ -12,17 +15,20 @@ use tidegate_core::{
 };
 use tidegate_upstream::task;
 
-use super::{Made, Revoked, no_such_key, view};
+use super::{Loan, Made, Revoked, no_such_key, view};
 use crate::{
     answer::{Refusal, shown},
     control::Control,
-    handlers::new_key::NewKey,
+    handlers::new_key::{NewKey, expiry},
     moment,
 };
 
 /// How long after a revocation calls are looked for once more: a call that was let in just before may not have been
 /// among those in flight. Well under the second that revocation promises.
 const SECOND_LOOK: Duration = Duration::from_millis(400);
+/// How long a key is lent where nothing is said, and at most.
+const USUAL_LOAN: Duration = Duration::from_secs(3_600);
+const LONGEST_LOAN: Duration = Duration::from_secs(86_400);
 
 pub(super) fn create(control: &Control, asked: NewKey) -> Result<Made, Refusal> {
     let _held = control.changes.lock();
@@ -96,6 +102,37 @@ pub(super) fn issue(control: &Control, name: &str) -> Result<Made, Refusal> {
     control.activate(next, stored, &format!("key {} issued", shown(name)));
     let expires = declared.expires;
     Ok(made(&StoredKey { expires, ..key }, &secret, None))
+}
+
+/// Another secret of a valid key, for a while and in memory only. No revision changes: the key's rules are its own.
+pub(super) fn lend(control: &Control, asked: &str, loan: &Loan) -> Result<Made, Refusal> {
+    if control.mode != Mode::Up {
+        return Err(Refusal::conflict("keys are lent only by a gateway that `tidegate up` runs")
+            .hint("make one for whoever calls with `POST /api/v1/keys`"));
+    }
+    let now = clock::wall();
+    let longest = now.plus(LONGEST_LOAN);
+    let expires = loan.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
+    let expires = expires.unwrap_or_else(|| now.plus(USUAL_LOAN));
+    if expires > longest {
+        return Err(Refusal::invalid(format!("`expires`: {} is more than a day away", moment::text(expires)))
+            .hint("make a key of its own with `POST /api/v1/keys`"));
+    }
+    let found = view::record(control, asked).ok_or_else(no_such_key)?;
+    let secret = mint_for(found.id).map_err(|error| Refusal::unavailable("internal", error.to_string()))?;
+    let digest = control.keys.pepper().digest(secret.expose());
+    if !control.keys.lend(&found.org, found.id, digest, expires, now) {
+        return Err(Refusal::conflict("the key is revoked or has expired").hint("make a new one"));
+    }
+    let name = found.name.to_string();
+    tracing::info!(key = %found.id, name = %shown(&name), until = %moment::text(expires), "a key was lent");
+    Ok(Made {
+        id: found.id.to_string(),
+        name,
+        key: secret.expose().to_owned(),
+        expires: Some(moment::text(found.expires.map_or(expires, |own| own.min(expires)))),
+        note: None,
+    })
 }
 
 /// Makes the new key, and says the old identifier.

@@ -2,6 +2,8 @@
 //!
 //! Never holds a secret or a digest.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tidegate_config::{
     document::{Budget, Key, Rate},
@@ -111,6 +113,16 @@ pub(crate) fn find(control: &Control, asked: &str) -> Option<KeyView> {
     };
     let best = views.iter().enumerate().filter_map(|(at, view)| Some((rank(view)?, at))).min()?;
     Some(views.swap_remove(best.1))
+}
+
+/// What the table has under this id, or under this name: a valid one before others.
+pub(super) fn record(control: &Control, asked: &str) -> Option<Arc<KeyRecord>> {
+    let now = clock::wall();
+    let records = control.keys.list(&control.org());
+    let by_id = records.iter().find(|record| record.id.as_str() == asked);
+    let by_name =
+        || records.iter().filter(|record| record.name.as_str() == asked).max_by_key(|record| record.valid(now));
+    by_id.or_else(by_name).map(Arc::clone)
 }
 
 fn of_record(record: &KeyRecord, snapshot: &Snapshot, now: UnixMillis) -> KeyView {

@@ -1,7 +1,7 @@
 //! Whose key a call shows.
 
 use super::*;
-use crate::identity::{StoredRules, mint};
+use crate::identity::{StoredRules, mint, mint_for};
 
 fn table() -> KeyTable {
     KeyTable::new(Pepper::new(&[7; 32]).unwrap()).unwrap()
@@ -137,4 +137,57 @@ fn auth_path_injection() {
     for text in ["'-OR-1=1--aaaaaaaaa", "../../../../etc/passwd", "\";DROP-TABLE-keys;--", "%00%00%00%00%00%00%00"] {
         assert_eq!(table.authenticate(text, NOW), Err(NotAccepted::NotValid), "{text}");
     }
+}
+
+/// A lent secret is its key for a while: the same identifier, so that sessions, budgets and revocation are the key's.
+#[test]
+fn a_lent_secret_is_its_key_until_it_ends_or_the_key_does() {
+    let table = table();
+    let (key, own) = stored(&table, "ci");
+    table.put_stored(key.clone());
+    let lend = |until: u64| {
+        let secret = mint_for(key.id).unwrap();
+        let digest = table.pepper().digest(secret.expose());
+        assert!(table.lend(&org(), key.id, digest, UnixMillis(until), NOW));
+        secret
+    };
+    let (short, long) = (lend(2_000), lend(9_000));
+    let at = |secret: &Secret, at: u64| table.authenticate(secret.expose(), UnixMillis(at)).map(|record| record.id);
+    assert_eq!((at(&short, 1_999), at(&long, 1_999), at(&own, 1_999)), (Ok(key.id), Ok(key.id), Ok(key.id)));
+    assert_eq!(at(&short, 2_000), Err(NotAccepted::NotValid));
+    // It is no key of its own: neither listed nor found in the key's place.
+    assert_eq!(table.list(&org()).len(), 1);
+    assert_eq!(table.get(&org(), key.id).unwrap().digest, key.digest);
+    // A change of others leaves it, the key's own end does not.
+    let (other, _) = stored(&table, "other");
+    table.put_stored(other);
+    let record = table.authenticate(long.expose(), NOW).unwrap();
+    assert!(table.is_valid(&record, NOW));
+    table.revoke(&org(), key.id, NOW);
+    assert_eq!(at(&long, 1_500), Err(NotAccepted::NotValid));
+    assert!(!table.is_valid(&record, NOW));
+    let digest = table.pepper().digest(mint_for(key.id).unwrap().expose());
+    assert!(!table.lend(&org(), key.id, digest, UnixMillis(9_000), NOW), "a revoked key is not lent");
+}
+
+#[test]
+fn a_rotated_or_expired_key_takes_what_was_lent_along_and_only_so_many_are_lent() {
+    let table = table();
+    let (mut key, _) = stored(&table, "ci");
+    key.expires = Some(UnixMillis(5_000));
+    table.put_stored(key.clone());
+    let lend = |until: u64| {
+        let secret = mint_for(key.id).unwrap();
+        assert!(table.lend(&org(), key.id, table.pepper().digest(secret.expose()), UnixMillis(until), NOW));
+        secret
+    };
+    let first = lend(8_000);
+    assert!(table.authenticate(first.expose(), UnixMillis(4_999)).is_ok());
+    assert!(table.authenticate(first.expose(), UnixMillis(5_000)).is_err(), "it outlives its key");
+    let others: Vec<Secret> = (0..MOST_LENT).map(|_| lend(9_000)).collect();
+    assert!(table.authenticate(first.expose(), NOW).is_err(), "the one that ends first gave way");
+    assert!(others.iter().all(|other| table.authenticate(other.expose(), NOW).is_ok()));
+    let (id, _) = mint().unwrap();
+    table.set_stored(vec![StoredKey { id, ..key }]);
+    assert!(others.iter().all(|other| table.authenticate(other.expose(), NOW).is_err()), "the key was rotated");
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     catalog::home_of,
     edit::{self, Edit},
+    own_key::OwnKey,
 };
 
 /// One file's change.
@@ -31,6 +32,9 @@ pub(super) struct Record {
     version: u32,
     client: String,
     files: Vec<Change>,
+    /// The client's own key, where its gateway lends one.
+    #[serde(default)]
+    pub(super) key: Option<OwnKey>,
 }
 
 /// A file as it is, and as it will be without the client's connection.
@@ -47,7 +51,7 @@ fn place(client: &str) -> Result<PathBuf> {
 }
 
 /// What each file of a client would hold without its connection.
-type Before = HashMap<PathBuf, Option<String>>;
+pub(super) type Before = HashMap<PathBuf, Option<String>>;
 
 /// What the files of a client would hold without its connection, and its record.
 pub(super) fn before(client: &str) -> Result<(Before, Option<Record>)> {
@@ -76,8 +80,8 @@ impl Record {
     }
 
     /// Makes the changes: first the record, then the files; what was made is undone where one fails.
-    pub(super) fn write(client: &str, changes: &[Change]) -> Result<()> {
-        let record = Self { version: 1, client: client.to_owned(), files: changes.to_vec() };
+    pub(super) fn write(client: &str, changes: &[Change], key: Option<&OwnKey>) -> Result<()> {
+        let record = Self { version: 1, client: client.to_owned(), files: changes.to_vec(), key: key.cloned() };
         let path = place(client)?;
         let (_, earlier) = edit::read(&path)?;
         edit::write(&path, Some(&serde_json::to_string_pretty(&record)?))?;

@@ -1,18 +1,23 @@
 //! The gateway that runs, the ports that it needs, and the providers, none of which is asked for anything that costs.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, header};
-use http_body_util::Full;
+use http::header;
 use jiff::{Timestamp, fmt::rfc2822};
 use serde_json::Value;
-use tidegate_config::{document::Document, environment::Machine, vendor::Vendors};
+use tidegate_config::{
+    document::Document,
+    environment::Machine,
+    found::{self, Found},
+    snapshot::destination_of,
+    vendor::Vendors,
+};
 use tidegate_core::clock;
+use tidegate_upstream::{Upstream, UpstreamOptions};
 use tokio::task::JoinSet;
 
 use super::Look;
-use crate::{cli::setup::Doctor, client::Client, detect, directory::Directory, place::Place, wire};
+use crate::{cli::setup::Doctor, client::Client, directory::Directory, place::Place};
 
 /// How long a provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,46 +88,40 @@ fn ports() -> Vec<Look> {
 
 /// Whether each provider can be reached: the configuration's, else those that `up` would find.
 pub(super) async fn providers(document: Option<&Document>, vendors: &Vendors) -> Vec<Look> {
+    let upstream = match Upstream::new(UpstreamOptions::default()) {
+        Ok(upstream) => Arc::new(upstream),
+        Err(error) => return vec![Look::fail("providers", error.to_string(), "install the root certificates")],
+    };
     let mut asked = JoinSet::new();
     for (name, base) in addresses(document, vendors) {
-        asked.spawn(async move {
-            let Ok(request) =
-                Request::get(format!("{}/models", base.trim_end_matches('/'))).body(Full::new(Bytes::new()))
-            else {
-                return Look::fail(
-                    format!("provider {name}"),
-                    format!("{base} is no address"),
-                    "correct its `base_url`",
-                );
-            };
-            let what = format!("provider {name}");
-            match tokio::time::timeout(PATIENCE, wire::send(request)).await {
-                Ok(Ok(answer)) => {
-                    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-                    skew(&what, date, clock::wall().0 / 1000).unwrap_or_else(|| {
-                        let status = answer.status().as_u16();
-                        Look::ok(what, format!("{base} answers ({status}, asked without a key)"))
-                    })
-                }
-                Ok(Err(error)) => {
-                    Look::warn(what, first_line(&error), "see whether the network and its proxy let it through")
-                }
-                Err(_) => Look::warn(
-                    what,
-                    format!("{base} did not answer within 5 s"),
-                    "see whether the network lets it through",
-                ),
-            }
-        });
+        let upstream = Arc::clone(&upstream);
+        asked.spawn(async move { provider(&upstream, &name, &base).await });
     }
     let mut looks: Vec<Look> = asked.join_all().await;
     looks.sort_by(|one, other| one.what.cmp(&other.what));
     looks
 }
 
-fn first_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}").replace("no gateway answers", "nothing answers");
-    text.lines().next().unwrap_or_default().to_owned()
+/// Whether one provider can be reached, over the way that its calls will take.
+async fn provider(upstream: &Upstream, name: &str, base: &str) -> Look {
+    let what = format!("provider {name}");
+    let destination = match destination_of(base) {
+        Ok(destination) => destination,
+        Err(error) => return Look::fail(what, error.to_string(), "correct its `base_url`"),
+    };
+    match upstream.probe(&destination, "/models", PATIENCE, 0).await {
+        Ok(answer) => {
+            let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+            skew(&what, date, clock::wall().0 / 1000).unwrap_or_else(|| {
+                let status = answer.status.as_u16();
+                Look::ok(what, format!("{base} answers ({status}, asked without a key)"))
+            })
+        }
+        Err(error) => {
+            let said = format!("{base} does not answer: {error}");
+            Look::warn(what, said, "see whether the network and its proxy let it through")
+        }
+    }
 }
 
 /// Each provider's name and address, without the simulator.
@@ -138,9 +137,8 @@ fn addresses(document: Option<&Document>, vendors: &Vendors) -> Vec<(String, Str
             })
             .collect(),
         None => {
-            let (found, _) = detect::in_environment(vendors, &Machine, &[8787, 8788]);
-            let address =
-                |found: detect::Found| Some((found.name.clone(), found.base_url.or_else(|| usual(&found.name))?));
+            let (found, _) = found::in_environment(vendors, &Machine, &[8787, 8788]);
+            let address = |found: Found| Some((found.name.clone(), found.base_url.or_else(|| usual(&found.name))?));
             found.into_iter().filter_map(address).collect()
         }
     }
