@@ -8,7 +8,11 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use tidegate_core::ids::{CallId, KeyId, OrgId};
+use parking_lot::Mutex;
+use tidegate_core::{
+    fault::Phase,
+    ids::{CallId, KeyId, OrgId},
+};
 
 use crate::{
     bound::{clamp_usage, encode},
@@ -83,6 +87,8 @@ struct Slot {
     org: OrgId,
     key: KeyId,
     attempts: AtomicU32,
+    /// An attempt whose answer is whole: its outcome follows at once, and is written with it.
+    held: Mutex<Option<Frame>>,
 }
 
 impl Slot {
@@ -112,7 +118,7 @@ impl Intent {
 
     /// The intent at `leaf`, whose reserve has been set aside.
     pub(crate) fn on(shared: Arc<Shared>, leaf: u64, call: CallId, org: OrgId, key: KeyId) -> Self {
-        Self(Some(Box::new(Slot { shared, leaf, call, org, key, attempts: AtomicU32::new(0) })))
+        Self(Some(Box::new(Slot { shared, leaf, call, org, key, attempts: AtomicU32::new(0), held: Mutex::new(None) })))
     }
 
     /// The intent's place in the log, which is its receipt; `None` where audit is off.
@@ -121,14 +127,20 @@ impl Intent {
         self.0.as_ref().map(|slot| slot.leaf)
     }
 
-    /// Records an attempt that has ended. The first two have their place reserved; a further one that finds no space is
+    /// Records an attempt that has ended, with the outcome where that follows at once. The first two have their place reserved; a further one that finds no space is
     /// left out, and the outcome's number of attempts tells so.
     pub fn attempt(&self, record: AttemptRecord) {
         let Some(slot) = &self.0 else { return };
+        let is_last = record.phase == Phase::Done;
         let entry = AttemptEntry { call: slot.call, intent: slot.leaf, attempt: record };
         let mut buffer = Frame::buffer();
         if let Err(error) = encode(entry, &mut buffer) {
             tracing::error!(%error, call = %slot.call, "an attempt is missing in the audit log");
+            return;
+        }
+        // A process that is killed before its outcome has an unknown one, whatever its last attempt came to.
+        if is_last && slot.attempts.load(Ordering::Relaxed) < RESERVED_ATTEMPTS && slot.held.lock().is_none() {
+            *slot.held.lock() = Some(Frame::seal(buffer));
             return;
         }
         let before = slot.attempts.fetch_add(1, Ordering::Relaxed);
@@ -169,7 +181,8 @@ impl Intent {
             }
         }
         let role = Role::Outcome { intent: slot.leaf };
-        match slot.shared.append(Frame::seal(buffer), role, 0, slot.reserved()) {
+        let held = slot.held.lock().take().map(|frame| (frame, Role::Attempt { intent: slot.leaf }));
+        match slot.shared.append_reserved(held, Frame::seal(buffer), role, slot.reserved()) {
             Ok(leaf) => Some(leaf),
             Err(error) => {
                 tracing::error!(%error, call = %slot.call, "an outcome is missing in the audit log");

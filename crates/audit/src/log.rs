@@ -171,7 +171,23 @@ impl Shared {
         let synced = self.synced.load(Ordering::Acquire);
         let mut wal = self.wal.lock();
         let result =
-            if needed > 0 { wal.ensure(needed) } else { Ok(()) }.and_then(|()| wal.append(frame, role, synced));
+            if needed > 0 { wal.ensure(needed) } else { Ok(()) }.and_then(|()| wal.append(None, frame, role, synced));
+        wal.release(release);
+        result.map_err(AuditUnavailable)
+    }
+
+    /// Appends a frame, and one before it, for which there is room in what is reserved; gives `release` bytes of that
+    /// back, also where appending failed.
+    pub(crate) fn append_reserved(
+        &self,
+        before: Option<(Frame, Role)>,
+        frame: Frame,
+        role: Role,
+        release: u64,
+    ) -> Result<u64, AuditUnavailable> {
+        let synced = self.synced.load(Ordering::Acquire);
+        let mut wal = self.wal.lock();
+        let result = wal.append(before, frame, role, synced);
         wal.release(release);
         result.map_err(AuditUnavailable)
     }
@@ -180,7 +196,7 @@ impl Shared {
         let synced = self.synced.load(Ordering::Acquire);
         let mut wal = self.wal.lock();
         wal.ensure(frame.0.len() as u64 + INTENT_RESERVE).map_err(AuditUnavailable)?;
-        let leaf = wal.append(frame, Role::Intent, synced).map_err(AuditUnavailable)?;
+        let leaf = wal.append(None, frame, Role::Intent, synced).map_err(AuditUnavailable)?;
         wal.reserve(INTENT_RESERVE);
         Ok(leaf)
     }

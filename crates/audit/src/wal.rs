@@ -317,34 +317,59 @@ impl Wal {
         self.reserved += bytes;
     }
 
+    /// How many bytes are set aside.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
     /// Gives `bytes` back.
     pub(crate) fn release(&mut self, bytes: u64) {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    /// Writes a frame into room that was ensured or reserved before, and says which leaf it is.
-    pub(crate) fn append(&mut self, mut frame: Frame, role: Role, synced: u64) -> Result<u64, Arc<str>> {
+    /// Writes a frame into room that was ensured or reserved before, and says which leaf it is. A frame `before` it is
+    /// written with it, both or neither.
+    pub(crate) fn append(
+        &mut self,
+        before: Option<(Frame, Role)>,
+        mut frame: Frame,
+        role: Role,
+        synced: u64,
+    ) -> Result<u64, Arc<str>> {
         match &self.health {
             Health::Broken(why) => return Err(Arc::clone(why)),
             Health::Closed => return Err(Arc::from("the audit log is closed")),
             Health::Good | Health::Full(_) => {}
         }
-        let leaf = self.next;
+        let leaf = self.next + u64::from(before.is_some());
         frame.place(leaf, synced);
-        if let Err(error) = self.disk.write_at(&self.segment.file, &frame.0, self.at) {
+        let mut parts = [None, Some((frame.len(), role))];
+        let bytes = match before {
+            None => frame.0,
+            Some((mut before, role)) => {
+                before.place(self.next, synced);
+                parts = [Some((before.len(), role)), parts[1]];
+                before.0.extend_from_slice(&frame.0);
+                before.0
+            }
+        };
+        if let Err(error) = self.disk.write_at(&self.segment.file, &bytes, self.at) {
             // Part of the frame may stand there, and a shorter one over it would leave a rest that looks like damage.
-            let clean = vec![0; frame.0.len()];
+            let clean = vec![0; bytes.len()];
             let why: Arc<str> = Arc::from(format!("an audit record could not be written: {error}"));
             if self.disk.write_at(&self.segment.file, &clean, self.at).is_err() {
                 self.break_off(Arc::clone(&why));
             }
             return Err(why);
         }
-        let length = u32::try_from(frame.len() - FRAME).unwrap_or(0);
-        let offset = self.at + FRAME_HEADER as u64;
-        self.pending.push_back(Pending { segment: Arc::clone(&self.segment), offset, length, role });
-        self.at += frame.len();
-        self.next += 1;
+        for (bytes, role) in parts.into_iter().flatten() {
+            let length = u32::try_from(bytes - FRAME).unwrap_or(0);
+            let offset = self.at + FRAME_HEADER as u64;
+            self.pending.push_back(Pending { segment: Arc::clone(&self.segment), offset, length, role });
+            self.at += bytes;
+            self.next += 1;
+        }
         Ok(leaf)
     }
 

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use tidegate_core::fault::Phase;
+
 use super::*;
 use crate::{
     intent::AuditPlan,
-    record::{CallKind, Completeness, Record},
+    record::{AttemptRecord, CallKind, Completeness, Record},
     support::{Place, attempt, intent, outcome, refusal, second, summary, until},
 };
 
@@ -44,6 +46,35 @@ async fn a_call_is_an_intent_its_attempts_and_an_outcome_in_the_order_they_were_
     let report = place.verify().unwrap();
     assert_eq!((report.size, report.pending, report.counts.open, report.counts.attempts), (6, 0, 0, 2));
     assert_eq!(second::verify(&place.dir(), &report.key), Ok(6));
+}
+
+#[tokio::test]
+async fn an_attempt_with_a_whole_answer_is_written_with_the_outcome_and_before_it() {
+    let place = Place::new();
+    let (audit, _) = place.open();
+    let answered = |number| AttemptRecord { phase: Phase::Done, status: Some(200), fault: None, ..attempt(number) };
+    for (earlier, last) in [(0, 1_u32), (1, 2), (2, 3), (3, 4)] {
+        let slot = audit.intent(Class::Buffered, intent()).await.unwrap();
+        (1..=earlier).for_each(|number| slot.attempt(attempt(number)));
+        let before = audit.status().appended;
+        slot.attempt(answered(last));
+        // Beyond the attempts whose room is reserved, one is written where there is room for it.
+        assert_eq!(audit.status().appended, before + u64::from(earlier >= 2));
+        let leaf = slot.outcome(outcome()).unwrap();
+        assert_eq!(leaf, before + 1);
+        let Some(Record::Attempt(written)) = audit.entry(leaf - 1).unwrap().map(|entry| entry.record) else { panic!() };
+        assert_eq!(written.attempt, answered(last));
+    }
+    // A call that is dropped after it was answered keeps its attempt too.
+    let slot = audit.intent(Class::Buffered, intent()).await.unwrap();
+    slot.attempt(answered(1));
+    drop(slot);
+    assert_eq!(outcomes(&audit).last().unwrap().1.outcome.completeness, Completeness::Unknown);
+    until("integration", || audit.status().integrated == audit.status().appended);
+    assert_eq!(audit.shared().wal.lock().reserved(), 0);
+    audit.close();
+    let report = place.verify().unwrap();
+    assert_eq!((report.counts.open, report.counts.attempts), (0, 11));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ fn fixture() -> Fixture {
 
 fn append(wal: &mut Wal, text: &str, synced: u64) -> u64 {
     wal.ensure(text.len() as u64 + FRAME).unwrap();
-    wal.append(frame(text), Role::Other, synced).unwrap()
+    wal.append(None, frame(text), Role::Other, synced).unwrap()
 }
 
 type Frames = Vec<(u64, String)>;
@@ -126,7 +126,7 @@ fn what_was_reserved_can_be_written_on_a_full_disk() {
     fixture.disk.full.store(true, Ordering::SeqCst);
     fixture.disk.space.store(1 << 20, Ordering::SeqCst);
     while fixture.wal.ensure(500 + INTENT_RESERVE).is_ok() {
-        fixture.wal.append(frame(&"i".repeat(400)), Role::Intent, 0).unwrap();
+        fixture.wal.append(None, frame(&"i".repeat(400)), Role::Intent, 0).unwrap();
         fixture.wal.reserve(INTENT_RESERVE);
         intents += 1;
     }
@@ -134,10 +134,10 @@ fn what_was_reserved_can_be_written_on_a_full_disk() {
     assert!(matches!(fixture.wal.health(), Health::Full(_)));
     for _ in 0..intents {
         for _ in 0..RESERVED_ATTEMPTS {
-            fixture.wal.append(frame(&"a".repeat(MAX_ATTEMPT)), Role::Other, 0).unwrap();
+            fixture.wal.append(None, frame(&"a".repeat(MAX_ATTEMPT)), Role::Other, 0).unwrap();
             fixture.wal.release(ATTEMPT_SLOT);
         }
-        fixture.wal.append(frame(&"o".repeat(MAX_OUTCOME)), Role::Other, 0).unwrap();
+        fixture.wal.append(None, frame(&"o".repeat(MAX_OUTCOME)), Role::Other, 0).unwrap();
         fixture.wal.release(OUTCOME_SLOT);
     }
     assert!(fixture.wal.at <= fixture.wal.allocated);
