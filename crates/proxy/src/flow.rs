@@ -4,7 +4,7 @@
 //! came before. When it is dropped, the caller has left: the upstream's request goes with it, and what was generated
 //! until then is settled.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -20,7 +20,8 @@ use tidegate_core::{
 };
 use tidegate_guard::{Hold, Release, Step};
 use tidegate_protocol::llm::{Dialect, rewrite_pieces};
-use tidegate_upstream::{Event, EventStream};
+use tidegate_upstream::{Event, EventStream, Patience};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     exchange::{Ending, Exchange},
@@ -42,6 +43,9 @@ struct Flow {
     ready: VecDeque<Bytes>,
     digester: Digester,
     guard_micros: u32,
+    /// Resolves when the call is to be cut from outside.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    patience: Patience,
     ended: bool,
 }
 
@@ -60,6 +64,8 @@ pub(crate) fn respond(
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
     let tokens = exchange.tokens.clone();
     let flow = Flow {
+        cut: Box::pin(exchange.cut.clone().cancelled_owned()),
+        patience: Patience::default(),
         exchange,
         events,
         hold: Hold::new(chain, Origin::Completion).restoring(tokens),
@@ -81,13 +87,16 @@ async fn step(mut flow: Box<Flow>) -> Option<(Result<Frame<Bytes>, Broken>, Box<
         if flow.ended {
             return None;
         }
-        let cut = flow.exchange.cut.clone();
-        let next = tokio::select! {
-            biased;
-            () = cut.cancelled() => Next::Cut,
-            event = flow.events.next() => event.map_or(Next::Nothing, Next::Event),
-            () = tokio::time::sleep(PING_AFTER) => Next::Silence,
+        let Flow { cut, events, patience, .. } = &mut *flow;
+        let cut_or_event = async {
+            tokio::select! {
+                biased;
+                () = cut.as_mut() => Next::Cut,
+                event = events.next() => event.map_or(Next::Nothing, Next::Event),
+            }
         };
+        let ping = clock::now().checked_add(PING_AFTER).unwrap_or_else(clock::now);
+        let next = patience.until(ping, cut_or_event).await.unwrap_or(Next::Silence);
         match next {
             Next::Event(Ok(event)) => flow.take(event),
             Next::Event(Err(fault)) => flow.fail(&fault),

@@ -13,6 +13,7 @@ use tidegate_core::fault::{Fault, FaultCode};
 
 use crate::{
     clocks::{Clock, Limits},
+    patience::Patience,
     pool::root_cause,
 };
 
@@ -51,9 +52,10 @@ pub(crate) async fn next(
     body: &mut Incoming,
     silence: (Duration, Clock),
     limits: &Limits,
+    patience: &mut Patience,
 ) -> Result<Option<Bytes>, BodyError> {
     loop {
-        let frame = limits.within(silence.0, silence.1, body.frame()).await.map_err(BodyError::Clock)?;
+        let frame = limits.piece(silence, patience, body.frame()).await.map_err(BodyError::Clock)?;
         match frame {
             None => return Ok(None),
             // Trailers say nothing that is passed on.
@@ -73,15 +75,15 @@ pub(crate) async fn whole(
     between: Duration,
     limits: &Limits,
 ) -> Result<Bytes, BodyError> {
-    let silence = (between, Clock::BetweenEvents(between));
+    let (silence, mut patience) = ((between, Clock::BetweenEvents(between)), Patience::default());
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(BodyError::TooLarge(most));
     }
-    let Some(first) = next(&mut body, silence, limits).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(&mut body, silence, limits, &mut patience).await? else { return Ok(Bytes::new()) };
     let mut all: Option<BytesMut> = None;
     let mut length = first.len();
     while length <= most {
-        let Some(more) = next(&mut body, silence, limits).await? else {
+        let Some(more) = next(&mut body, silence, limits, &mut patience).await? else {
             return Ok(all.map_or(first, BytesMut::freeze));
         };
         length = length.saturating_add(more.len());

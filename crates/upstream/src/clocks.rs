@@ -12,6 +12,8 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
 };
 
+use crate::patience::Patience;
+
 /// How long an upstream may take, clock by clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -106,11 +108,29 @@ impl Limits {
     /// # Errors
     /// The clock that ran out: `clock`, or the outer one where it comes first.
     pub(crate) async fn within<F: Future>(&self, limit: Duration, clock: Clock, future: F) -> Result<F::Output, Clock> {
-        let now = clock::now();
-        let (end, outer) = self.end();
-        let inner = now.checked_add(limit).unwrap_or(end);
-        let (until, which) = if end < inner { (end, outer) } else { (inner, clock) };
+        let (until, which) = self.first(limit, clock);
         tokio::time::timeout_at(until.into(), future).await.map_err(|_| which)
+    }
+
+    /// [`Self::within`] for one piece of many.
+    ///
+    /// # Errors
+    /// As for [`Self::within`].
+    pub(crate) async fn piece<F: Future>(
+        &self,
+        (limit, clock): (Duration, Clock),
+        patience: &mut Patience,
+        future: F,
+    ) -> Result<F::Output, Clock> {
+        let (until, which) = self.first(limit, clock);
+        patience.until(until, future).await.ok_or(which)
+    }
+
+    /// What comes first of `limit` from now and the call's end.
+    fn first(&self, limit: Duration, clock: Clock) -> (Instant, Clock) {
+        let (end, outer) = self.end();
+        let inner = clock::now().checked_add(limit).unwrap_or(end);
+        if end < inner { (end, outer) } else { (inner, clock) }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     body::{self, BodyError},
     clocks::{Clock, Limits},
     health::Admitted,
+    patience::Patience,
     scrub::{self, scrub},
     target::Target,
 };
@@ -57,6 +58,7 @@ struct Source {
     body: Incoming,
     parser: SseParser,
     limits: Limits,
+    patience: Patience,
     first_event: Duration,
     between: Duration,
     begun: bool,
@@ -104,6 +106,7 @@ impl EventStream {
                 body: parts.body,
                 parser: SseParser::new(DEFAULT_MAX_EVENT),
                 limits: parts.limits,
+                patience: Patience::default(),
                 first_event: timeouts.first_event,
                 between: timeouts.between_events,
                 begun: false,
@@ -251,7 +254,7 @@ impl Source {
             } else {
                 (self.first_event, Clock::FirstEvent(self.first_event))
             };
-            match body::next(&mut self.body, silence, &self.limits).await {
+            match body::next(&mut self.body, silence, &self.limits, &mut self.patience).await {
                 Ok(Some(bytes)) => self.parser.push(bytes),
                 // What stands unfinished in the parser was cut off: it is no event.
                 Ok(None) => return Ok(None),

@@ -24,6 +24,7 @@ mod llm;
 mod load;
 pub mod mcp;
 mod native;
+mod patience;
 mod pool;
 mod probe;
 pub mod retry;
@@ -50,6 +51,7 @@ pub use crate::{
     events::{Event, EventStream},
     health::{Availability, TargetView},
     native::RawStream,
+    patience::Patience,
     pool::TlsSetupError,
     probe::{ProbeError, Probed},
     retry::RetryPolicy,

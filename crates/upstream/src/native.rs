@@ -24,6 +24,7 @@ use crate::{
     failure::{Failure, Then},
     headers,
     health::Admitted,
+    patience::Patience,
     llm::refusal,
     pool::Pool,
     retry::RetryPolicy,
@@ -104,7 +105,15 @@ impl NativeTraffic<'_> {
             return Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Done });
         }
         let events = headers::is_media_type(response.headers(), "text/event-stream");
-        let raw = RawStream { body: response.into_body(), limits: *limits, between, events, passed: 0, admitted: None };
+        let raw = RawStream {
+            body: response.into_body(),
+            limits: *limits,
+            patience: Patience::default(),
+            between,
+            events,
+            passed: 0,
+            admitted: None,
+        };
         let body = NativeBody::Raw(Box::new(raw));
         Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Events })
     }
@@ -149,6 +158,7 @@ impl NativeTraffic<'_> {
 pub struct RawStream {
     body: Incoming,
     limits: Limits,
+    patience: Patience,
     between: std::time::Duration,
     events: bool,
     passed: u64,
@@ -185,7 +195,7 @@ impl RawStream {
     /// A clock, or a connection that broke: the answer is then not whole.
     pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
         let silence = (self.between, Clock::BetweenEvents(self.between));
-        match body::next(&mut self.body, silence, &self.limits).await {
+        match body::next(&mut self.body, silence, &self.limits, &mut self.patience).await {
             Ok(Some(bytes)) => {
                 self.passed = self.passed.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 Some(Ok(bytes))

@@ -30,6 +30,7 @@ use crate::{
     failure::{Failure, Then},
     headers,
     health::Admitted,
+    patience::Patience,
     pool::Pool,
 };
 
@@ -86,6 +87,7 @@ enum State {
 
 struct Stream {
     body: Incoming,
+    patience: Patience,
     parser: SseParser,
     last_id: Option<Bytes>,
     pause: Duration,
@@ -101,7 +103,7 @@ struct Pipe {
 impl Stream {
     fn new(body: Incoming) -> Self {
         let parser = SseParser::new(DEFAULT_MAX_EVENT);
-        Self { body, parser, last_id: None, pause: RESUME_PAUSE.0, resumptions: 0 }
+        Self { body, patience: Patience::default(), parser, last_id: None, pause: RESUME_PAUSE.0, resumptions: 0 }
     }
 }
 
@@ -325,7 +327,7 @@ impl McpEvents {
                 Some(Err(error)) => return Err(*garbled(&error.to_string())),
                 None => {}
             }
-            match body::next(&mut stream.body, (silence, Clock::BetweenEvents(silence)), &self.limits).await {
+            match body::next(&mut stream.body, (silence, Clock::BetweenEvents(silence)), &self.limits, &mut stream.patience).await {
                 Ok(Some(bytes)) => stream.parser.push(bytes),
                 Ok(None) | Err(body::BodyError::Broken(_)) if self.resumable() => self.resume().await?,
                 Ok(None) => return Ok(None),
