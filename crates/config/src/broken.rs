@@ -15,6 +15,7 @@ use tidegate_ledger::Catalog;
 
 use crate::{
     check::{Mode, Options},
+    codes,
     environment::{Environment, Machine},
     live,
     snapshot::Ingredients,
@@ -108,4 +109,23 @@ fn every_broken_configuration_is_named_at_its_line_with_the_fix() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), texts.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_code_that_checking_gives_is_tried_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broken");
+    let mut said = String::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "txt") {
+            said.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+    // Codes with a test of their own in another file, and those that only another part can cause.
+    let elsewhere = ["TG0101", "TG0102", "TG0110", "TG0112", "TG0228", "TG0233", "TG0235", "TG0901"];
+    let missing: Vec<String> = codes::all()
+        .map(|code| code.to_string())
+        .filter(|code| !said.contains(&format!("error[{code}]")) && !elsewhere.contains(&code.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

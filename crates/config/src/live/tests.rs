@@ -97,10 +97,10 @@ fn files_are_loaded_and_what_they_refer_to_is_watched() {
         let candidate = load(&[PathBuf::from("tidegate.yaml")], &environment, options, ingredients).unwrap();
         assert_eq!(candidate.watched, [PathBuf::from("policies"), PathBuf::from("tidegate.yaml")]);
         // What a refused one refers to is watched too: the file that it lacks may come.
-        let lacking = "version: 1\nproviders: { openai: { key: \"file:secret\" } }\n";
+        let lacking = "version: 1\npolicies: more.cedar\n";
         let error =
             compile(Sources::of_text("tidegate.yaml", lacking), &environment, options, ingredients).unwrap_err();
-        assert_eq!(error.watched, [PathBuf::from("secret")]);
+        assert_eq!(error.watched, [PathBuf::from("more.cedar")]);
         let error = load(&[PathBuf::from("none.yaml")], &environment, options, ingredients).unwrap_err();
         assert_eq!(error.problems[0].code, crate::codes::UNREADABLE);
     });

@@ -136,3 +136,32 @@ async fn what_changed_between_the_reading_and_the_watch_is_noticed() {
     while_watched(vec![folder.clone()], read_at, async |count| until(&count, 1).await).await;
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test]
+async fn what_changes_while_new_files_are_taken_up_is_noticed() {
+    let folder = folder("growing");
+    let (one, two) = (folder.join("one"), folder.join("two"));
+    for file in [&one, &two] {
+        std::fs::write(file, "before").unwrap();
+    }
+    let read_at = later().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let (counter, paths) = (Arc::clone(&count), vec![one.clone(), two.clone()]);
+    // The first reading leads to a second file, which is written to right after it was read.
+    let changed = move || {
+        if counter.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::fs::write(&two, "after").unwrap();
+        }
+        paths.clone()
+    };
+    let changing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        std::fs::write(&one, "after").unwrap();
+        until(&count, 2).await;
+    };
+    tokio::select! {
+        () = watch(vec![folder.join("one")], read_at, changed) => {}
+        () = changing => {}
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
