@@ -327,7 +327,14 @@ impl McpEvents {
                 Some(Err(error)) => return Err(*garbled(&error.to_string())),
                 None => {}
             }
-            match body::next(&mut stream.body, (silence, Clock::BetweenEvents(silence)), &self.limits, &mut stream.patience).await {
+            match body::next(
+                &mut stream.body,
+                (silence, Clock::BetweenEvents(silence)),
+                &self.limits,
+                &mut stream.patience,
+            )
+            .await
+            {
                 Ok(Some(bytes)) => stream.parser.push(bytes),
                 Ok(None) | Err(body::BodyError::Broken(_)) if self.resumable() => self.resume().await?,
                 Ok(None) => return Ok(None),
