@@ -252,6 +252,14 @@ impl Digest {
         &self.0
     }
 
+    /// Hands over the sixty-four hexadecimal digits. Records hold several digests each, so no text is made of them.
+    fn with_hexadecimal<R>(&self, take: impl FnOnce(&str) -> R) -> R {
+        let mut digits = [0; 64];
+        // It fails only for a buffer of another length.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        take(std::str::from_utf8(&digits).unwrap_or_default())
+    }
+
     /// The first `digits` hexadecimal digits, at most 64.
     #[must_use]
     pub fn short(&self, digits: usize) -> String {
@@ -261,7 +269,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        self.with_hexadecimal(|digits| f.write_str(digits))
     }
 }
 
@@ -284,7 +292,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_hexadecimal(|digits| serializer.serialize_str(digits))
     }
 }
 
