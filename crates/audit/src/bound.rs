@@ -8,6 +8,7 @@ use serde::Serialize;
 use tidegate_core::{clock, clock::UnixMillis, ids::TargetId, principal::Delegate, usage::Usage};
 
 use crate::{
+    json,
     record::{
         ActivationRecord, AttemptEntry, Caller, IntentRecord, Omitted, OutcomeEntry, OutcomeRecord, RefusalRecord,
         SummaryRecord, VERSION,
@@ -63,7 +64,7 @@ pub(crate) trait Bounded {
 
 fn write(record: RecordRef<'_>, into: &mut Vec<u8>) -> bool {
     let entry = EntryRef { v: VERSION, at: clock::wall(), record };
-    serde_json::to_writer(into, &entry).is_ok()
+    json::write(into, &entry).is_ok()
 }
 
 /// Appends the entry of `record` to `into`, cut down as far as needed to fit.

@@ -18,6 +18,7 @@ pub mod verify;
 mod bound;
 mod integrate;
 mod intent;
+mod json;
 mod keys;
 mod read;
 mod recover;

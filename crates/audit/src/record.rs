@@ -33,6 +33,13 @@ pub struct Entry {
     pub record: Record,
 }
 
+impl Entry {
+    /// Appends the entry as a leaf holds it; says whether it has a form, which every entry of this version has.
+    pub fn append_to(&self, out: &mut Vec<u8>) -> bool {
+        crate::json::write(out, self).is_ok()
+    }
+}
+
 /// The kinds of records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

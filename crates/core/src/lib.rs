@@ -3,6 +3,7 @@
 //! Owns plain types and pure functions. Never does I/O, never starts a task, knows no protocol and no vendor.
 //! Everything above this crate may use it; it uses none of them.
 
+pub mod blocks;
 pub mod calls;
 pub mod clock;
 pub mod control;

@@ -272,8 +272,11 @@ fn disguises(text: &str, from: usize) -> impl Iterator<Item = usize> + '_ {
     let mut at = from;
     std::iter::from_fn(move || {
         loop {
-            let rest = bytes.get(at..)?;
-            at += rest.iter().position(|byte| !byte.is_ascii())?;
+            at += first_beyond_ascii(bytes.get(at..)?)?;
+            if let Some(length) = bytes.get(at).and_then(|lead| plain_length(*lead)) {
+                at += length;
+                continue;
+            }
             let character = text.get(at..).and_then(|rest| rest.chars().next())?;
             let place = at;
             at += character.len_utf8();
@@ -282,6 +285,33 @@ fn disguises(text: &str, from: usize) -> impl Iterator<Item = usize> + '_ {
             }
         }
     })
+}
+
+/// Where the first byte stands that is not ASCII. Eight at a time: all of every text goes through here.
+fn first_beyond_ascii(bytes: &[u8]) -> Option<usize> {
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let (pairs, tail) = bytes.as_chunks::<16>();
+    let mut at = 0;
+    for pair in pairs {
+        let pair = u128::from_le_bytes(*pair);
+        let (low, high) = (pair as u64 & HIGHS, (pair >> 64) as u64 & HIGHS);
+        if low | high != 0 {
+            let zeros = if low == 0 { 64 + high.trailing_zeros() } else { low.trailing_zeros() };
+            return Some(at + (zeros / 8) as usize);
+        }
+        at += 16;
+    }
+    tail.iter().position(|byte| !byte.is_ascii()).map(|place| at + place)
+}
+
+/// How many bytes a character has whose first byte shows that it disguises nothing: accented letters of Latin,
+/// ideographs, Hangul.
+fn plain_length(lead: u8) -> Option<usize> {
+    match lead {
+        0xC3 | 0xC6..=0xCC => Some(2),
+        0xE4..=0xE9 | 0xEB..=0xED => Some(3),
+        _ => None,
+    }
 }
 
 /// The parts of `text` that disguises stand in or near, folded; each at most [`WINDOW`] bytes, with an overlap where a

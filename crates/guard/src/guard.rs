@@ -10,7 +10,14 @@ use std::{cell::Cell, sync::Arc};
 /// text that has left already.
 pub const LOOKBACK: usize = 128;
 
-/// [`Triggers::digits`] of detectors that look for eight digits or more within 64 bytes, or seven within 32.
+/// The most bytes between two digits of one telephone or card number.
+pub(crate) const GAP: usize = 3;
+/// How many digits [`Input::digits_ahead`] counts: no detector asks for more.
+const MOST_AHEAD: usize = 16;
+
+/// [`Triggers::digits`] of detectors that look for eight digits or more within 64 bytes, or seven within 32. Where no
+/// detector wants fewer, a run of digits triggers only with six others after it and no letter between, or with two
+/// letters right before it.
 pub const MANY_DIGITS: u8 = 4;
 /// [`Triggers::digits`] of detectors that look for six digits or more within 64 bytes.
 pub const FEWER_DIGITS: u8 = 3;
@@ -262,13 +269,26 @@ pub struct Input<'text> {
     from: usize,
     complete: bool,
     runs: [Cell<(usize, usize)>; Class::COUNT],
+    /// The last place that [`Self::digits_ahead`] was asked about, and its answer.
+    ahead: Cell<(usize, usize)>,
+    #[cfg(test)]
+    counting_all: bool,
 }
 
 impl<'text> Input<'text> {
     /// `text`, of which the bytes before `from` are only context; `complete` where nothing will follow.
     #[must_use]
     pub fn new(text: &'text str, from: usize, complete: bool) -> Self {
-        Self { text, bytes: text.as_bytes(), from, complete, runs: Default::default() }
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            from,
+            complete,
+            runs: Default::default(),
+            ahead: Cell::new((usize::MAX, 0)),
+            #[cfg(test)]
+            counting_all: false,
+        }
     }
 
     /// The whole text, context included.
@@ -348,6 +368,40 @@ impl<'text> Input<'text> {
         let end = at + rest.iter().position(|byte| !class.has(*byte)).unwrap_or(rest.len());
         cell.set((at, end));
         end
+    }
+
+    /// The whole text, in which every number counts as long enough to be looked at.
+    #[cfg(test)]
+    pub(crate) fn counting_all(text: &'text str) -> Self {
+        Self { counting_all: true, ..Self::new(text, 0, true) }
+    }
+
+    /// How many digits follow from `at` on before a letter, or before more than [`GAP`] other bytes in a row; at most
+    /// [`MOST_AHEAD`]. As many where the unfinished text ends before that is decided. It tells nearly every number
+    /// apart that is too short to be looked at.
+    pub(crate) fn digits_ahead(&self, at: usize) -> usize {
+        #[cfg(test)]
+        if self.counting_all {
+            return MOST_AHEAD;
+        }
+        let (known, count) = self.ahead.get();
+        if known == at {
+            return count;
+        }
+        let (mut count, mut gap) = (0, 0);
+        for place in at.. {
+            match self.peek(place) {
+                Peek::Byte(byte) if byte.is_ascii_digit() => (count, gap) = (count + 1, 0),
+                Peek::Byte(byte) if !byte.is_ascii_alphabetic() && gap < GAP => gap += 1,
+                Peek::More => count = MOST_AHEAD,
+                Peek::Byte(_) | Peek::End => break,
+            }
+            if count >= MOST_AHEAD {
+                break;
+            }
+        }
+        self.ahead.set((at, count));
+        count
     }
 
     /// Whether a word may start at `at`: no letter or digit of ASCII stands before it, unless it belongs to an escape

@@ -1,14 +1,16 @@
 //! The one pass over a text that every detector shares: it finds the few places that are worth a look.
 //!
-//! Owns block classification. Clean text costs a count per block of 64 bytes, which the compiler vectorises, and a
-//! sample every sixteen bytes for long runs. Never decides anything. It must miss nothing that a detector would find:
-//! a number touches two blocks at most, so one of them has half its digits, and each detector says how many that is;
-//! every secret with a prefix holds a run of sixteen token bytes. The chain calls it.
+//! Owns block classification. Clean text costs a count per block of 64 bytes and a word of bits that says which of them
+//! may stand in a secret; the compiler makes vector instructions of both. Never decides anything. It must miss nothing
+//! that a detector would find: a number touches two blocks at most, so one of them has half its digits, and each
+//! detector says how many that is; every secret with a prefix holds a run of sixteen token bytes. The chain calls it.
 
-use crate::guard::{Class, Input, Trigger, Triggers};
+use std::ops::Range;
 
-const BLOCK: usize = 64;
-const STRIDE: usize = 16;
+use tidegate_core::blocks::{BLOCK, marks};
+
+use crate::guard::{Class, Input, MANY_DIGITS, Trigger, Triggers};
+
 /// The shortest run of token bytes that is worth a look.
 pub(crate) const TOKEN_RUN: usize = 16;
 /// How far before a block with many digits a card, an IBAN or a bot token in it may have started.
@@ -58,7 +60,7 @@ fn blocks(input: &Input<'_>, wanted: Triggers, look: &mut impl FnMut(Trigger)) {
         // Near the end of an unfinished text a run may be cut short, so every trigger there counts.
         let tail = !input.is_complete() && bytes.len() - at <= 2 * BLOCK;
         if wanted.digits > 0 && (seen.digits >= wanted.digits || tail) {
-            digits(input, walked.max(at.saturating_sub(REACH)), end, look);
+            digits(input, walked.max(at.saturating_sub(REACH))..end, wanted.digits, look);
             walked = end;
         }
         if seen.marks != 0 {
@@ -93,52 +95,119 @@ fn dashes_before(input: &Input<'_>, at: usize) -> usize {
     before.iter().rev().take_while(|byte| **byte == b'-').count()
 }
 
-fn digits(input: &Input<'_>, from: usize, to: usize, look: &mut impl FnMut(Trigger)) {
+fn digits(input: &Input<'_>, Range { start: from, end: to }: Range<usize>, least: u8, look: &mut impl FnMut(Trigger)) {
     let mut at = from;
-    while at < to {
-        if Class::DIGIT.has(input.byte(at)) {
-            let inside = at == from && input.before(at).is_some_and(|byte| Class::DIGIT.has(byte));
-            if !inside {
-                look(Trigger::Digits(at));
-            }
-            at = input.run_end(Class::DIGIT, at);
+    while let Some(offset) = first_digit(input.slice(at, to)) {
+        at += offset;
+        let inside = at == from && input.before(at).is_some_and(|byte| Class::DIGIT.has(byte));
+        if !inside && (least < MANY_DIGITS || may_be_long(input, at)) {
+            look(Trigger::Digits(at));
         }
-        at += 1;
+        at = input.run_end(Class::DIGIT, at) + 1;
     }
 }
 
+/// Whether the digits at `at` may be of something that has many: seven follow, or two letters stand before them.
+fn may_be_long(input: &Input<'_>, at: usize) -> bool {
+    let letters = || at.checked_sub(2).is_some_and(|start| input.slice(start, at).iter().all(u8::is_ascii_alphabetic));
+    input.digits_ahead(at) >= 7 || letters()
+}
+
+/// Where the first digit stands. Eight bytes at a time, of which seven bits each are compared, so that nothing carries
+/// into the next.
+fn first_digit(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let reaches = |bound: u8| (word & !HIGHS).wrapping_add(ONES * u64::from(0x80 - bound));
+        let hits = reaches(b'0') & !reaches(b'9' + 1) & !word & HIGHS;
+        if hits != 0 {
+            return Some(at + (hits.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    tail.iter().position(u8::is_ascii_digit).map(|place| at + place)
+}
+
+/// Reports runs of token bytes, each block's at once: a run of sixteen is what is left of the bits after they were laid
+/// over themselves.
 fn tokens(input: &Input<'_>, look: &mut impl FnMut(Trigger)) {
     let bytes = input.bytes();
-    let from = input.from();
     let tail = if input.is_complete() { None } else { Some(tail_run(input)) };
-    // A run that began in the context goes on: what it was before does not matter, it is reported from here.
-    let mut at = from;
-    let mut first = true;
-    loop {
-        let probe = if first { at } else { at + STRIDE - 1 };
-        let Some(byte) = bytes.get(probe) else { break };
-        if !Class::TOKEN.has(*byte) {
-            at = probe + 1;
-            first = false;
-            continue;
-        }
-        let start = if first { run_start(bytes, probe, 0) } else { run_start(bytes, probe, at) };
-        let end = input.run_end(Class::TOKEN, probe);
-        first = false;
+    let mut report = |start: usize, end: usize| {
         if end - start >= TOKEN_RUN && tail.is_none_or(|tail| start < tail.0 && end < bytes.len()) {
             look(Trigger::Token(start, end));
         }
-        at = end + 1;
+    };
+    let mut at = input.from();
+    // How long the run is that goes on at `at`. What a run was before the context's end does not matter much.
+    let mut carried = if Class::TOKEN.has(input.byte(at)) { run_before(bytes, at) } else { 0 };
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let mut runs = match rest.first_chunk::<BLOCK>() {
+            Some(block) => marks(block, is_token),
+            None => {
+                // The little that comes piece by piece in a stream rarely makes a run.
+                if carried + rest.len() < TOKEN_RUN {
+                    break;
+                }
+                let mut block = [0; BLOCK];
+                if let Some(start) = block.get_mut(..rest.len()) {
+                    start.copy_from_slice(rest);
+                }
+                marks(&block, is_token)
+            }
+        };
+        let length = rest.len().min(BLOCK);
+        let first = runs.trailing_ones() as usize;
+        if first < length {
+            report(at - carried, at + first);
+            runs &= u64::MAX << first;
+            whole_runs(runs, &mut |start, end| report(at + start, at + end));
+            // What touches a whole block's end may go on; a part of one is padded with what is no token.
+            carried = runs.leading_ones() as usize;
+        } else {
+            carried += length;
+        }
+        at += length;
+    }
+    if carried > 0 {
+        report(at - carried, at);
     }
     if let Some((start, end)) = tail {
         look(Trigger::Token(start, end));
     }
 }
 
-/// Where the run that holds `at` starts; looks back no further than `floor`, and at most sixteen bytes into context.
-fn run_start(bytes: &[u8], at: usize, floor: usize) -> usize {
-    let before = bytes.get(floor..at).unwrap_or_default();
-    at - before.iter().rev().take_while(|byte| Class::TOKEN.has(**byte)).take(2 * STRIDE).count()
+/// Shows the runs of sixteen bits or more that end before the last bit.
+fn whole_runs(mut runs: u64, see: &mut impl FnMut(usize, usize)) {
+    loop {
+        let of = |bits: u64, more: u32| bits & bits >> more;
+        let starts = of(of(of(of(runs, 1), 2), 4), 8);
+        if starts == 0 {
+            return;
+        }
+        let start = starts.trailing_zeros();
+        let end = start + (runs >> start).trailing_ones();
+        if end as usize >= BLOCK {
+            return;
+        }
+        see(start as usize, end as usize);
+        runs &= u64::MAX << end;
+    }
+}
+
+/// What [`Class::TOKEN`] holds, in comparisons that become vector instructions.
+fn is_token(byte: u8) -> bool {
+    ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'/') < 11) | matches!(byte, b'_' | b'-' | b'+')
+}
+
+/// How many token bytes stand right before `at`, at most two strides.
+fn run_before(bytes: &[u8], at: usize) -> usize {
+    let before = bytes.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|byte| Class::TOKEN.has(**byte)).take(2 * TOKEN_RUN).count()
 }
 
 /// The run of token bytes that touches the end: from the input's `from` on, empty where there is none.

@@ -190,6 +190,9 @@ impl Detector for Card {
 
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {
         let Trigger::Digits(start) = trigger else { return };
+        if input.digits_ahead(start) < MIN_DIGITS {
+            return;
+        }
         let decimal = input.before(start) == Some(b'.') && start >= 2 && Class::DIGIT.has(input.byte(start - 2));
         if start < input.from() || !input.starts_word(start) || input.before(start) == Some(b'_') || decimal {
             return;

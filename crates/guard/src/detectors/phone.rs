@@ -21,6 +21,8 @@ const MAX_DIGITS: usize = 17;
 const MIN_INTERNATIONAL: usize = 8;
 /// How many digits a number has that only a word tells.
 const AFTER_CUE: std::ops::RangeInclusive<usize> = 7..=13;
+/// The fewest digits of any number.
+const FEWEST: usize = 7;
 /// From so many digits on, the first group after a word is the whole number.
 const WHOLE: usize = 9;
 
@@ -294,6 +296,9 @@ impl Detector for Phone {
     fn look(&self, input: &Input<'_>, trigger: Trigger, out: &mut Sink) {
         match trigger {
             Trigger::Digits(digits) => {
+                if input.digits_ahead(digits) < FEWEST {
+                    return;
+                }
                 let before = |count: usize| digits.checked_sub(count).map_or(0, |at| input.byte(at));
                 let round = usize::from(before(1) == b'(');
                 if before(round + 1) == b'+' {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
 
 use super::*;
@@ -97,5 +98,28 @@ fn tables_are_in_order() {
     for (character, byte) in [('\u{664}', b'4'), ('９', b'9'), ('𝟘', b'0'), ('𝔷', b'z'), ('Ⓐ', b'A'), ('²', b'2')]
     {
         assert_eq!(reading(character), Reading::Ascii(byte), "{character}");
+    }
+}
+
+#[test]
+fn no_character_is_passed_over_by_its_first_byte_that_disguises_something() {
+    for character in '\u{80}'..=char::MAX {
+        let mut buffer = [0; 4];
+        let bytes = character.encode_utf8(&mut buffer).as_bytes();
+        if let Some(length) = plain_length(bytes[0]) {
+            assert!(length == bytes.len() && !is_disguise(character), "{character:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn disguises_are_those_that_are_seen_one_by_one(text in "([a-z ]{0,40}[\u{e9}\u{6f6e}\u{200b}\u{430}\u{ff14}\u{1d41a}\u{ad}]|\\PC{0,9}){0,6}") {
+        let plainly: Vec<usize> = text
+            .char_indices()
+            .filter(|(_, character)| !character.is_ascii() && is_disguise(*character))
+            .map(|(at, _)| at)
+            .collect();
+        prop_assert_eq!(disguises(&text, 0).collect::<Vec<_>>(), plainly);
     }
 }

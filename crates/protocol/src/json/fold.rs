@@ -29,12 +29,41 @@ fn only(mut characters: impl Iterator<Item = char>) -> Option<char> {
 /// comparisons.
 pub(super) fn fingerprint(name: &[u8]) -> u64 {
     const LOWER: u64 = 0x2020_2020_2020_2020;
-    let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+    let (head, tail) = ends(name);
+    (head | LOWER) ^ (tail | LOWER).rotate_left(29) ^ (name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The fingerprint of a name of ASCII; `None` for any other, which has to be folded first.
+pub(super) fn ascii_fingerprint(name: &[u8]) -> Option<u64> {
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let (head, tail) = ends(name);
+    // The ends of a name of up to sixteen bytes are all of it.
+    let ascii = (head | tail) & HIGHS == 0 && (name.len() <= 16 || name.is_ascii());
+    ascii.then(|| fingerprint(name))
+}
+
+/// The first and the last bytes, up to eight each; of a name of fewer than four bytes, all in the first.
+fn ends(name: &[u8]) -> (u64, u64) {
+    match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
         (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
         _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
             (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
             _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
         },
-    };
-    (head | LOWER) ^ (tail | LOWER).rotate_left(29) ^ (name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{ascii_fingerprint, fingerprint};
+
+    proptest! {
+        #[test]
+        fn only_names_of_ascii_are_taken_as_they_are(name in prop::collection::vec(any::<u8>(), 0..24), ascii in "[ -~]{0,24}") {
+            prop_assert_eq!(ascii_fingerprint(&name), name.is_ascii().then(|| fingerprint(&name)));
+            prop_assert_eq!(ascii_fingerprint(ascii.as_bytes()), Some(fingerprint(ascii.as_bytes())));
+        }
+    }
 }

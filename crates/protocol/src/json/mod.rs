@@ -16,6 +16,7 @@ mod tests;
 
 use std::fmt;
 
+pub(crate) use scan::is_plain;
 pub use scan::scan;
 pub use splice::{Edit, SpliceError, splice};
 pub use tape::{Elements, Kind, Member, Members, NodeId, Tape};

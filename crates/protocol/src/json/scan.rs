@@ -5,9 +5,12 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use smallvec::SmallVec;
+use tidegate_core::blocks::{BLOCK, marks};
+
 use super::{
     JsonError, JsonErrorKind, Limits, SCHEMA_ZONES,
-    fold::{fingerprint, fold},
+    fold::{ascii_fingerprint, fingerprint, fold},
     tape::{Node, NodeId, Tag, Tape},
     text::{push_token, text},
 };
@@ -16,6 +19,8 @@ use super::{
 const LINEAR_NAMES: usize = 24;
 /// Where a pointer in an error is cut.
 const POINTER_BYTES: usize = 200;
+/// How many bytes of a string are looked at word by word.
+const SHORT: usize = 16;
 
 /// Reads exactly one JSON value (RFC 8259) and nothing besides white space around it.
 ///
@@ -42,9 +47,9 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Result<Tape, JsonError> {
     let mut scanner = Scanner {
         bytes,
         at: 0,
-        nodes: Vec::with_capacity((bytes.len() / 24).clamp(16, 65_536)),
-        frames: Vec::with_capacity(16),
-        names: Vec::with_capacity(32),
+        nodes: Vec::with_capacity((bytes.len() / 24).clamp(32, 65_536)),
+        frames: SmallVec::new(),
+        names: SmallVec::new(),
         max_depth: limits.max_depth,
         max_nodes: limits.max_nodes.min(u32::MAX as usize - 1),
     };
@@ -61,7 +66,13 @@ struct Frame<'body> {
     object: bool,
     /// Whether letter case counts in here.
     exact: bool,
-    seen: Option<HashSet<Cow<'body, str>>>,
+    seen: Option<Box<HashSet<Cow<'body, str>>>>,
+}
+
+/// Which of the sixty-four bytes before `end` are not plain.
+struct Block {
+    end: usize,
+    marks: u64,
 }
 
 struct Name {
@@ -73,8 +84,8 @@ struct Scanner<'body> {
     bytes: &'body [u8],
     at: usize,
     nodes: Vec<Node>,
-    frames: Vec<Frame<'body>>,
-    names: Vec<Name>,
+    frames: SmallVec<[Frame<'body>; 8]>,
+    names: SmallVec<[Name; 24]>,
     max_depth: usize,
     max_nodes: usize,
 }
@@ -230,7 +241,7 @@ impl<'body> Scanner<'body> {
             };
             let Some(frame) = self.frames.last_mut() else { return Ok(()) };
             if let Some(set) = rebuilt {
-                frame.seen = Some(set);
+                frame.seen = Some(Box::new(set));
             }
             frame.seen.as_mut().is_some_and(|seen| !seen.insert(own))
         };
@@ -243,10 +254,7 @@ impl<'body> Scanner<'body> {
     }
 
     fn fingerprint_of(&self, key: u32) -> u64 {
-        match self.plain(key) {
-            Some(plain) if plain.is_ascii() => fingerprint(plain),
-            _ => fingerprint(fold(self.text_of(key)).as_bytes()),
-        }
+        self.plain(key).and_then(ascii_fingerprint).unwrap_or_else(|| fingerprint(fold(self.text_of(key)).as_bytes()))
     }
 
     fn comparable(&self, key: u32, exact: bool) -> Cow<'body, str> {
@@ -267,8 +275,11 @@ impl<'body> Scanner<'body> {
         let start = self.at;
         self.at += 1;
         let mut tag = Tag::Text;
+        // Names and most other strings end within a few bytes: for those, looking at a whole block is too much.
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at += plain_prefix(rest.get(..SHORT).unwrap_or(rest));
+        let mut block = Block { end: 0, marks: 0 };
         loop {
-            self.at += plain_prefix(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -278,9 +289,33 @@ impl<'body> Scanner<'body> {
                     tag = Tag::EscapedText;
                     self.escape()?;
                 }
-                Some(byte) => return Err(JsonErrorKind::ControlCharacter(byte)),
+                Some(byte @ 0..=0x1F) => return Err(JsonErrorKind::ControlCharacter(byte)),
+                Some(_) => {}
                 None => return Err(JsonErrorKind::UnexpectedEnd),
             }
+            self.skip_plain(&mut block);
+        }
+    }
+
+    /// Moves to the next byte of a string that is not plain, or to the end.
+    fn skip_plain(&mut self, block: &mut Block) {
+        loop {
+            if self.at < block.end {
+                let gone = BLOCK - (block.end - self.at);
+                let marks = block.marks & (u64::MAX << gone);
+                if marks != 0 {
+                    self.at += marks.trailing_zeros() as usize - gone;
+                    return;
+                }
+                self.at = block.end;
+            }
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let Some(next) = rest.first_chunk::<BLOCK>() else {
+                self.at += plain_prefix(rest);
+                return;
+            };
+            *block =
+                Block { end: self.at + BLOCK, marks: marks(next, |byte| matches!(byte, b'"' | b'\\') | (byte < 0x20)) };
         }
     }
 
@@ -403,6 +438,11 @@ impl<'body> Scanner<'body> {
 
 fn unexpected(byte: Option<u8>) -> JsonErrorKind {
     byte.map_or(JsonErrorKind::UnexpectedEnd, JsonErrorKind::UnexpectedByte)
+}
+
+/// Whether all of a string's bytes stand for themselves: no quote, backslash or control character among them.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    plain_prefix(bytes) == bytes.len()
 }
 
 /// How many bytes stand before the first quote, backslash or control character. Eight at a time: the subtraction

@@ -222,10 +222,16 @@ impl Tape {
     #[must_use]
     pub fn member(&self, bytes: &[u8], object: NodeId, name: &str) -> Option<NodeId> {
         let end = if self.tag(object) == Tag::Object { self.after(object).0 } else { 0 };
+        let wanted = u32::try_from(name.len()).unwrap_or(u32::MAX).saturating_add(2);
         let mut at = object.0.saturating_add(1);
         while at < end {
-            let (key, value) = (NodeId(at), NodeId(at.saturating_add(1)));
-            if self.text_is(bytes, key, name) {
+            let (key, value) = (self.node(NodeId(at))?, NodeId(at.saturating_add(1)));
+            // Most names are told apart by their length alone.
+            let found = match key.tag {
+                Tag::Text => key.end - key.start == wanted && self.text_is(bytes, NodeId(at), name),
+                _ => self.text_is(bytes, NodeId(at), name),
+            };
+            if found {
                 return Some(value);
             }
             at = self.after(value).0;

@@ -513,3 +513,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_plain_is_seen_at_every_place_of_a_string() {
+    for before in 0..150 {
+        for after in [0, 1, 15, 16, 63, 64, 140] {
+            let (head, tail) = ("a".repeat(before), "b".repeat(after));
+            for control in ["\u{0}", "\n", "\u{1f}"] {
+                let text = format!("[\"{head}{control}{tail}\"]");
+                let error = read(text.as_bytes()).unwrap_err();
+                assert_eq!(error.kind, JsonErrorKind::ControlCharacter(control.as_bytes()[0]), "{text}");
+                assert_eq!(error.offset, before + 2, "{text}");
+            }
+            for (escape, means) in
+                [("\\\"", "\""), ("\\\\", "\\"), ("\\n\\\"\\t", "\n\"\t"), ("\\ud83d\\ude00", "\u{1f600}")]
+            {
+                let text = format!("[\"{head}{escape}{tail}\",1]");
+                let tape = read(text.as_bytes()).unwrap();
+                let string = tape.elements(tape.root()).next().unwrap();
+                assert_eq!(tape.text(text.as_bytes(), string).unwrap(), format!("{head}{means}{tail}"));
+                assert_eq!(tape.len(), 3, "{text}");
+            }
+            assert_eq!(refused(format!("[\"{head}\\x{tail}\"]").as_bytes()), JsonErrorKind::InvalidEscape);
+            assert_eq!(refused(format!("[\"{head}{tail}").as_bytes()), JsonErrorKind::UnexpectedEnd);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn strings_are_read_as_serde_json_reads_them(text in "[a-z\"\\\\/\u{8}\n\t\u{7f}\u{e9}\u{1f600}]{0,200}", ascii in "[a-zA-Z \"]{0,300}") {
+        for text in [text, ascii] {
+            let written = serde_json::to_string(&text).unwrap();
+            let tape = read(written.as_bytes()).unwrap();
+            prop_assert_eq!(tape.text(written.as_bytes(), tape.root()).unwrap(), text);
+        }
+    }
+}

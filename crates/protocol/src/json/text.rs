@@ -27,29 +27,46 @@ pub(super) fn push_token(out: &mut String, token: &str) {
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((plain, escape)) = memchr::memchr(b'\\', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
+    while let Some((plain, escape)) = first_backslash(rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
         out.push_str(plain);
-        let escape = escape.get(1..).unwrap_or_default();
-        let mut characters = escape.chars();
-        match characters.next() {
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
-            Some('u') => {
-                let (character, used) = unicode_escape(characters.as_str());
+        let after = escape.get(2..).unwrap_or_default();
+        rest = after;
+        match escape.as_bytes().get(1) {
+            Some(b'b') => out.push('\u{8}'),
+            Some(b'f') => out.push('\u{c}'),
+            Some(b'n') => out.push('\n'),
+            Some(b'r') => out.push('\r'),
+            Some(b't') => out.push('\t'),
+            Some(b'u') => {
+                let (character, used) = unicode_escape(after);
                 out.push(character);
-                rest = characters.as_str().get(used..).unwrap_or_default();
-                continue;
+                rest = after.get(used..).unwrap_or_default();
             }
-            Some(other) => out.push(other),
+            Some(other) => out.push(char::from(*other)),
             None => {}
         }
-        rest = characters.as_str();
     }
     out.push_str(rest);
     out
+}
+
+/// Where the first backslash stands. Escapes stand close together in text that has any, so that setting up a search
+/// that is faster over long distances would cost more than it saves.
+fn first_backslash(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const BACKSLASHES: u64 = ONES * b'\\' as u64;
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let other = u64::from_le_bytes(*word) ^ BACKSLASHES;
+        // Borrows go upwards only, so the lowest hit is exact.
+        let hits = other.wrapping_sub(ONES) & !other & (ONES << 7);
+        if hits != 0 {
+            return Some(at + (hits.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    tail.iter().position(|byte| *byte == b'\\').map(|place| at + place)
 }
 
 fn unicode_escape(after_u: &str) -> (char, usize) {

@@ -8,6 +8,8 @@
 //! character beyond ASCII, is at most one token by itself, since every vendor's vocabulary falls back to bytes. Escapes
 //! are counted as they are written, which only makes the bound larger.
 
+use tidegate_core::blocks::{BLOCK, marks};
+
 /// What a message's role and separators cost at most.
 pub(crate) const PER_MESSAGE: u64 = 8;
 /// What an image costs at most: above Anthropic's largest (about 4,800) and OpenAI's tiles at high detail (1,105 and
@@ -20,21 +22,44 @@ pub(crate) const TOOL_PREAMBLE: u64 = 700;
 
 /// The most tokens that `raw` can be.
 pub(crate) fn text(raw: &[u8]) -> u64 {
-    let (words, tail) = raw.as_chunks::<8>();
+    let (blocks, rest) = raw.as_chunks::<BLOCK>();
     let mut tokens = 0_u64;
     // Whether the run that the last byte belongs to is of odd length so far.
     let mut odd = 0_u8;
+    for block in blocks {
+        let counted;
+        (counted, odd) = counted_of(odd, marks(block, in_run));
+        tokens += u64::from(counted);
+    }
+    let (words, tail) = rest.as_chunks::<8>();
     for word in words {
         let step = step(odd, in_runs(u64::from_le_bytes(*word)));
         tokens += u64::from(step >> 1);
         odd = step & 1;
     }
     for byte in tail {
-        let in_run = byte.is_ascii_alphabetic() || *byte == b' ';
+        let in_run = in_run(*byte);
         tokens += u64::from(!in_run || odd == 0);
         odd = if in_run { odd ^ 1 } else { 0 };
     }
     tokens
+}
+
+/// Whether a byte is a letter or a space.
+fn in_run(byte: u8) -> bool {
+    (byte | 0x20).wrapping_sub(b'a') < 26 || byte == b' '
+}
+
+/// How many of sixty-four bytes count, by whether the run before them is odd and which of them are in runs, and whether
+/// the run at their end is odd. A byte of a run counts where it stands an even number of bytes after the run's start.
+fn counted_of(odd: u8, runs: u64) -> (u32, u8) {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    // A run that goes on and is odd has its next byte that counts at an odd place, as one that starts there.
+    let even_starts = runs & !(runs << 1) & EVEN & !u64::from(odd);
+    // Adding at a run's start carries through all of it: what stays are the runs that start at odd places.
+    let moved = runs.wrapping_add(even_starts);
+    let counted = (runs & !moved & EVEN) | (runs & moved & !EVEN);
+    ((counted | !runs).count_ones(), (counted >> 63) as u8)
 }
 
 /// Which of eight bytes are letters or spaces: bit `i` for byte `i`. Looks at all at once, since prompts are long and
@@ -109,9 +134,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn eight_bytes_at_a_time_count_as_one_by_one(text in ".{0,60}", raw in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn many_bytes_at_a_time_count_as_one_by_one(text in ".{0,200}", raw in proptest::collection::vec(any::<u8>(), 0..300),
+                                                          words in "[a-z ]{0,90}[.a-z ]{0,200}") {
             prop_assert_eq!(super::text(text.as_bytes()), plainly(text.as_bytes()));
             prop_assert_eq!(super::text(&raw), plainly(&raw));
+            prop_assert_eq!(super::text(words.as_bytes()), plainly(words.as_bytes()));
         }
     }
 
@@ -121,6 +148,7 @@ mod tests {
             let expected = byte.is_ascii_alphabetic() || byte == b' ';
             let word = u64::from_le_bytes([b'1', byte, b'1', b'1', b'1', b'1', b'1', byte]);
             assert_eq!(in_runs(word), if expected { 0b1000_0010 } else { 0 }, "{byte}");
+            assert_eq!(in_run(byte), expected, "{byte}");
         }
     }
 }

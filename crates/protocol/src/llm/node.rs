@@ -129,8 +129,12 @@ impl<'tape, 'body> Node<'tape, 'body> {
 
     /// Whether this string is a picture, a sound or a file written as a `data:` address (RFC 2397).
     pub(crate) fn is_embedded(self) -> bool {
+        // A long text is not looked at to learn that it is none.
+        if !self.tape.raw(self.bytes, self.id).starts_with(b"\"data:") {
+            return false;
+        }
         let head = self.raw().get(..128).unwrap_or(self.raw());
-        head.starts_with("\"data:") && head.contains(";base64,")
+        head.contains(";base64,")
     }
 
     pub(crate) fn pointer(self) -> String {

@@ -4,6 +4,8 @@
 //! Owns the reader's state: usage so far, whether the model has stopped. Never changes or holds a frame. Called by the
 //! attempt engine (commit point, errors, usage) and by the guards' hold-back.
 
+mod known;
+
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +23,7 @@ use crate::{
     },
     sse::Frame,
 };
+use known::Known;
 
 /// Which text of a stream a piece belongs to: the same for all pieces of one choice, block and kind.
 pub(crate) type Channel = u32;
@@ -83,13 +86,22 @@ pub struct StreamReader {
     ended: bool,
     generated: u64,
     tools: bool,
+    known: Known,
 }
 
 impl StreamReader {
     /// A reader for a stream of this dialect.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, usage: None, finished: false, ended: false, generated: 0, tools: false }
+        Self {
+            dialect,
+            usage: None,
+            finished: false,
+            ended: false,
+            generated: 0,
+            tools: false,
+            known: Known::default(),
+        }
     }
 
     /// Reads a frame. Frames without data (comments), of unknown types, and after the terminator say nothing.
@@ -99,6 +111,13 @@ impl StreamReader {
     pub fn read<'frame>(&mut self, frame: &'frame Frame) -> Result<FrameFacts<'frame>, StreamError> {
         let mut facts = FrameFacts::default();
         let Some(data) = frame.data.as_deref().filter(|_| !self.ended) else { return Ok(facts) };
+        if let Some(piece) = self.known.read(data) {
+            self.generated = self.generated.saturating_add(estimate::text(piece.text.as_bytes()));
+            facts.semantic = true;
+            facts.pieces.push(piece);
+            return Ok(facts);
+        }
+        self.known.forget();
         let codec = self.dialect.codec();
         if codec.is_done_marker(data) {
             // A marker before the model has stopped is no successful end.
@@ -111,6 +130,11 @@ impl StreamReader {
         codec.frame_facts(root, &mut facts, &mut self.usage);
         let mut places = FramePieces::new();
         codec.frame_pieces(root, &mut places);
+        if let [(channel, place)] = *places
+            && says_nothing_else(&facts)
+        {
+            self.known.learn(data, tape.span(place), channel);
+        }
         for (channel, place) in places {
             let Some(text) = tape.text(data, place) else { continue };
             self.generated = self.generated.saturating_add(estimate::text(text.as_bytes()));
@@ -152,6 +176,12 @@ impl StreamReader {
     pub fn finished(&self) -> bool {
         self.finished
     }
+}
+
+/// Whether a frame, read but for its texts, says no more than them.
+fn says_nothing_else(facts: &FrameFacts<'_>) -> bool {
+    let FrameFacts { pieces: _, semantic: _, terminator, error, tool_starts, closes, stop, usage_only } = facts;
+    !terminator && !usage_only && error.is_none() && tool_starts.is_empty() && closes.is_empty() && stop.is_none()
 }
 
 /// The frame with another text in the place of its piece number `piece`, counted as in [`FrameFacts::pieces`].

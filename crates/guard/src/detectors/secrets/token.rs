@@ -34,13 +34,16 @@ impl Tokens {
 
     /// Looks at a run of digits.
     pub(super) fn telegram(&self, input: &Input<'_>, at: usize, out: &mut Sink) {
+        let colon = input.run_end(Class::DIGIT, at);
+        let digits = colon - at;
+        if digits < 8 && colon < input.len() {
+            return;
+        }
         // In a bot's URL the word `bot` stands right before the digits.
         let after_bot = at.checked_sub(3).is_some_and(|start| input.slice(start, at) == b"bot");
         if at < input.from() || !(input.starts_word(at) || after_bot) {
             return;
         }
-        let colon = input.run_end(Class::DIGIT, at);
-        let digits = colon - at;
         match input.peek(colon) {
             Peek::More if digits <= 10 => return out.open(at, &self.telegram),
             Peek::Byte(b':') if (8..=10).contains(&digits) => {}
