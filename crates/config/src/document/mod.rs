@@ -22,7 +22,9 @@ pub use read::Places;
 pub use route::{Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted};
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
-pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
+pub use settings::{
+    Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, OnError, Requests,
+};
 pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};
 
 use crate::{

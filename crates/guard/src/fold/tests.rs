@@ -13,6 +13,8 @@ fn chain() -> Arc<Chain> {
         detect: vec![DetectorName::from("secrets"), DetectorName::from("pii")],
         on: vec![Phase::Response],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     Arc::new(Chain::compile(&[spec]).unwrap())
 }

@@ -94,14 +94,21 @@ fn tell(call: &Value) {
                 .get(name)
                 .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         };
-        output::line(&format!(
-            "  guard     {} found {} × {} in {}: {}",
-            part("guardrail"),
-            part("count"),
-            part("category"),
-            part("origin"),
-            part("action")
-        ));
+        let category = part("category");
+        let said = match category.strip_prefix("guardrail.") {
+            Some(why) => {
+                let then = if part("action") == "block" { "so it did not pass" } else { "and it passed unseen" };
+                format!("  guard     {} failed ({why}) on the {}, {then}", part("guardrail"), part("origin"))
+            }
+            None => format!(
+                "  guard     {} found {} × {category} in {}: {}",
+                part("guardrail"),
+                part("count"),
+                part("origin"),
+                part("action")
+            ),
+        };
+        output::line(&said);
     }
     for attempt in call.get("attempts").and_then(Value::as_array).into_iter().flatten() {
         let part = |name: &str| {
