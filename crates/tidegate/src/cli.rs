@@ -240,6 +240,18 @@ pub(crate) enum Key {
     Rotate {
         /// The key's id or name.
         key: String,
+    /// Change what a key may do and spend: what is not named stays as it is.
+    Edit(EditKey),
+    /// Remove a key: it is refused from now on, its open streams are cut, and its name is free.
+    Rm {
+        /// The key's id or name.
+        key: String,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
         /// Say what would be done and do nothing. Ends with 2.
         #[arg(long)]
         dry_run: bool,
@@ -262,6 +274,40 @@ pub(crate) enum Key {
 pub(crate) struct Calls {
     /// Only this key's.
     #[arg(long)]
+/// `tidegate key edit`.
+#[derive(Debug, Args)]
+pub(crate) struct EditKey {
+    /// The key's id or name.
+    pub(crate) key: String,
+    /// Another team.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// A hard budget in place of all before, for example '10 usd/month'; may stand more than once.
+    #[arg(long)]
+    pub(crate) budget: Vec<String>,
+    /// What it may use: models=a,b or mcp_servers=x,y ('*' for all, nothing behind the = for none); the other list
+    /// stays. May stand more than once.
+    #[arg(long)]
+    pub(crate) allow: Vec<String>,
+    /// A limit: requests=60/min, tokens=200000/min, concurrent=5; the others stay. May stand more than once.
+    #[arg(long)]
+    pub(crate) limit: Vec<String>,
+    /// When it expires: 30d, 12h.
+    #[arg(long)]
+    pub(crate) expires: Option<String>,
+    /// A guardrail that looks at its calls, in place of all before; may stand more than once.
+    #[arg(long)]
+    pub(crate) guardrail: Vec<String>,
+    /// Take away all of a kind; may stand more than once.
+    #[arg(long, value_parser = ["team", "budget", "limits", "expires", "guardrails"])]
+    pub(crate) clear: Vec<String>,
+    /// Say what would be done and do nothing. Ends with 2.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
+}
+
     pub(crate) key: Option<String>,
     /// Only those that ended with this error code; `any` for every error.
     #[arg(long)]

@@ -5,6 +5,7 @@ mod budgets;
 mod canaries;
 mod connect;
 mod cuts;
+mod edits;
 mod federation;
 mod gateway;
 mod governed;
