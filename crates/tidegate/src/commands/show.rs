@@ -7,7 +7,7 @@ use crate::{
     cli::{Admin, Calls, Spend},
     client::Client,
     commands::key::{list, segment},
-    output::{self, Format},
+    output::{self, Format, progress},
 };
 
 /// Recent calls, newest first.
@@ -18,7 +18,9 @@ pub(crate) async fn calls(arguments: &Calls) -> Result<()> {
             query.push_str(&format!("&{name}={}", segment(value)));
         }
     }
-    let answer = Client::new(&arguments.admin)?.get(&format!("/calls{query}")).await?;
+    let client = Client::new(&arguments.admin)?;
+    let path = format!("/calls{query}");
+    let answer = progress::waiting("calls", arguments.admin.output, client.get(&path)).await?;
     let rows = list(&answer, "calls");
     output::rows(
         arguments.admin.output,
@@ -149,7 +151,9 @@ fn waterfall(call: &Value) {
 
 /// What was spent.
 pub(crate) async fn spend(arguments: &Spend) -> Result<()> {
-    let answer = Client::new(&arguments.admin)?.get(&format!("/spend?by={}", arguments.by)).await?;
+    let client = Client::new(&arguments.admin)?;
+    let path = format!("/spend?by={}", arguments.by);
+    let answer = progress::waiting("spend", arguments.admin.output, client.get(&path)).await?;
     let name = format!("/{}", arguments.by);
     output::rows(
         arguments.admin.output,
