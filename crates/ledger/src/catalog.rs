@@ -177,7 +177,11 @@ impl Catalog {
         ])
     }
 
-    fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
+    /// Reads one more file, as [`Catalog::from_json`] does.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; what stands before it may have been taken.
+    pub fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
         let refuse = |problem: String| CatalogError::Format { file: name.to_owned(), problem };
         if text.len() > MOST_BYTES {
             return Err(refuse(format!("it is larger than {MOST_BYTES} bytes")));

@@ -267,8 +267,14 @@ pub fn read(text: &str, foreign: Foreign, on: Date, providers: &[String]) -> Res
     Ok(drafts.finish())
 }
 
-/// Holds a list against the prices that count now and against the file that it replaces, and adds what it finds.
+/// Holds a list against the prices that count now and against the file that it replaces, and adds what it finds. Lengths
+/// that the list does not say stay as they are known: budgets reserve by them.
 pub fn compare(reading: &mut Reading, present: &Catalog, replaced: Option<&Catalog>) {
+    for draft in &mut reading.models {
+        let known = present.exact(&draft.provider, &draft.model);
+        draft.max_input = draft.max_input.or(known.and_then(|known| known.max_input));
+        draft.max_output = draft.max_output.or(known.and_then(|known| known.max_output));
+    }
     let found = gates::check(&reading.models, present, replaced);
     for finding in found {
         if reading.findings.len() < MOST_FINDINGS {

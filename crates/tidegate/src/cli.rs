@@ -1,5 +1,6 @@
 //! Arguments, and nothing else.
 
+pub(crate) mod catalog;
 pub(crate) mod examples;
 pub(crate) mod objects;
 pub(crate) mod reference;
@@ -60,7 +61,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with_all = ["openapi", "metrics"])]
         dashboard: bool,
     },
-    /// Keys: create, list, show, issue, rotate, revoke; print the one that this user calls with.
+    /// Keys: create, list, show, edit, issue, rotate, revoke, rm; print the one that this user calls with.
     #[command(subcommand)]
     Key(Key),
     /// Teams of the active revision.
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     },
     /// What was spent.
     Spend(Spend),
+    /// Models and prices: what a list that others keep would change, and its import.
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
     /// The gateway's state: revision, providers, audit log, calls in flight.
     Status(Admin),
     /// Policies: check them, or show what the configuration compiles to.
@@ -236,10 +240,6 @@ pub(crate) enum Key {
         #[command(flatten)]
         admin: Admin,
     },
-    /// Give a key a new secret; the old one is refused at once.
-    Rotate {
-        /// The key's id or name.
-        key: String,
     /// Change what a key may do and spend: what is not named stays as it is.
     Edit(EditKey),
     /// Remove a key: it is refused from now on, its open streams are cut, and its name is free.
@@ -252,6 +252,10 @@ pub(crate) enum Key {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Give a key a new secret; the old one is refused at once.
+    Rotate {
+        /// The key's id or name.
+        key: String,
         /// Say what would be done and do nothing. Ends with 2.
         #[arg(long)]
         dry_run: bool,
@@ -270,10 +274,6 @@ pub(crate) enum Key {
     },
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Calls {
-    /// Only this key's.
-    #[arg(long)]
 /// `tidegate key edit`.
 #[derive(Debug, Args)]
 pub(crate) struct EditKey {
@@ -308,6 +308,10 @@ pub(crate) struct EditKey {
     pub(crate) admin: Admin,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Calls {
+    /// Only this key's.
+    #[arg(long)]
     pub(crate) key: Option<String>,
     /// Only those that ended with this error code; `any` for every error.
     #[arg(long)]

@@ -20,6 +20,7 @@ mod metrics;
 mod native;
 mod pins;
 mod plain;
+mod prices;
 mod printed;
 mod reload;
 mod resilience;

@@ -276,6 +276,12 @@ fn a_price_that_jumps_and_models_that_vanish_are_found() {
     let mut same = litellm(LITELLM);
     compare(&mut same, &present, Some(&present));
     assert_eq!(same.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [Kind::Few]);
+    // What a list does not say of a model's lengths stays known.
+    let mut short = litellm(&LITELLM.replace("\"max_output_tokens\": 128000", "\"max_tokens\": 1"));
+    compare(&mut short, &present, None);
+    let lengths =
+        short.models.iter().find(|draft| draft.model == "gpt-5.2").map(|draft| (draft.max_input, draft.max_output));
+    assert_eq!(lengths, Some((Some(272_000), Some(128_000))));
 
     let text =
         LITELLM.replace("1.75e-06", "9e-06").replace("\"xai\"", "\"xai-gone\"").replace("\"ollama\"", "\"gone\"");

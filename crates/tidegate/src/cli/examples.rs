@@ -6,7 +6,7 @@
 use clap::Command;
 
 /// Each command's examples: what is typed, and what it does.
-const EXAMPLES: [(&str, &[(&str, &str)]); 49] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 52] = [
     (
         "",
         &[
@@ -131,6 +131,30 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 49] = [
     ),
     ("why", &[("tidegate why call_0190…", "who, what, which policies, what each stage said")]),
     ("spend", &[("tidegate spend --by team", "money by team")]),
+    (
+        "catalog",
+        &[
+            ("tidegate catalog diff model_prices_and_context_window.json", "what a list would change"),
+            ("tidegate catalog import data.json --accept zero", "and make a price file of it"),
+        ],
+    ),
+    (
+        "catalog diff",
+        &[
+            ("tidegate catalog diff model_prices_and_context_window.json --provider openai", "LiteLLM's list"),
+            ("tidegate catalog diff - --from genai-prices -o json", "from stdin, for scripts"),
+        ],
+    ),
+    (
+        "catalog import",
+        &[
+            ("tidegate catalog import data.json --dry-run", "whether it would pass"),
+            (
+                "tidegate catalog import data.json --file prices/list.json --accept moved=openai/gpt-5",
+                "after a look at what moved",
+            ),
+        ],
+    ),
     ("status", &[("tidegate status", "revision, providers, audit log")]),
     (
         "policy",
