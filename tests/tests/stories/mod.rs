@@ -33,4 +33,5 @@ mod stages;
 mod streams;
 mod telemetry;
 mod terminal;
+mod tokens;
 mod transcript;
