@@ -30,7 +30,7 @@ const fn route(method: Method, path: &'static str, role: Role) -> Route {
 }
 
 /// Every route and method of the control plane's API.
-pub static MATRIX: [Route; 28] = [
+pub static MATRIX: [Route; 30] = [
     route(Method::GET, "/healthz", Role::Public),
     route(Method::GET, "/readyz", Role::Public),
     route(Method::GET, "/metrics", Role::Public),
@@ -38,6 +38,8 @@ pub static MATRIX: [Route; 28] = [
     route(Method::GET, "/api/v1/keys", Role::Admin),
     route(Method::POST, "/api/v1/keys", Role::Admin),
     route(Method::GET, "/api/v1/keys/{id}", Role::Admin),
+    route(Method::PATCH, "/api/v1/keys/{id}", Role::Admin),
+    route(Method::DELETE, "/api/v1/keys/{id}", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/issue", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/lend", Role::Admin),
     route(Method::POST, "/api/v1/keys/{id}/rotate", Role::Admin),

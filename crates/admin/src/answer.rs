@@ -83,6 +83,11 @@ impl Refusal {
         Self::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// It was meant for another state than the present one.
+    pub(crate) fn changed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "conflict", message)
+    }
+
     /// The request is well formed, but what it says cannot be.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", message)

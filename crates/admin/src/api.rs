@@ -24,7 +24,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(status::status))
         .routes(routes!(status::revision))
         .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::get))
+        .routes(routes!(keys::get, keys::edit, keys::remove))
         .routes(routes!(keys::issue))
         .routes(routes!(keys::lend))
         .routes(routes!(keys::rotate))

@@ -4,6 +4,7 @@
 //! who may call it: the door did.
 
 pub(crate) mod calls;
+pub(crate) mod edit_key;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod money;

@@ -150,6 +150,16 @@ impl KeyStore for Engine {
         self.memory.rotate(org, id, new_id, digest)
     }
 
+    fn update(&self, key: &StoredKey) -> Result<(), KeyStoreError> {
+        self.works()?;
+        self.memory.update(key)
+    }
+
+    fn remove(&self, org: &OrgId, id: KeyId) -> Result<(), KeyStoreError> {
+        self.works()?;
+        self.memory.remove(org, id)
+    }
+
     fn revoke(&self, org: &OrgId, id: KeyId, at: UnixMillis) -> Result<(), KeyStoreError> {
         self.works()?;
         self.memory.revoke(org, id, at)

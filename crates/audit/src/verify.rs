@@ -112,11 +112,19 @@ pub struct Counts {
 /// # Errors
 /// The first thing that does not hold.
 pub fn verify(dir: &Path, vkey: Option<&str>) -> Result<Report, VerifyError> {
+    verify_watched(dir, vkey, &mut |_, _| {})
+}
+
+/// As [`verify`], and tells after every 256 leaves how many of how many were looked at.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn verify_watched(dir: &Path, vkey: Option<&str>, watch: &mut dyn FnMut(u64, u64)) -> Result<Report, VerifyError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let before = fs::read(dir.join("checkpoint")).ok();
-        let result = verify_once(dir, vkey);
+        let result = verify_once(dir, vkey, watch);
         let moved = || fs::read(dir.join("checkpoint")).ok() != before;
         if result.is_ok() || tries >= TRIES || !moved() {
             return result;
@@ -153,7 +161,7 @@ fn key(dir: &Path, vkey: Option<&str>) -> Result<VerifierKey, VerifyError> {
     }
 }
 
-fn verify_once(dir: &Path, vkey: Option<&str>) -> Result<Report, VerifyError> {
+fn verify_once(dir: &Path, vkey: Option<&str>, watch: &mut dyn FnMut(u64, u64)) -> Result<Report, VerifyError> {
     let key = key(dir, vkey)?;
     // In this order, what a running log writes meanwhile is at most ahead of what was read before. Everything that may
     // go away is read first; the finished tiles, which take the time, stay.
@@ -173,7 +181,7 @@ fn verify_once(dir: &Path, vkey: Option<&str>) -> Result<Report, VerifyError> {
     let pending = Pending::read(dir, size)?;
 
     let mut pass = Pass { dir, size, edge: Edge::new(), story: Story::new(snapshot), ahead: HashMap::new() };
-    pass.tree(&right)?;
+    pass.tree(&right, watch)?;
     if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.root != pass.edge.root()) {
         return Err(VerifyError::new("checkpoint", "commits to another root than the entries have"));
     }
@@ -224,11 +232,12 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Goes through all entries of the signed tree, and compares every tile with what they say.
-    fn tree(&mut self, right: &HashMap<Tile, Vec<u8>>) -> Result<(), VerifyError> {
+    fn tree(&mut self, right: &HashMap<Tile, Vec<u8>>, watch: &mut dyn FnMut(u64, u64)) -> Result<(), VerifyError> {
         for index in 0..self.size / WIDTH {
             let tile = Tile { level: None, index, width: 256 };
             let bytes = read(self.dir, &tile.to_string())?;
             self.bundle(&tile, &bytes)?;
+            watch((index + 1).saturating_mul(WIDTH), self.size);
         }
         let mut tiles: Vec<_> = right.iter().collect();
         tiles.sort_unstable_by_key(|(tile, _)| **tile);

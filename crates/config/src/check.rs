@@ -6,6 +6,7 @@
 mod access;
 mod budgets;
 mod policies;
+mod prices;
 mod providers;
 mod routes;
 mod telemetry;
@@ -22,6 +23,7 @@ use std::{
 };
 
 use tidegate_core::secret::Secret;
+use tidegate_ledger::Catalog;
 use tidegate_policy::Policies;
 
 use crate::{
@@ -69,6 +71,8 @@ pub struct Checked {
     pub policy_files: Vec<(String, String)>,
     /// The policies, compiled: the files' and those that `allow` and `tools` are short for.
     pub policies: Policies,
+    /// The prices of the price files.
+    pub prices: Catalog,
     /// What is not wrong but should be known.
     pub warnings: Vec<Problem>,
     /// Every file and folder that a change of which may change the result, besides the configuration's own.
@@ -131,6 +135,7 @@ pub(crate) fn check_watching(
     checker.whole();
     checker.telemetry();
     let policy_files = checker.policy_files();
+    let prices = checker.prices();
     // Policies are checked against the names in the document: with mistakes there, theirs would only be echoes.
     let sound = checker.problems.iter().all(|problem| problem.severity == Severity::Warning);
     let policies = if sound { checker.compile_policies(&policy_files, pins) } else { None };
@@ -141,9 +146,15 @@ pub(crate) fn check_watching(
     let (errors, warnings): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.severity == Severity::Error);
     match policies {
-        Some(policies) if errors.is_empty() => {
-            Ok(Checked { document: written.document.clone(), secrets, policy_files, policies, warnings, watched })
-        }
+        Some(policies) if errors.is_empty() => Ok(Checked {
+            document: written.document.clone(),
+            secrets,
+            policy_files,
+            policies,
+            prices,
+            warnings,
+            watched,
+        }),
         _ => Err((errors, watched)),
     }
 }

@@ -186,6 +186,8 @@ catalogue! {
         "`policies` names a folder of `.cedar` files, or such files, relative to the configuration file.";
     POLICY = 502, "a policy is not valid",
         "The policy does not parse, or names an entity, action or attribute that the configuration does not define. `tidegate policy check` prints the schema that policies are checked against.";
+    PRICE_FILE = 503, "a price file cannot be used",
+        "`prices` names price files (`catalog.v1`), or folders of such `.json` files, relative to the configuration file. A file that cannot be read whole is refused whole, and a running gateway keeps the prices it has. `tidegate catalog import` writes one from a list that others keep.";
     INTERNAL = 901, "the configuration could not be compiled",
         "The configuration is well formed, but a part of the gateway refused it when it was put together. The message says which part and why.";
 }

@@ -52,6 +52,12 @@ impl Finding {
         self.replacement.is_some() && self.category.starts_with("token.")
     }
 
+    /// Whether it says that a guardrail failed: nothing that was found in the text.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        self.category.starts_with("guardrail.")
+    }
+
     /// Whether the text may not pass as it is.
     #[must_use]
     pub fn is_enforced(&self) -> bool {

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::prefilter::PIECE;
+
 /// How many bytes around a disguise are looked at, at the least.
 const NEAR: usize = 128;
 /// How far from there the next white space is sought.
@@ -266,13 +268,31 @@ impl Folded {
     }
 }
 
-/// The places from `from` on at which disguises stand.
-fn disguises(text: &str, from: usize) -> impl Iterator<Item = usize> + '_ {
+/// The places from `from` on at which disguises stand. Ends early where `goes_on` says no; it is asked about every
+/// [`PIECE`].
+fn disguises<'t>(text: &'t str, from: usize, goes_on: impl Fn() -> bool + 't) -> impl Iterator<Item = usize> + 't {
     let bytes = text.as_bytes();
     let mut at = from;
+    let mut ask_at = from + PIECE;
     std::iter::from_fn(move || {
         loop {
-            at += first_beyond_ascii(bytes.get(at..)?)?;
+            if at >= ask_at {
+                ask_at = at + PIECE;
+                if !goes_on() {
+                    at = bytes.len();
+                }
+            }
+            let rest = bytes.get(at..)?;
+            // In pieces, so that it is asked again whatever stands there.
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            match first_beyond_ascii(piece) {
+                Some(offset) => at += offset,
+                None if piece.len() == rest.len() => return None,
+                None => {
+                    at += PIECE;
+                    continue;
+                }
+            }
             if let Some(length) = bytes.get(at).and_then(|lead| plain_length(*lead)) {
                 at += length;
                 continue;
@@ -315,9 +335,9 @@ fn plain_length(lead: u8) -> Option<usize> {
 }
 
 /// The parts of `text` that disguises stand in or near, folded; each at most [`WINDOW`] bytes, with an overlap where a
-/// part is longer. Together they are linear in the text.
-pub(crate) fn windows(text: &str) -> impl Iterator<Item = Folded> + '_ {
-    let mut found = (!text.is_ascii()).then(|| disguises(text, 0).peekable());
+/// part is longer. Together they are linear in the text. They end early where `goes_on` says no.
+pub(crate) fn windows<'t>(text: &'t str, goes_on: impl Fn() -> bool + 't) -> impl Iterator<Item = Folded> + 't {
+    let mut found = (!text.is_ascii()).then(|| disguises(text, 0, goes_on).peekable());
     let mut done = 0;
     std::iter::from_fn(move || {
         let found = found.as_mut()?;
@@ -339,7 +359,7 @@ pub(crate) fn windows(text: &str) -> impl Iterator<Item = Folded> + '_ {
 /// `text` folded from `from` on, if anything stands there in disguise.
 pub(crate) fn tail(text: &str, from: usize) -> Option<Folded> {
     let rest = text.get(from..)?;
-    (!rest.is_ascii() && disguises(text, from).next().is_some()).then(|| Folded::of(text, from..text.len()))
+    (!rest.is_ascii() && disguises(text, from, || true).next().is_some()).then(|| Folded::of(text, from..text.len()))
 }
 
 /// The white space at or before `at`, at most [`WORD`] bytes away and not before `floor`.

@@ -102,7 +102,7 @@ pub trait Detector: Send + Sync {
     fn open_tail(&self, text: &str) -> usize {
         let input = Input::new(text, 0, false);
         let mut sink = Sink::default();
-        crate::prefilter::run(&input, self.triggers(), |trigger| self.look(&input, trigger, &mut sink));
+        crate::prefilter::run(&input, self.triggers(), &mut |trigger: Trigger| self.look(&input, trigger, &mut sink));
         sink.opens.iter().map(|open| open.anchor).min().unwrap_or(text.len())
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     chain::Chain,
     finding::{Finding, count},
     tokens::Tokens,
+    watch::Watch,
 };
 
 mod channel;
@@ -77,6 +78,7 @@ pub struct Hold<F> {
     channels: Vec<Channel>,
     waiting: VecDeque<Waiting<F>>,
     held: usize,
+    watch: Watch,
     found: Vec<GuardVerdict>,
     blocked: Option<Finding>,
 }
@@ -89,6 +91,7 @@ impl<F> Hold<F> {
         Self {
             applies: chain.applies(origin),
             enforces: chain.enforces(origin),
+            watch: chain.watch(),
             chain,
             origin,
             tokens: None,
@@ -130,6 +133,7 @@ impl<F> Hold<F> {
         if !self.applies {
             return Step::Released(vec![Release { frame, rewritten: None }]);
         }
+        self.watch.again();
         let mut places = SmallVec::<[(u32, usize, usize); 4]>::new();
         for (id, text) in pieces {
             let channel = self.channel(*id);
@@ -170,6 +174,7 @@ impl<F> Hold<F> {
         }
         let known = self.channels.iter().map(Channel::id);
         let ids: SmallVec<[u32; 8]> = known.filter(|id| channels.contains(id)).collect();
+        self.watch.again();
         self.close(ids)
     }
 
@@ -179,6 +184,7 @@ impl<F> Hold<F> {
             return step;
         }
         let ids: SmallVec<[u32; 8]> = self.channels.iter().map(Channel::id).collect();
+        self.watch.again();
         self.close(ids)
     }
 
@@ -263,15 +269,25 @@ impl<F> Hold<F> {
 
     fn advance(&mut self, id: u32, complete: bool) -> Option<Finding> {
         let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
-        let sight =
-            Sight { chain: &self.chain, origin: self.origin, tokens: self.tokens.as_deref(), enforces: self.enforces };
+        let sight = Sight {
+            chain: &self.chain,
+            origin: self.origin,
+            tokens: self.tokens.as_deref(),
+            enforces: self.enforces,
+            watch: &self.watch,
+        };
         channel.advance(sight, complete, &mut |finding| count(&mut self.found, finding))
     }
 
     fn force(&mut self, id: u32) -> Option<Finding> {
         let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
-        let sight =
-            Sight { chain: &self.chain, origin: self.origin, tokens: self.tokens.as_deref(), enforces: self.enforces };
+        let sight = Sight {
+            chain: &self.chain,
+            origin: self.origin,
+            tokens: self.tokens.as_deref(),
+            enforces: self.enforces,
+            watch: &self.watch,
+        };
         channel.force(sight, &mut |finding| count(&mut self.found, finding))
     }
 

@@ -17,9 +17,11 @@ pub mod hold;
 mod prefilter;
 pub mod spec;
 pub mod tokens;
+pub mod watch;
 
 pub use chain::{Chain, CompileError};
 pub use finding::{Finding, redact, verdicts};
 pub use hold::{Hold, Release, Step};
-pub use spec::{DetectorName, GuardrailSpec, Phase, detector_names};
+pub use spec::{DetectorName, GuardrailSpec, OnError, Phase, detector_names};
 pub use tokens::Tokens;
+pub use watch::{Failure, Watch};

@@ -11,22 +11,41 @@ use tidegate_core::blocks::{BLOCK, marks};
 
 use crate::guard::{Class, Input, MANY_DIGITS, Trigger, Triggers};
 
+/// How much is passed over before it is asked whether to go on.
+pub(crate) const PIECE: usize = 16 * 1024;
 /// The shortest run of token bytes that is worth a look.
 pub(crate) const TOKEN_RUN: usize = 16;
 /// How far before a block with many digits a card, an IBAN or a bot token in it may have started.
 const REACH: usize = 48;
 
-/// Calls `look` for every trigger at or after the input's `from`; runs that began before it are reported where they
-/// touch what is after.
-pub(crate) fn run(input: &Input<'_>, wanted: Triggers, mut look: impl FnMut(Trigger)) {
-    if wanted.at || wanted.assign || wanted.digits > 0 || wanted.dashes {
-        blocks(input, wanted, &mut look);
+/// What is done on the way over a text.
+pub(crate) trait Pass {
+    /// Looks at a trigger.
+    fn look(&mut self, trigger: Trigger);
+
+    /// Whether to go on; asked after each [`PIECE`].
+    fn goes_on(&mut self) -> bool {
+        true
     }
-    if wanted.token {
-        tokens(input, &mut look);
+}
+
+impl<F: FnMut(Trigger)> Pass for F {
+    fn look(&mut self, trigger: Trigger) {
+        self(trigger);
+    }
+}
+
+/// Looks at every trigger at or after the input's `from`; runs that began before it are reported where they touch what
+/// is after. Stops where the pass does not go on.
+pub(crate) fn run(input: &Input<'_>, wanted: Triggers, pass: &mut impl Pass) {
+    if (wanted.at || wanted.assign || wanted.digits > 0 || wanted.dashes) && !blocks(input, wanted, pass) {
+        return;
+    }
+    if wanted.token && !tokens(input, pass) {
+        return;
     }
     if !input.is_complete() {
-        look(Trigger::End(input.len()));
+        pass.look(Trigger::End(input.len()));
     }
 }
 
@@ -48,43 +67,58 @@ fn count(block: &[u8]) -> Count {
     count
 }
 
-fn blocks(input: &Input<'_>, wanted: Triggers, look: &mut impl FnMut(Trigger)) {
+/// Whether the pass came to the end.
+fn blocks(input: &Input<'_>, wanted: Triggers, pass: &mut impl Pass) -> bool {
     let bytes = input.bytes();
     let mut at = input.from();
     // Up to where digits were walked already.
     let mut walked = at;
     while at < bytes.len() {
-        let end = bytes.len().min(at + BLOCK);
-        let block = input.slice(at, end);
-        let seen = <&[u8; BLOCK]>::try_from(block).map_or_else(|_| count(block), |block| count(block));
-        // Near the end of an unfinished text a run may be cut short, so every trigger there counts.
-        let tail = !input.is_complete() && bytes.len() - at <= 2 * BLOCK;
-        if wanted.digits > 0 && (seen.digits >= wanted.digits || tail) {
-            digits(input, walked.max(at.saturating_sub(REACH))..end, wanted.digits, look);
-            walked = end;
+        let stop = bytes.len().min(at + PIECE);
+        while at < stop {
+            walked = block(input, wanted, at, walked, pass);
+            at += BLOCK;
         }
-        if seen.marks != 0 {
-            for offset in memchr::memchr3_iter(b'@', b'=', b':', block) {
-                match block.get(offset) {
-                    Some(b'@') if wanted.at => look(Trigger::At(at + offset)),
-                    Some(b'=' | b':') if wanted.assign => look(Trigger::Assign(at + offset)),
-                    _ => {}
-                }
-            }
+        if at < bytes.len() && !pass.goes_on() {
+            return false;
         }
-        if wanted.dashes && (seen.dashes >= 3 || (tail && seen.dashes > 0)) {
-            dashes(input, at, block, look);
-        }
-        at = end;
     }
+    true
 }
 
-fn dashes(input: &Input<'_>, at: usize, block: &[u8], look: &mut impl FnMut(Trigger)) {
+/// Looks at the block at `at`; gives up to where digits were walked.
+fn block(input: &Input<'_>, wanted: Triggers, at: usize, mut walked: usize, pass: &mut impl Pass) -> usize {
+    let bytes = input.bytes();
+    let end = bytes.len().min(at + BLOCK);
+    let block = input.slice(at, end);
+    let seen = <&[u8; BLOCK]>::try_from(block).map_or_else(|_| count(block), |block| count(block));
+    // Near the end of an unfinished text a run may be cut short, so every trigger there counts.
+    let tail = !input.is_complete() && bytes.len() - at <= 2 * BLOCK;
+    if wanted.digits > 0 && (seen.digits >= wanted.digits || tail) {
+        digits(input, walked.max(at.saturating_sub(REACH))..end, wanted.digits, pass);
+        walked = end;
+    }
+    if seen.marks != 0 {
+        for offset in memchr::memchr3_iter(b'@', b'=', b':', block) {
+            match block.get(offset) {
+                Some(b'@') if wanted.at => pass.look(Trigger::At(at + offset)),
+                Some(b'=' | b':') if wanted.assign => pass.look(Trigger::Assign(at + offset)),
+                _ => {}
+            }
+        }
+    }
+    if wanted.dashes && (seen.dashes >= 3 || (tail && seen.dashes > 0)) {
+        dashes(input, at, block, pass);
+    }
+    walked
+}
+
+fn dashes(input: &Input<'_>, at: usize, block: &[u8], pass: &mut impl Pass) {
     for offset in memchr::memchr_iter(b'-', block) {
         let place = at + offset;
         if offset == 0 || input.before(place) != Some(b'-') {
             let before = if offset == 0 { dashes_before(input, place) } else { 0 };
-            look(Trigger::Dashes(place - before));
+            pass.look(Trigger::Dashes(place - before));
         }
     }
 }
@@ -95,13 +129,13 @@ fn dashes_before(input: &Input<'_>, at: usize) -> usize {
     before.iter().rev().take_while(|byte| **byte == b'-').count()
 }
 
-fn digits(input: &Input<'_>, Range { start: from, end: to }: Range<usize>, least: u8, look: &mut impl FnMut(Trigger)) {
+fn digits(input: &Input<'_>, Range { start: from, end: to }: Range<usize>, least: u8, pass: &mut impl Pass) {
     let mut at = from;
     while let Some(offset) = first_digit(input.slice(at, to)) {
         at += offset;
         let inside = at == from && input.before(at).is_some_and(|byte| Class::DIGIT.has(byte));
         if !inside && (least < MANY_DIGITS || may_be_long(input, at)) {
-            look(Trigger::Digits(at));
+            pass.look(Trigger::Digits(at));
         }
         at = input.run_end(Class::DIGIT, at) + 1;
     }
@@ -133,16 +167,17 @@ fn first_digit(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reports runs of token bytes, each block's at once: a run of sixteen is what is left of the bits after they were laid
-/// over themselves.
-fn tokens(input: &Input<'_>, look: &mut impl FnMut(Trigger)) {
+/// over themselves. Says whether the pass came to the end.
+fn tokens(input: &Input<'_>, pass: &mut impl Pass) -> bool {
     let bytes = input.bytes();
     let tail = if input.is_complete() { None } else { Some(tail_run(input)) };
-    let mut report = |start: usize, end: usize| {
+    let report = |pass: &mut _, start: usize, end: usize| {
         if end - start >= TOKEN_RUN && tail.is_none_or(|tail| start < tail.0 && end < bytes.len()) {
-            look(Trigger::Token(start, end));
+            Pass::look(pass, Trigger::Token(start, end));
         }
     };
     let mut at = input.from();
+    let mut ask_at = at + PIECE;
     // How long the run is that goes on at `at`. What a run was before the context's end does not matter much.
     let mut carried = if Class::TOKEN.has(input.byte(at)) { run_before(bytes, at) } else { 0 };
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -163,22 +198,29 @@ fn tokens(input: &Input<'_>, look: &mut impl FnMut(Trigger)) {
         let length = rest.len().min(BLOCK);
         let first = runs.trailing_ones() as usize;
         if first < length {
-            report(at - carried, at + first);
+            report(pass, at - carried, at + first);
             runs &= u64::MAX << first;
-            whole_runs(runs, &mut |start, end| report(at + start, at + end));
+            whole_runs(runs, &mut |start, end| report(pass, at + start, at + end));
             // What touches a whole block's end may go on; a part of one is padded with what is no token.
             carried = runs.leading_ones() as usize;
         } else {
             carried += length;
         }
         at += length;
+        if at >= ask_at && at < bytes.len() {
+            ask_at = at + PIECE;
+            if !pass.goes_on() {
+                return false;
+            }
+        }
     }
     if carried > 0 {
-        report(at - carried, at);
+        report(pass, at - carried, at);
     }
     if let Some((start, end)) = tail {
-        look(Trigger::Token(start, end));
+        pass.look(Trigger::Token(start, end));
     }
+    true
 }
 
 /// Shows the runs of sixteen bits or more that end before the last bit.

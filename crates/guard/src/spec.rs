@@ -3,7 +3,7 @@
 //! Owns the names that configuration may use. Never compiles anything; that is `chain`'s. The configuration builds
 //! these, and checks names with [`detector_names`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::{facts::GuardAction, ids::GuardrailName, segment::Origin};
@@ -64,6 +64,17 @@ impl Phase {
     }
 }
 
+/// What becomes of a text that a guardrail could not look at to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It does not pass.
+    #[default]
+    Closed,
+    /// It passes, and is noted.
+    Open,
+}
+
 /// One guardrail as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardrailSpec {
@@ -75,6 +86,10 @@ pub struct GuardrailSpec {
     pub on: Vec<Phase>,
     /// What it does with what it finds.
     pub action: GuardAction,
+    /// The longest that it may look at one request, one answer, or one event of a stream.
+    pub limit: Option<Duration>,
+    /// What becomes of a text that it could not look at to its end.
+    pub on_error: OnError,
 }
 
 /// The single detectors, in the order of their registry.

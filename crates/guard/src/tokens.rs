@@ -68,9 +68,11 @@ impl Tokens {
     /// caller's own values may pass.
     pub fn restore(&self, origin: Origin, text: &str, found: &mut Vec<Finding>) {
         let mut raw = Raw::default();
+        let failures: Vec<Finding> = found.extract_if(.., |finding| finding.is_failure()).collect();
         raw.hits.extend(found.drain(..).map(|finding| RawHit { anchor: finding.range.start, finding }));
         self.look(origin, &Input::new(text, 0, true), &mut raw);
         *found = crate::finding::resolve(raw.hits.into_iter().map(|hit| hit.finding).collect());
+        found.extend(failures);
     }
 
     /// As [`Self::restore`], for what is found and open in unfinished text.

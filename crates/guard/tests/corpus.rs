@@ -9,6 +9,8 @@ fn chain() -> Result<Chain, CompileError> {
         detect: vec![DetectorName::from("secrets"), DetectorName::from("pii")],
         on: Phase::ALL.to_vec(),
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     }])
 }
 

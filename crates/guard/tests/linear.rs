@@ -15,6 +15,8 @@ fn chain_of(detect: &[&str]) -> Result<Chain, CompileError> {
         detect: detect.iter().map(|name| DetectorName::from(*name)).collect(),
         on: Phase::ALL.to_vec(),
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     }])
 }
 

@@ -19,7 +19,7 @@ use tidegate_core::money::{NanoUsd, PerMillion};
 
 use crate::{
     period::date,
-    price::{Price, Rates, Tier},
+    price::{Price, Rates, Tier, far},
 };
 
 /// A model that the catalogue knows.
@@ -76,7 +76,7 @@ pub enum CatalogError {
 const MOST_BYTES: usize = 8 << 20;
 
 /// The most tiers of one model.
-const MOST_TIERS: usize = 8;
+pub(crate) const MOST_TIERS: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,7 +177,11 @@ impl Catalog {
         ])
     }
 
-    fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
+    /// Reads one more file, as [`Catalog::from_json`] does.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; what stands before it may have been taken.
+    pub fn add(&mut self, name: &str, text: &str) -> Result<(), CatalogError> {
         let refuse = |problem: String| CatalogError::Format { file: name.to_owned(), problem };
         if text.len() > MOST_BYTES {
             return Err(refuse(format!("it is larger than {MOST_BYTES} bytes")));
@@ -224,6 +228,23 @@ impl Catalog {
     pub fn lookup(&self, provider: &str, model: &str) -> Option<&Arc<ModelInfo>> {
         let models = self.providers.get(provider)?;
         models.get(model).or_else(|| models.get(undated(model)?))
+    }
+
+    /// What is known under exactly this name.
+    #[must_use]
+    pub fn exact(&self, provider: &str, model: &str) -> Option<&Arc<ModelInfo>> {
+        self.providers.get(provider)?.get(model)
+    }
+
+    /// This catalogue with the models of `other` over it: what `other` knows counts.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        for (provider, models) in &other.providers {
+            let known = both.providers.entry(Arc::clone(provider)).or_default();
+            known.extend(models.iter().map(|(name, info)| (Arc::clone(name), Arc::clone(info))));
+        }
+        both
     }
 
     /// How many models there are.
@@ -280,12 +301,7 @@ impl Catalog {
 }
 
 fn moved(old: &Rates, new: &Rates) -> bool {
-    let far = |a: PerMillion, b: PerMillion| a.0 > b.0.saturating_mul(5) || b.0 > a.0.saturating_mul(5);
-    far(old.input, new.input)
-        || far(old.output, new.output)
-        || far(old.cache_read, new.cache_read)
-        || far(old.cache_write_5m, new.cache_write_5m)
-        || far(old.cache_write_1h, new.cache_write_1h)
+    old.classes().into_iter().zip(new.classes()).any(|((_, old), (_, new))| far(old, new))
 }
 
 fn read_rates(model: &Model) -> Result<(Rates, Vec<Tier>), String> {

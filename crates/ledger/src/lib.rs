@@ -8,6 +8,7 @@ mod account;
 pub mod catalog;
 #[cfg(test)]
 mod harness;
+pub mod import;
 pub mod ledger;
 pub mod limits;
 pub mod period;

@@ -30,6 +30,23 @@ impl Rates {
     pub fn uniform(input: PerMillion, output: PerMillion) -> Self {
         Self { input, output, cache_read: input, cache_write_5m: input, cache_write_1h: input }
     }
+
+    /// Each class with the name that price files give it.
+    #[must_use]
+    pub fn classes(&self) -> [(&'static str, PerMillion); 5] {
+        [
+            ("input", self.input),
+            ("output", self.output),
+            ("cache_read", self.cache_read),
+            ("cache_write_5m", self.cache_write_5m),
+            ("cache_write_1h", self.cache_write_1h),
+        ]
+    }
+}
+
+/// Whether one price is more than five times the other: more than vendors change theirs at once.
+pub(crate) fn far(one: PerMillion, other: PerMillion) -> bool {
+    one.0 > other.0.saturating_mul(5) || other.0 > one.0.saturating_mul(5)
 }
 
 /// Other rates for long prompts. They apply to the whole call, the answer included.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 use tidegate_config::{
-    identity::{KeyStore, KeyStoreError},
+    identity::{KeyStore, KeyStoreError, StoredKey, StoredRules},
     pins::PinStore,
 };
 use tidegate_core::{
@@ -48,6 +48,8 @@ on_every_engine! {
     a_name_is_taken_until_its_key_is_revoked
     an_identifier_or_a_digest_is_taken_for_ever
     a_rotated_key_has_a_new_identifier_and_the_old_rules
+    an_edited_key_has_other_rules_and_nothing_else
+    a_removed_key_is_gone_and_its_name_is_free
     revoking_twice_keeps_the_first_moment
     a_key_of_another_tenant_cannot_be_reached
     calls_are_listed_newest_first_and_filtered
@@ -218,6 +220,47 @@ fn a_rotated_key_has_a_new_identifier_and_the_old_rules(store: &impl Engine) {
     store.revoke(&after.org, after.id, UnixMillis(5)).unwrap();
     let revoked = store.rotate(&after.org, after.id, "33333333".parse().unwrap(), &digest(3));
     assert!(matches!(revoked, Err(KeyStoreError::NotFound)));
+}
+
+fn an_edited_key_has_other_rules_and_nothing_else(store: &impl Engine) {
+    let before = key("default", "a", 1);
+    let other = key("default", "b", 2);
+    store.insert(&before).unwrap();
+    store.insert(&other).unwrap();
+    let rules = StoredRules { models: vec!["chat".to_owned()], ..StoredRules::default() };
+    let asked = StoredKey {
+        name: "c".into(),
+        team: Some("research".into()),
+        digest: digest(9),
+        created: UnixMillis(77),
+        expires: Some(UnixMillis(99)),
+        rules: Some(rules),
+        ..before.clone()
+    };
+    store.update(&asked).unwrap();
+    let after =
+        StoredKey { team: asked.team.clone(), expires: asked.expires, rules: asked.rules.clone(), ..before.clone() };
+    assert_eq!(KeyStore::all(store).unwrap(), [after.clone(), other]);
+    store.update(&before).unwrap();
+    assert_eq!(KeyStore::all(store).unwrap().first(), Some(&before));
+    let elsewhere = StoredKey { org: "other".into(), ..asked.clone() };
+    assert!(matches!(store.update(&elsewhere), Err(KeyStoreError::NotFound)));
+    store.revoke(&before.org, before.id, UnixMillis(5)).unwrap();
+    assert!(matches!(store.update(&asked), Err(KeyStoreError::NotFound)));
+}
+
+fn a_removed_key_is_gone_and_its_name_is_free(store: &impl Engine) {
+    let first = key("default", "a", 1);
+    store.insert(&first).unwrap();
+    assert!(matches!(store.remove(&"other".into(), first.id), Err(KeyStoreError::NotFound)));
+    store.remove(&first.org, first.id).unwrap();
+    assert_eq!(KeyStore::all(store).unwrap(), []);
+    assert!(matches!(store.remove(&first.org, first.id), Err(KeyStoreError::NotFound)));
+    let second = key("default", "a", 2);
+    store.insert(&second).unwrap();
+    store.revoke(&second.org, second.id, UnixMillis(5)).unwrap();
+    store.remove(&second.org, second.id).unwrap();
+    assert_eq!(KeyStore::all(store).unwrap(), []);
 }
 
 fn revoking_twice_keeps_the_first_moment(store: &impl Engine) {

@@ -1,5 +1,6 @@
 //! Arguments, and nothing else.
 
+pub(crate) mod catalog;
 pub(crate) mod examples;
 pub(crate) mod objects;
 pub(crate) mod reference;
@@ -60,7 +61,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with_all = ["openapi", "metrics"])]
         dashboard: bool,
     },
-    /// Keys: create, list, show, issue, rotate, revoke; print the one that this user calls with.
+    /// Keys: create, list, show, edit, issue, rotate, revoke, rm; print the one that this user calls with.
     #[command(subcommand)]
     Key(Key),
     /// Teams of the active revision.
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     },
     /// What was spent.
     Spend(Spend),
+    /// Models and prices: what a list that others keep would change, and its import.
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
     /// The gateway's state: revision, providers, audit log, calls in flight.
     Status(Admin),
     /// Policies: check them, or show what the configuration compiles to.
@@ -239,6 +243,18 @@ pub(crate) enum Key {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Change what a key may do and spend: what is not named stays as it is.
+    Edit(EditKey),
+    /// Remove a key: it is refused from now on, its open streams are cut, and its name is free.
+    Rm {
+        /// The key's id or name.
+        key: String,
+        /// Say what would be done and do nothing. Ends with 2.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Give a key a new secret; the old one is refused at once.
     Rotate {
         /// The key's id or name.
@@ -259,6 +275,40 @@ pub(crate) enum Key {
         #[command(flatten)]
         admin: Admin,
     },
+}
+
+/// `tidegate key edit`.
+#[derive(Debug, Args)]
+pub(crate) struct EditKey {
+    /// The key's id or name.
+    pub(crate) key: String,
+    /// Another team.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// A hard budget in place of all before, for example '10 usd/month'; may stand more than once.
+    #[arg(long)]
+    pub(crate) budget: Vec<String>,
+    /// What it may use: models=a,b or mcp_servers=x,y ('*' for all, nothing behind the = for none); the other list
+    /// stays. May stand more than once.
+    #[arg(long)]
+    pub(crate) allow: Vec<String>,
+    /// A limit: requests=60/min, tokens=200000/min, concurrent=5; the others stay. May stand more than once.
+    #[arg(long)]
+    pub(crate) limit: Vec<String>,
+    /// When it expires: 30d, 12h.
+    #[arg(long)]
+    pub(crate) expires: Option<String>,
+    /// A guardrail that looks at its calls, in place of all before; may stand more than once.
+    #[arg(long)]
+    pub(crate) guardrail: Vec<String>,
+    /// Take away all of a kind; may stand more than once.
+    #[arg(long, value_parser = ["team", "budget", "limits", "expires", "guardrails"])]
+    pub(crate) clear: Vec<String>,
+    /// Say what would be done and do nothing. Ends with 2.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) admin: Admin,
 }
 
 #[derive(Debug, Args)]

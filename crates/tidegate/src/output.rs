@@ -1,5 +1,6 @@
 //! How commands speak: data on stdout, talk on stderr; tables for people, JSON for scripts.
 
+pub(crate) mod progress;
 mod yaml;
 
 use std::{

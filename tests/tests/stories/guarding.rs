@@ -8,6 +8,7 @@ use tidegate_testkit::scripted::{Reply, Scripted, Step};
 use super::{
     gateway::{Gateway, Start, key, question},
     streams::Dialect,
+    terminal::tidegate,
 };
 
 const CARD: u64 = 4_111_111_111_111_111;
@@ -92,4 +93,56 @@ async fn numbers_names_and_side_fields_are_redacted_before_they_leave() {
         let sent: Value = serde_json::from_str(&sent).unwrap();
         assert_eq!(sent["tools"].as_array().unwrap().len(), 1);
     }
+}
+
+/// A gateway whose guardrails have a millisecond, and a prompt for which that is too little.
+async fn hurried(folder: &std::path::Path) -> (Gateway, [String; 2], Value) {
+    let keys = [key(), key()];
+    let guardrail = |on_error: &str| json!({"detect": ["pii", "secrets"], "action": "redact", "timeout": "1ms", "on_error": on_error});
+    let caller = |name: &str| json!({"secret": format!("env:{name}"), "allow": {"models": "*"}, "guardrails": [name.to_lowercase()]});
+    let config = json!({
+        "version": 1,
+        "guardrails": {"closed": guardrail("closed"), "open": guardrail("open")},
+        "keys": {"closed": caller("CLOSED"), "open": caller("OPEN")},
+    });
+    let start = Start::new("up", folder).config(config).env("CLOSED", &keys[0]).env("OPEN", &keys[1]);
+    let gateway = start.run().await;
+    let prompt = "4111 1111 1111 1112, a@b.example or password=\"x\": ".repeat(60_000);
+    let body = json!({"model": "sim/chat", "max_tokens": 1, "messages": [{"role": "user", "content": prompt}]});
+    (gateway, keys, body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guardrail_without_time_refuses_or_lets_pass_and_it_is_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gateway, [closed, open], body) = hurried(folder.path()).await;
+    for (secret, name, status, action) in [(&closed, "closed", 403, "block"), (&open, "open", 200, "label")] {
+        let answer = gateway.post("/v1/chat/completions", secret, &body).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        if status == 403 {
+            assert_eq!(answer.header("x-tidegate-error"), "guardrail_blocked");
+            assert!(answer.text().contains("`closed` had no time to look at the whole prompt"), "{}", answer.text());
+        }
+        let call = answer.header("x-tidegate-call-id").to_owned();
+        let told = gateway.show(&format!("/api/v1/calls/{call}")).await;
+        let verdicts = told["call"]["verdicts"].as_array().or_else(|| told["verdicts"].as_array()).unwrap().clone();
+        let failed: Vec<_> = verdicts.iter().filter(|verdict| verdict["category"] == "guardrail.timeout").collect();
+        assert_eq!(failed.len(), 1, "{told}");
+        assert_eq!((&failed[0]["guardrail"], &failed[0]["action"]), (&json!(name), &json!(action)), "{told}");
+        let why = tidegate(&gateway, &["why", &call]).await;
+        let then = if status == 403 { "so it did not pass" } else { "and it passed unseen" };
+        assert!(why.out.contains(&format!("{name} failed (timeout) on the prompt, {then}")), "{why:?}");
+    }
+    let metrics = gateway.ask("GET", "/metrics", None).await.text();
+    for (name, action) in [("closed", "block"), ("open", "label")] {
+        let counted = metrics.lines().any(|line| {
+            line.starts_with("tidegate_guard_findings")
+                && line.contains(&format!("\"{name}\""))
+                && line.contains("\"guardrail.timeout\"")
+                && line.contains(&format!("\"{action}\""))
+        });
+        assert!(counted, "{metrics}");
+    }
+    // What the one lets pass unseen reached the model; what the other refused did not.
+    assert_eq!(gateway.sim_requests().await.len(), 1);
 }

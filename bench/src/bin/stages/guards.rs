@@ -24,6 +24,8 @@ pub(crate) fn chain() -> Result<Arc<Chain>> {
         detect: detect.iter().map(|name| (*name).into()).collect(),
         on: vec![Phase::Request, Phase::Response],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     let specs = [spec("secrets", &["secrets"]), spec("pii", &["email", "phone", "card", "iban"])];
     Ok(Arc::new(Chain::compile(&specs)?))

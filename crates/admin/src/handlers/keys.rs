@@ -1,4 +1,4 @@
-//! Keys: list, make, lend, rotate, revoke; and a secret for a key that the file declares without one.
+//! Keys: list, make, edit, lend, rotate, revoke, remove; and a secret for a key that the file declares without one.
 //!
 //! Owns the order of steps: the store first, then the table in memory, then calls in flight. A secret is shown once, in
 //! the answer that made it, and kept nowhere. Every change is done under one lock and to its end, also where the caller
@@ -10,7 +10,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tidegate_core::clock;
 use tidegate_ledger::{Scope, ScopeKind};
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 pub(super) use self::change::recordable;
 use self::view::KeyView;
 use super::{
+    edit_key::EditKey,
     money::{self, BudgetView},
     new_key::NewKey,
 };
@@ -83,6 +84,17 @@ pub(crate) struct Loan {
     expires: Option<String>,
 }
 
+/// A key that is gone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Removed {
+    /// The identifier that it had.
+    id: String,
+    /// The name that it had.
+    name: String,
+    /// How many of its calls were in flight and are being ended.
+    cut: usize,
+}
+
 /// Every key, without secrets.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", responses((status = 200, body = KeyList)))]
 pub(crate) async fn list(State(control): State<Arc<Control>>) -> Json<KeyList> {
@@ -101,11 +113,44 @@ pub(crate) async fn create(
 
 /// A key, by its id or name, and how its budgets stand.
 #[utoipa::path(get, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = KeyDetail)))]
-pub(crate) async fn get(State(control): State<Arc<Control>>, Named(id): Named) -> Result<Json<KeyDetail>, Refusal> {
+pub(crate) async fn get(State(control): State<Arc<Control>>, Named(id): Named) -> Result<Detailed, Refusal> {
     let key = view::find(&control, &id).ok_or_else(no_such_key)?;
+    Ok(detailed(&control, key))
+}
+
+/// Changes what a key may do and spend. What is not named stays as it is, `null` takes it away; it counts from the next
+/// call on. With `If-Match` (the `ETag` of the key as it was read), a key that was changed since is not touched.
+#[utoipa::path(patch, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "Its id or name"), ("If-Match" = Option<String>, Header, description = "The `ETag` that the key had when it was read")), request_body = EditKey, responses((status = 200, body = KeyDetail)))]
+pub(crate) async fn edit(
+    State(control): State<Arc<Control>>,
+    Named(id): Named,
+    headers: HeaderMap,
+    Body(asked): Body<EditKey>,
+) -> Result<Detailed, Refusal> {
+    let expected = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().to_owned());
+    let changing = Arc::clone(&control);
+    let id = blocking(move || change::edit(&changing, &id, asked, expected.as_deref())).await?;
+    let key = view::find(&control, id.as_str()).ok_or_else(no_such_key)?;
+    Ok(detailed(&control, key))
+}
+
+/// Removes a key: it is refused from now on, its calls in flight end within a second, and nothing of it stays but what
+/// the audit log and the ledger have of its calls.
+#[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = Removed)))]
+pub(crate) async fn remove(State(control): State<Arc<Control>>, Named(id): Named) -> Result<Json<Removed>, Refusal> {
+    let changing = Arc::clone(&control);
+    let (removed, id) = blocking(move || change::remove(&changing, &id)).await?;
+    change::cut_once_more(&control, id);
+    Ok(Json(removed))
+}
+
+type Detailed = ([(HeaderName, String); 1], Json<KeyDetail>);
+
+/// A key, how its budgets stand, and the tag of its present state.
+fn detailed(control: &Control, key: KeyView) -> Detailed {
     let scope = Scope::new(ScopeKind::Key, key.name());
-    let budgets = money::standing(&control, &scope, clock::wall());
-    Ok(Json(KeyDetail { key, budgets }))
+    let budgets = money::standing(control, &scope, clock::wall());
+    ([(header::ETAG, key.tag())], Json(KeyDetail { key, budgets }))
 }
 
 /// Makes the secret of a key that the configuration file declares without one.

@@ -121,14 +121,11 @@ impl NewKey {
             return Err(Refusal::invalid(format!("{} cannot be a key's name", shown(&self.name)))
                 .hint("use 1 to 64 letters, digits, `.`, `_` and `-`, a letter or digit first"));
         }
-        if let Some(team) = self.team.as_ref().filter(|team| !document.teams.contains_key(*team)) {
-            return Err(undefined("team", team, "teams"));
+        if let Some(team) = &self.team {
+            known_team(team, document)?;
         }
         let (models, mcp_servers, note) = allow(self.allow, document, mode)?;
-        distinct("guardrails", &self.guardrails)?;
-        if let Some(name) = self.guardrails.iter().find(|name| !document.guardrails.contains_key(*name)) {
-            return Err(undefined("guardrail", name, "guardrails"));
-        }
+        known_guardrails(&self.guardrails, document)?;
         let limits = limits(self.budget, self.limits.unwrap_or_default())?;
         let expires = self.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
         Ok(Meant {
@@ -151,7 +148,29 @@ fn allow(asked: Option<NewAllow>, document: &Document, mode: Mode) -> Result<All
             Mode::Serve => (Vec::new(), Vec::new(), Some(NOTHING)),
         });
     };
-    let models = names("allow.models", asked.models)?;
+    let models = known_models(asked.models, document)?;
+    let servers = known_servers(asked.mcp_servers, document)?;
+    let note = (models.is_empty() && servers.is_empty()).then_some(NOTHING);
+    Ok((models, servers, note))
+}
+
+/// That the configuration defines a team.
+pub(super) fn known_team(team: &str, document: &Document) -> Result<(), Refusal> {
+    if document.teams.contains_key(team) { Ok(()) } else { Err(undefined("team", team, "teams")) }
+}
+
+/// That the configuration defines guardrails.
+pub(super) fn known_guardrails(guardrails: &[String], document: &Document) -> Result<(), Refusal> {
+    distinct("guardrails", guardrails)?;
+    match guardrails.iter().find(|name| !document.guardrails.contains_key(*name)) {
+        Some(name) => Err(undefined("guardrail", name, "guardrails")),
+        None => Ok(()),
+    }
+}
+
+/// The models that a list names.
+pub(super) fn known_models(asked: Names, document: &Document) -> Result<Vec<String>, Refusal> {
+    let models = names("allow.models", asked)?;
     for name in models.iter().filter(|name| *name != "*") {
         let known = name.len() <= LONGEST_MODEL
             && match name.split_once('/') {
@@ -164,13 +183,17 @@ fn allow(asked: Option<NewAllow>, document: &Document, mode: Mode) -> Result<All
             ));
         }
     }
-    let servers = names("allow.mcp_servers", asked.mcp_servers)?;
+    Ok(models)
+}
+
+/// The MCP servers that a list names.
+pub(super) fn known_servers(asked: Names, document: &Document) -> Result<Vec<String>, Refusal> {
+    let servers = names("allow.mcp_servers", asked)?;
     let unknown = |name: &&String| *name != "*" && !document.mcp_servers.contains_key(*name);
-    if let Some(name) = servers.iter().find(unknown) {
-        return Err(undefined("MCP server", name, "mcp_servers"));
+    match servers.iter().find(unknown) {
+        Some(name) => Err(undefined("MCP server", name, "mcp_servers")),
+        None => Ok(servers),
     }
-    let note = (models.is_empty() && servers.is_empty()).then_some(NOTHING);
-    Ok((models, servers, note))
 }
 
 /// The names of a list, `["*"]` for all.
@@ -196,7 +219,17 @@ fn distinct(path: &str, names: &[String]) -> Result<(), Refusal> {
 }
 
 fn limits(budget: Option<OneOrMany>, limits: NewLimits) -> Result<ScopeRules, Refusal> {
-    let budgets = match budget {
+    Ok(ScopeRules {
+        budget: budgets(budget)?,
+        requests: limits.requests.map(|text| rate("limits.requests", &text)).transpose()?,
+        tokens: limits.tokens.map(|text| rate("limits.tokens", &text)).transpose()?,
+        concurrent: limits.concurrent.map(concurrent).transpose()?,
+    })
+}
+
+/// The budgets that are asked for.
+pub(super) fn budgets(asked: Option<OneOrMany>) -> Result<Vec<Budget>, Refusal> {
+    let budgets = match asked {
         None => Vec::new(),
         Some(OneOrMany::One(text)) => vec![text],
         Some(OneOrMany::Many(texts)) => texts,
@@ -204,17 +237,20 @@ fn limits(budget: Option<OneOrMany>, limits: NewLimits) -> Result<ScopeRules, Re
     if budgets.len() > MOST_BUDGETS {
         return Err(Refusal::invalid(format!("a key has at most {MOST_BUDGETS} budgets")));
     }
-    let budget = budgets.iter().map(|text| read::<Budget>("budget", text, "10 usd/month")).collect::<Result<_, _>>()?;
-    let rate = |path, text: Option<String>| text.map(|text| read::<Rate>(path, &text, "600/min")).transpose();
-    if limits.concurrent == Some(0) {
+    budgets.iter().map(|text| read::<Budget>("budget", text, "10 usd/month")).collect()
+}
+
+/// A rate.
+pub(super) fn rate(path: &str, text: &str) -> Result<Rate, Refusal> {
+    read::<Rate>(path, text, "600/min")
+}
+
+/// How many calls at the same time.
+pub(super) fn concurrent(asked: u32) -> Result<u32, Refusal> {
+    if asked == 0 {
         return Err(Refusal::invalid("`limits.concurrent`: with 0 calls at the same time, every call is refused"));
     }
-    Ok(ScopeRules {
-        budget,
-        requests: rate("limits.requests", limits.requests)?,
-        tokens: rate("limits.tokens", limits.tokens)?,
-        concurrent: limits.concurrent,
-    })
+    Ok(asked)
 }
 
 fn read<T: std::str::FromStr>(path: &str, text: &str, example: &str) -> Result<T, Refusal> {
@@ -224,6 +260,7 @@ fn read<T: std::str::FromStr>(path: &str, text: &str, example: &str) -> Result<T
     })
 }
 
+/// A moment that is to come.
 pub(super) fn expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Refusal> {
     let at = moment::future(text, now)
         .ok_or_else(|| Refusal::invalid(format!("`expires`: {} is no moment", shown(text))).hint(moment::FORMS))?;

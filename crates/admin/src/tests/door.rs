@@ -237,5 +237,5 @@ async fn the_description_is_stable_and_says_who_may_call() {
     }
     let plane = Plane::new(Mode::Up);
     assert_eq!(plane.get("/api/v1/openapi.json").await.text, text);
-    assert_eq!(MATRIX.iter().filter(|route| route.method == Method::DELETE).count(), 2);
+    assert_eq!(MATRIX.iter().filter(|route| route.method == Method::DELETE).count(), 3);
 }

@@ -290,6 +290,142 @@ async fn a_key_is_lent_for_a_while_under_up_and_never_under_serve() {
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
 }
 
+fn patch(path: &str, body: &str) -> http::Request<axum::body::Body> {
+    request("PATCH", path, Some(TOKEN), body)
+}
+
+#[tokio::test]
+async fn an_edit_counts_at_once_and_wipes_nothing_that_it_does_not_name() {
+    let plane = Plane::new(Mode::Serve);
+    let (id, key) = plane
+        .key(
+            r#"{"name":"ci","team":"research","allow":{"models":["chat"],"mcp_servers":["notes"]},"expires":"30d",
+            "budget":"10 usd/month","limits":{"requests":"60/min","concurrent":5},"guardrails":["pii"]}"#,
+        )
+        .await;
+    let before = plane.get("/api/v1/keys/ci").await.json();
+    let number = plane.control.live.current().number;
+    let body =
+        r#"{"budget":["2 usd/day","5 usd/month"],"limits":{"requests":"6/min"},"allow":{"models":["openai/gpt-5.2"]}}"#;
+    let answer = plane.send(patch("/api/v1/keys/ci", body)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let after = answer.json();
+    assert_eq!(after["budget"], json!(["2 usd/day", "5 usd/month"]));
+    assert_eq!(after["limits"], json!({"requests": "6/min", "concurrent": 5}));
+    assert_eq!(after["allow"], json!({"models": ["openai/gpt-5.2"], "mcp_servers": ["notes"]}));
+    for same in ["id", "team", "expires", "guardrails", "created", "state"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    // The data plane goes by it: ledger, permits and revision, without a restart.
+    assert!(plane.lets_in(&key));
+    assert_eq!(plane.control.live.current().number, number + 1);
+    let scope = Scope::new(ScopeKind::Key, "ci");
+    assert_eq!(plane.control.ledger.standing(&scope, clock::wall()).unwrap().budgets.len(), 2);
+    let policies = plane.get("/api/v1/policies").await.text;
+    assert!(policies.contains("gpt-5.2") && !policies.contains(r#"ModelAlias::\"chat\""#), "{policies}");
+    assert!(
+        plane
+            .control
+            .key_store
+            .all()
+            .unwrap()
+            .iter()
+            .any(|known| known.id == id && known.rules.as_ref().unwrap().limits.budget.len() == 2)
+    );
+    let records: Vec<_> = plane.control.audit.records_from(0).map(Result::unwrap).collect();
+    assert!(serde_json::to_string(&records).unwrap().contains("key `ci` edited: allow, budget, limits"));
+
+    // What is `null` is taken away; the same again changes nothing.
+    let body = r#"{"team":null,"expires":null,"budget":null,"limits":{"concurrent":null},"guardrails":[]}"#;
+    let bare = plane.send(patch(&format!("/api/v1/keys/{id}"), body)).await.json();
+    assert_eq!((bare["budget"].clone(), bare["guardrails"].clone()), (json!([]), json!([])));
+    assert_eq!(bare["limits"], json!({"requests": "6/min"}));
+    assert!(bare.get("team").is_none() && bare.get("expires").is_none());
+    let number = plane.control.live.current().number;
+    assert_eq!(plane.send(patch("/api/v1/keys/ci", body)).await.status, StatusCode::OK);
+    assert_eq!(plane.send(patch("/api/v1/keys/ci", "{}")).await.status, StatusCode::OK);
+    assert_eq!(plane.control.live.current().number, number);
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_meant_changes_nothing() {
+    let plane = Plane::new(Mode::Serve);
+    plane.key(r#"{"name":"a","allow":{"models":["chat"]},"budget":"10 usd/month"}"#).await;
+    let (before, number) = (plane.get("/api/v1/keys/a").await.json(), plane.control.live.current().number);
+    for (body, word) in [
+        (r#"{"name":"b"}"#, "name"),
+        (r#"{"team":"nobody"}"#, "nobody"),
+        (r#"{"allow":{"models":["chta"]}}"#, "chta"),
+        (r#"{"allow":{"mcp_servers":["x"]}}"#, "x"),
+        (r#"{"guardrails":["x"]}"#, "guardrail"),
+        (r#"{"budget":"10 eur/month"}"#, "budget"),
+        (r#"{"limits":{"requests":"0/min"}}"#, "limits.requests"),
+        (r#"{"limits":{"concurrent":0}}"#, "concurrent"),
+        (r#"{"expires":"2020-01-01"}"#, "past"),
+    ] {
+        let answer = plane.send(patch("/api/v1/keys/a", body)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body} {}", answer.text);
+        assert!(answer.text.contains(word), "{body} {}", answer.text);
+    }
+    assert_eq!(plane.send(patch("/api/v1/keys/declared", "{}")).await.status, StatusCode::CONFLICT);
+    assert_eq!(plane.send(patch("/api/v1/keys/nobody", "{}")).await.status, StatusCode::NOT_FOUND);
+    // Nor does one that the store does not keep, or that was meant for another state.
+    let tag = plane.get("/api/v1/keys/a").await.headers[header::ETAG].clone();
+    let with = |tag: HeaderValue, body: &str| {
+        let mut request = patch("/api/v1/keys/a", body);
+        request.headers_mut().insert(header::IF_MATCH, tag);
+        request
+    };
+    let answer = plane.send(with(HeaderValue::from_static("\"other\""), r#"{"budget":null}"#)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::PRECONDITION_FAILED, "conflict"));
+    plane.engine.broken.store(true, Ordering::SeqCst);
+    let answer = plane.send(with(tag.clone(), r#"{"budget":null}"#)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
+    plane.engine.broken.store(false, Ordering::SeqCst);
+    assert_eq!(plane.get("/api/v1/keys/a").await.json(), before);
+    assert_eq!(plane.control.live.current().number, number);
+    // The right tag passes once: then the key is another.
+    assert_eq!(plane.send(with(tag.clone(), r#"{"budget":null}"#)).await.status, StatusCode::OK);
+    let answer = plane.send(with(tag, r#"{"budget":"1 usd/day"}"#)).await;
+    assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(plane.post("/api/v1/keys/a/revoke", "").await.status, StatusCode::OK);
+    let id = plane.get("/api/v1/keys/a").await.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(plane.send(patch(&format!("/api/v1/keys/{id}"), "{}")).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_removed_key_is_void_and_gone() {
+    let plane = Plane::new(Mode::Up);
+    let (id, key) = plane.key(r#"{"name":"a"}"#).await;
+    plane.flight.calls.lock().push(in_flight(id));
+    let remove = |path: &str| plane.send(request("DELETE", path, Some(TOKEN), ""));
+    // Where the store does not answer it is void, and said to be there still.
+    plane.engine.broken.store(true, Ordering::SeqCst);
+    assert_eq!(remove("/api/v1/keys/a").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!plane.lets_in(&key) && plane.flight.calls.lock().is_empty());
+    plane.engine.broken.store(false, Ordering::SeqCst);
+    plane.flight.calls.lock().push(in_flight(id));
+    let answer = remove(&format!("/api/v1/keys/{id}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(answer.json(), json!({"id": id.to_string(), "name": "a", "cut": 1}));
+    assert!(!plane.lets_in(&key));
+    assert_eq!(plane.get(&format!("/api/v1/keys/{id}")).await.status, StatusCode::NOT_FOUND);
+    assert!(plane.control.key_store.all().unwrap().is_empty());
+    assert!(plane.control.live.current().snapshot.key(&OrgId::from("default"), &"a".into()).is_none());
+    assert_eq!(remove("/api/v1/keys/a").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(remove("/api/v1/keys/referred").await.status, StatusCode::CONFLICT);
+    // A declared key goes back to where nobody has its secret.
+    assert_eq!(plane.post("/api/v1/keys/declared/issue", "").await.status, StatusCode::CREATED);
+    assert_eq!(remove("/api/v1/keys/declared").await.status, StatusCode::OK);
+    assert_eq!(plane.get("/api/v1/keys/declared").await.json()["state"], "not_issued");
+    // Nothing is removed that would not be on record.
+    let (_, key) = plane.key(r#"{"name":"b"}"#).await;
+    plane.control.audit.close();
+    let answer = remove("/api/v1/keys/b").await;
+    assert_eq!(answer.code(), "audit_unavailable");
+    assert!(answer.text.contains("revoke it") && plane.lets_in(&key));
+}
+
 #[tokio::test]
 async fn keys_made_at_the_same_time_are_all_there() {
     let plane = Plane::new(Mode::Up);

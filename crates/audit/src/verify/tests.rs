@@ -269,3 +269,14 @@ async fn an_outcome_without_its_intent_is_refused() {
     let error = place.verify().unwrap_err();
     assert!(error.what.contains("no open intent") && error.at == Some(1), "{error}");
 }
+
+#[tokio::test]
+async fn whoever_watches_hears_of_every_bundle() {
+    let place = log(100).await;
+    let mut heard = Vec::new();
+    let report = verify_watched(&place.dir(), None, &mut |done, all| heard.push((done, all))).unwrap();
+    assert!(report.size > 256, "{}", report.size);
+    let expected: Vec<_> = (1..=report.size / 256).map(|bundle| (bundle * 256, report.size)).collect();
+    assert_eq!(heard, expected);
+    assert_eq!(verify(&place.dir(), None).unwrap(), report);
+}

@@ -8,7 +8,7 @@ use tidegate_guard::detector_names;
 use super::Checker;
 use crate::{
     codes,
-    document::{Guardrail, GuardrailAction, GuardrailPhase, Key, Limits, Names},
+    document::{Guardrail, GuardrailAction, GuardrailPhase, Key, Limits, Names, Time},
     identity,
     node::join,
     problem::{nearest, one_of, quote},
@@ -45,6 +45,12 @@ impl Checker<'_> {
             let hint = "tokens go to models only: use `on: [request, response]`, and another guardrail for tools";
             let message = "`tokenize` cannot be done on the way to or from a tool";
             self.error(codes::TOKENIZE_TOOLS, &join(path, "on"), message, hint);
+        }
+        if let Some(Time(limit)) = guardrail.timeout
+            && (limit.is_zero() || limit.as_secs() > 60)
+        {
+            let message = "a guardrail's time is more than 0 and at most 1m";
+            self.error(codes::BAD_TIMEOUT, &join(path, "timeout"), message, "write for example `50ms`");
         }
         if guardrail.on.as_ref().is_some_and(Vec::is_empty) {
             let hint = "name where it looks, or remove `on` to look everywhere";

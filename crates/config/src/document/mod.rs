@@ -22,7 +22,9 @@ pub use read::Places;
 pub use route::{Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted};
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
-pub use settings::{Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, Requests};
+pub use settings::{
+    Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, OnError, Requests,
+};
 pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};
 
 use crate::{
@@ -77,6 +79,10 @@ object! {
             /// Folders of `.cedar` files, or such files, relative to this file. They are added to what `allow` means.
             #[schemars(example = &"./policies")]
             pub policies: OneOrMany<String>,
+            /// Price files, or folders of them, relative to this file: what they say of a model counts over the prices
+            /// that ship with the release. `tidegate catalog import` writes such a file.
+            #[schemars(example = &"./prices")]
+            pub prices: OneOrMany<String>,
             /// What is put on record, and how safely.
             #[schemars(example = serde_json::json!({ "model_calls": "buffered", "tool_calls": "durable" }))]
             pub audit: Audit,
@@ -133,6 +139,7 @@ impl Document {
             teams: BTreeMap::new(),
             budgets: BTreeMap::new(),
             policies: OneOrMany::default(),
+            prices: OneOrMany::default(),
             audit: Audit::default(),
             limits: Requests::default(),
             telemetry: Telemetry::default(),

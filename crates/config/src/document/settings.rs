@@ -26,6 +26,14 @@ object! {
             /// What it does with what it finds. Blocking is the rule.
             #[schemars(example = &"redact")]
             pub action: GuardrailAction,
+            /// The longest that it may look at one request, one answer, or one event of a stream. Without it there is no
+            /// limit; detectors take time in proportion to the text.
+            #[schemars(example = &"50ms")]
+            pub timeout: Option<Time>,
+            /// What becomes of a text that it could not look at to its end, since its time was over or a detector failed.
+            /// `closed`, which is the rule, refuses it; `open` lets it pass and notes that.
+            #[schemars(example = &"open")]
+            pub on_error: OnError,
         }
         later {
             "url": "use `detect`: guards on other machines come with a later version",
@@ -33,6 +41,19 @@ object! {
             "threshold": "remove it: detectors of this version are exact",
         }
     }
+}
+
+choice! {
+    /// What becomes of a text that a guardrail could not look at to its end.
+    #[derive(Default)]
+    pub enum OnError {
+        /// It does not pass.
+        #[default]
+        Closed = "closed",
+        /// It passes, and the record says so.
+        Open = "open",
+    }
+    later {}
 }
 
 choice! {

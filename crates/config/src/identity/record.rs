@@ -131,6 +131,18 @@ pub trait KeyStore: Send + Sync {
     /// `NotFound`; `Conflict` where the new ones are taken; where the store cannot be written.
     fn rotate(&self, org: &OrgId, id: KeyId, new_id: KeyId, digest: &KeyDigest) -> Result<(), KeyStoreError>;
 
+    /// Keeps another team, end and rules of the key with this identifier and tenant. Name, digest and moments stay.
+    ///
+    /// # Errors
+    /// `NotFound`, also for a revoked key; where the store cannot be written.
+    fn update(&self, key: &StoredKey) -> Result<(), KeyStoreError>;
+
+    /// Forgets the key `id` of `org`.
+    ///
+    /// # Errors
+    /// `NotFound`; where the store cannot be written.
+    fn remove(&self, org: &OrgId, id: KeyId) -> Result<(), KeyStoreError>;
+
     /// Marks the key `id` of `org` as revoked at `at`. Revoking twice keeps the first moment.
     ///
     /// # Errors

@@ -54,7 +54,10 @@ pub struct Ingredients<'a> {
 }
 
 pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result<Snapshot, Vec<Problem>> {
-    let catalog = &ingredients.catalog;
+    let catalog = &match checked.prices.is_empty() {
+        true => Arc::clone(&ingredients.catalog),
+        false => Arc::new(ingredients.catalog.with(&checked.prices)),
+    };
     let providers = targets::providers(&checked, ingredients.vendors)?;
     let routes = targets::routes(&checked.document, &providers, catalog)?;
     let servers = targets::servers(&checked)?;

@@ -6,14 +6,14 @@ use std::{
 };
 
 use tidegate_core::ids::{GuardrailName, KeyName, OrgId, TeamName};
-use tidegate_guard::{Chain, DetectorName, GuardrailSpec, Phase};
+use tidegate_guard::{Chain, DetectorName, GuardrailSpec, OnError, Phase};
 use tidegate_ledger::{Scope, ScopeKind, ScopeRules};
 use tidegate_policy::{Allow, KeyEntity};
 
 use super::{KeyRules, Snapshot, TeamRules, targets::refused};
 use crate::{
     check::{DEFAULT_ORG, policy_problem},
-    document::{Budget, Document, Guardrail, GuardrailAction, GuardrailPhase, Limits, OneOrMany, Rate},
+    document::{self, Budget, Document, Guardrail, GuardrailAction, GuardrailPhase, Limits, OneOrMany, Rate, Time},
     identity::StoredKey,
     node::join,
     problem::Problem,
@@ -56,6 +56,11 @@ fn spec(name: &str, guardrail: &Guardrail) -> GuardrailSpec {
             GuardrailAction::Tokenize => tidegate_core::facts::GuardAction::Tokenize,
             GuardrailAction::Redact => tidegate_core::facts::GuardAction::Redact,
             GuardrailAction::Label => tidegate_core::facts::GuardAction::Label,
+        },
+        limit: guardrail.timeout.map(|Time(limit)| limit),
+        on_error: match guardrail.on_error {
+            document::OnError::Closed => OnError::Closed,
+            document::OnError::Open => OnError::Open,
         },
     }
 }

@@ -257,3 +257,32 @@ fn a_pin_is_bounded() {
     assert_eq!(new("a", b"{}").unwrap().input_schema, "{}");
     assert_eq!(new("a", &vec![b' '; crate::pins::MAX_INPUT_SCHEMA + 1]).unwrap().input_schema, "");
 }
+
+#[test]
+fn price_files_count_over_the_prices_that_ship_and_are_part_of_the_revision() {
+    let text = "version: 1\nprices: prices\nproviders: { openai: { key: env:OPENAI_API_KEY } }\n";
+    let file = |input: &str| {
+        format!(
+            r#"{{"format":"catalog.v1","source":"https://prices.example","date":"2026-06-01","models":[
+            {{"provider":"openai","model":"gpt-5.2","input":"{input}","output":"15"}},
+            {{"provider":"openai","model":"gpt-own","input":"1","output":"2"}}]}}"#
+        )
+    };
+    let with = |input: &str| {
+        let machine = machine().file("prices/own.json", &file(input)).file("prices/notes.txt", "no prices");
+        with_machine(text, &machine, Vec::new(), Vec::new())
+    };
+    let snapshot = with("2").unwrap();
+    let price = |model: &str| snapshot.route(model, "openai").unwrap().route.targets()[0].price.clone();
+    assert_eq!(price("openai/gpt-5.2").unwrap().rates.input, PerMillion(2_000_000_000));
+    assert_eq!(price("openai/gpt-own").unwrap().rates.output, PerMillion(2_000_000_000));
+    assert_eq!(price("openai/gpt-4.1").unwrap().rates.input, PerMillion(2_000_000_000), "what ships stays");
+    assert_eq!(price("openai/nobody"), None);
+    assert!(snapshot.listed_models().iter().any(|model| model.name.as_str() == "openai/gpt-own"));
+    assert_ne!(with("3").unwrap().revision, snapshot.revision);
+    assert_eq!(with("2").unwrap().revision, snapshot.revision);
+    for wrong in ["-1", "0", "x"] {
+        let said = with(wrong).unwrap_err().rendered;
+        assert!(said.contains("TG0503") && said.contains("own.json"), "{said}");
+    }
+}

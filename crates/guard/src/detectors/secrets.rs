@@ -58,7 +58,9 @@ impl Secrets {
             Ok(Some(text)) => {
                 let inner = Input::new(&text, 0, true);
                 let mut found = Sink::default();
-                prefilter::run(&inner, self.triggers(), |trigger| self.look_at(&inner, trigger, &mut found));
+                prefilter::run(&inner, self.triggers(), &mut |trigger: Trigger| {
+                    self.look_at(&inner, trigger, &mut found)
+                });
                 if let Some(hit) = found.hits.first() {
                     out.hit(start, start..run.1, &hit.category);
                 }

@@ -12,6 +12,7 @@ use crate::{
     finding::{Finding, resolve},
     guard::{Class, Input, LOOKBACK},
     tokens::Tokens,
+    watch::Watch,
 };
 
 /// From how many bytes on something sure to be a finding is redacted as it passes, instead of held for its end.
@@ -41,6 +42,21 @@ pub(super) struct Sight<'h> {
     pub(super) tokens: Option<&'h Tokens>,
     /// Whether anything would change the text.
     pub(super) enforces: bool,
+    /// The time that it takes, and who failed.
+    pub(super) watch: &'h Watch,
+}
+
+impl Sight<'_> {
+    /// Notes guardrails that failed in the last look; gives one that lets nothing pass which it has not seen. Then
+    /// nothing of what was looked at is decided.
+    fn failed(&self, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
+        if self.watch.is_clean() {
+            return None;
+        }
+        let failures = self.watch.failures(self.origin);
+        failures.iter().for_each(|failure| found(failure));
+        failures.into_iter().find(|failure| failure.action == GuardAction::Block)
+    }
 }
 
 pub(super) struct Channel {
@@ -155,6 +171,9 @@ impl Channel {
             return None;
         }
         let raw = self.scan(sight, complete);
+        if let Some(failure) = sight.failed(found) {
+            return Some(failure);
+        }
         let mut point = raw.opens.iter().map(|open| open.anchor).min().unwrap_or(self.window.len());
         let mut anchors: Vec<_> = raw.hits.iter().map(|hit| (hit.anchor, hit.finding.range.end)).collect();
         anchors.sort_unstable();
@@ -215,7 +234,7 @@ impl Channel {
     fn scan(&self, sight: Sight<'_>, complete: bool) -> Raw {
         let from = self.passing.map_or(self.settled - self.base, |passing| passing.start);
         let input = Input::new(&self.window, from, complete);
-        let mut raw = sight.chain.scan_input(sight.origin, &input);
+        let mut raw = sight.chain.scan_input(sight.origin, &input, sight.watch);
         if let Some(tokens) = sight.tokens {
             tokens.look(sight.origin, &input, &mut raw);
         }
@@ -264,6 +283,9 @@ impl Channel {
     /// Takes all that is undecided for one finding, together with the rest of its token.
     pub(super) fn force(&mut self, sight: Sight<'_>, found: &mut dyn FnMut(&Finding)) -> Option<Finding> {
         let raw = self.scan(sight, false);
+        if let Some(failure) = sight.failed(found) {
+            return Some(failure);
+        }
         let hits: Vec<_> = raw.hits.into_iter().map(|hit| hit.finding).collect();
         // Of equals the first: formats with longer prefixes are reported before others.
         let weight = |open: &RawOpen| {

@@ -17,6 +17,8 @@ fn chain(detect: &[&str], action: GuardAction) -> Arc<Chain> {
         detect: detect.iter().map(|name| DetectorName::from(*name)).collect(),
         on: vec![Phase::Response],
         action,
+        limit: None,
+        on_error: Default::default(),
     };
     Arc::new(Chain::compile(&[spec]).unwrap())
 }
@@ -319,6 +321,8 @@ fn a_label_lets_nothing_out_that_another_rule_holds() {
         detect: vec![DetectorName::from(detect)],
         on: vec![Phase::Response],
         action,
+        limit: None,
+        on_error: Default::default(),
     };
     let specs = [spec("a", "secrets", GuardAction::Label), spec("b", "email", GuardAction::Redact)];
     let chain = Arc::new(Chain::compile(&specs).unwrap());

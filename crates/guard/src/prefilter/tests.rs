@@ -15,6 +15,8 @@ fn found(detect: &str, text: &str) -> Vec<String> {
         detect: vec![DetectorName::from(detect)],
         on: vec![Phase::Request],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     let chain = Chain::compile(&[spec]).unwrap();
     chain.scan(Origin::Prompt, text).into_iter().map(|finding| text[finding.range].to_owned()).collect()
@@ -167,7 +169,7 @@ proptest! {
         let from = (0..=from.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let mut seen = Vec::new();
         let wanted = Triggers { token: true, ..Triggers::default() };
-        run(&Input::new(&text, from, complete), wanted, |trigger| {
+        run(&Input::new(&text, from, complete), wanted, &mut |trigger| {
             if let Trigger::Token(start, end) = trigger {
                 seen.push((start, end));
             }

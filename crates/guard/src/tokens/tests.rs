@@ -9,6 +9,8 @@ fn chain() -> Arc<Chain> {
         detect: vec![DetectorName::from(detect)],
         on: vec![Phase::Request, Phase::Response],
         action,
+        limit: None,
+        on_error: Default::default(),
     };
     let specs = [spec("pii", "pii", GuardAction::Tokenize), spec("leaks", "secrets", GuardAction::Redact)];
     Arc::new(Chain::compile(&specs).unwrap())

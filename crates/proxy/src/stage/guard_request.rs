@@ -10,7 +10,7 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
     segment::SegmentPath,
 };
-use tidegate_guard::{Finding, Tokens, redact, verdicts};
+use tidegate_guard::{Failure, Finding, Tokens, redact, verdicts};
 use tidegate_policy::Permit;
 use tidegate_protocol::call::{Call, Kind};
 
@@ -64,6 +64,7 @@ fn look(
     mut tokens: Option<&mut Tokens>,
 ) -> Result<Looked, (Fault, Vec<GuardVerdict>)> {
     let chain = &caller.chain;
+    let watch = chain.watch();
     let mut found: Vec<GuardVerdict> = Vec::new();
     let mut rewrites: Vec<(SegmentPath, String)> = Vec::new();
     let mut blocked: Option<(Finding, SegmentPath)> = None;
@@ -71,7 +72,7 @@ fn look(
         if !chain.applies(segment.origin) {
             continue;
         }
-        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text, &watch);
         // Tokens go to models only.
         findings.retain(|finding| finding.action != GuardAction::Tokenize || tokens.is_some());
         if findings.is_empty() {
@@ -122,6 +123,9 @@ pub(crate) fn add(all: &mut Vec<GuardVerdict>, more: Vec<GuardVerdict>) {
 
 /// The refusal for what was found: it names the guardrail and the category, never the text.
 pub(crate) fn blocked_fault(finding: &Finding) -> Fault {
+    if finding.is_failure() {
+        return failed_fault(finding);
+    }
     Fault::new(
         FaultCode::GuardrailBlocked,
         format!(
@@ -131,6 +135,17 @@ pub(crate) fn blocked_fault(finding: &Finding) -> Fault {
             place(finding.origin)
         ),
     )
+}
+
+/// The refusal where a guardrail failed that lets nothing pass which it has not seen.
+fn failed_fault(finding: &Finding) -> Fault {
+    let (guardrail, place) = (&finding.guardrail, place(finding.origin));
+    let said = if finding.category.as_ref() == Failure::Timeout.category() {
+        format!("The guardrail `{guardrail}` had no time to look at the whole {place}: send less text at once.")
+    } else {
+        format!("The guardrail `{guardrail}` failed on the {place}, and lets nothing pass that it has not seen.")
+    };
+    Fault::new(FaultCode::GuardrailBlocked, said)
 }
 
 fn place(origin: tidegate_core::segment::Origin) -> &'static str {

@@ -100,8 +100,9 @@ pub(crate) struct Looked {
 /// Looks at each segment.
 pub(crate) fn look(chain: &Chain, segments: Vec<Segment<'_>>, tokens: Option<&Tokens>) -> Looked {
     let mut looked = Looked::default();
+    let watch = chain.watch();
     for segment in segments.iter().filter(|segment| tokens.is_some() || chain.applies(segment.origin)) {
-        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text);
+        let mut findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text, &watch);
         match tokens {
             Some(tokens) => tokens.restore(segment.origin, &segment.text, &mut findings),
             // What a server says goes to the caller; tokens are for models.

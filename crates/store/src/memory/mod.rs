@@ -104,6 +104,23 @@ impl KeyStore for Memory {
         Ok(())
     }
 
+    fn update(&self, key: &StoredKey) -> Result<(), KeyStoreError> {
+        let mut keys = self.keys.lock();
+        let same = |known: &&mut StoredKey| known.org == key.org && known.id == key.id && known.revoked.is_none();
+        let known = keys.iter_mut().find(same).ok_or(KeyStoreError::NotFound)?;
+        known.team.clone_from(&key.team);
+        known.expires = key.expires;
+        known.rules.clone_from(&key.rules);
+        Ok(())
+    }
+
+    fn remove(&self, org: &OrgId, id: KeyId) -> Result<(), KeyStoreError> {
+        let mut keys = self.keys.lock();
+        let before = keys.len();
+        keys.retain(|key| key.org != *org || key.id != id);
+        if keys.len() == before { Err(KeyStoreError::NotFound) } else { Ok(()) }
+    }
+
     fn rotate(&self, org: &OrgId, id: KeyId, new_id: KeyId, digest: &KeyDigest) -> Result<(), KeyStoreError> {
         let mut keys = self.keys.lock();
         let at = keys

@@ -52,6 +52,27 @@ impl KeyStore for Sqlite {
         })
     }
 
+    /// A revoked key stays as it was: it is `NotFound`.
+    fn update(&self, key: &StoredKey) -> Result<(), KeyStoreError> {
+        let rules = key.rules.as_ref().map(json).transpose().map_err(|problem| Failure::from(problem).keys())?;
+        let sql =
+            "UPDATE api_key SET team = ?1, expires = ?2, rules = ?3 WHERE org = ?4 AND id = ?5 AND revoked IS NULL";
+        self.change(|connection| {
+            connection.prepare_cached(sql)?.execute(params![
+                key.team.as_ref().map(|team| team.as_str()),
+                key.expires.map(|at| clamp(at.0)),
+                rules,
+                key.org.as_str(),
+                key.id.as_str()
+            ])
+        })
+    }
+
+    fn remove(&self, org: &OrgId, id: KeyId) -> Result<(), KeyStoreError> {
+        let sql = "DELETE FROM api_key WHERE org = ?1 AND id = ?2";
+        self.change(|connection| connection.prepare_cached(sql)?.execute(params![org.as_str(), id.as_str()]))
+    }
+
     fn revoke(&self, org: &OrgId, id: KeyId, at: UnixMillis) -> Result<(), KeyStoreError> {
         let sql = "UPDATE api_key SET revoked = coalesce(revoked, ?1) WHERE org = ?2 AND id = ?3";
         self.change(|connection| {

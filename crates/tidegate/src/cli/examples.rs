@@ -6,7 +6,7 @@
 use clap::Command;
 
 /// Each command's examples: what is typed, and what it does.
-const EXAMPLES: [(&str, &[(&str, &str)]); 47] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 52] = [
     (
         "",
         &[
@@ -69,6 +69,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 47] = [
     ("key show", &[("tidegate key show ci", "what it may, and what is left of its budgets")]),
     ("key print", &[("tidegate key print", "for programs that run a helper")]),
     ("key store", &[("tidegate key store", "reads the key from stdin: tidegate key store < FILE")]),
+    (
+        "key edit",
+        &[
+            ("tidegate key edit ci --budget '20 usd/month' --allow models=chat,code", "the rest stays as it is"),
+            ("tidegate key edit ci --clear expires --limit requests=60/min --dry-run", "what would be changed"),
+        ],
+    ),
+    ("key rm", &[("tidegate key rm ci", "refused from now on, and gone")]),
     ("key issue", &[("tidegate key issue team-a", "the secret of a key that the configuration declares")]),
     ("key rotate", &[("tidegate key rotate ci", "another secret, at once")]),
     ("key revoke", &[("tidegate key revoke ci", "refused from now on, open streams are cut")]),
@@ -123,6 +131,30 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 47] = [
     ),
     ("why", &[("tidegate why call_0190…", "who, what, which policies, what each stage said")]),
     ("spend", &[("tidegate spend --by team", "money by team")]),
+    (
+        "catalog",
+        &[
+            ("tidegate catalog diff model_prices_and_context_window.json", "what a list would change"),
+            ("tidegate catalog import data.json --accept zero", "and make a price file of it"),
+        ],
+    ),
+    (
+        "catalog diff",
+        &[
+            ("tidegate catalog diff model_prices_and_context_window.json --provider openai", "LiteLLM's list"),
+            ("tidegate catalog diff - --from genai-prices -o json", "from stdin, for scripts"),
+        ],
+    ),
+    (
+        "catalog import",
+        &[
+            ("tidegate catalog import data.json --dry-run", "whether it would pass"),
+            (
+                "tidegate catalog import data.json --file prices/list.json --accept moved=openai/gpt-5",
+                "after a look at what moved",
+            ),
+        ],
+    ),
     ("status", &[("tidegate status", "revision, providers, audit log")]),
     (
         "policy",

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use tidegate_audit::{blob::Blobs, prove::prove, verify::verify};
+use tidegate_audit::{blob::Blobs, prove::prove, verify::verify_watched};
 use tidegate_core::ids::Digest;
 
 use crate::{
     cli::Audit,
     directory::Directory,
-    output::{self, Format, exit},
+    output::{self, Format, exit, progress::Progress},
 };
 
 /// Runs one of the commands.
@@ -18,7 +18,10 @@ pub(crate) fn run(command: Audit) -> Result<()> {
     match command {
         Audit::Verify { dir, key, output } => {
             let key = key.map(|key| vkey(&key)).transpose()?;
-            let report = verify(&dir, key.as_deref()).map_err(|error| exit(1, format!("{error}")))?;
+            let mut progress = Progress::new("verify", output);
+            let report = verify_watched(&dir, key.as_deref(), &mut |done, all| progress.at(done, all));
+            drop(progress);
+            let report = report.map_err(|error| exit(1, format!("{error}")))?;
             if output == Format::Table {
                 output::talk("the log holds: every file was read, every hash and the signature agree");
             }

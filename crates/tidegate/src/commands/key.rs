@@ -1,13 +1,14 @@
-//! `key`: make, list, show, issue, rotate, revoke; print and keep the one that this user calls with.
+//! `key`: make, list, show, edit, issue, rotate, revoke, remove; print and keep the one that this user calls with.
 
 use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use http::Method;
+use serde_json::{Map, Value, json};
 
 use crate::{
     caller::{Caller, LOAN_OF_HELPERS, ends_with},
-    cli::{Admin, Key, talk::DataPlane},
+    cli::{Admin, EditKey, Key, talk::DataPlane},
     client::Client,
     directory, exit,
     output::{self, Format, exit},
@@ -81,6 +82,17 @@ pub(crate) async fn run(command: Key) -> Result<()> {
             let answer = client.post(&format!("/keys/{}/rotate", segment(&key)), &json!({})).await?;
             secret(&admin, &answer)
         }
+        Key::Edit(arguments) => edit(&arguments).await,
+        Key::Rm { key, dry_run, admin } => {
+            let client = Client::new(&admin)?;
+            let found = one(&client, &key).await?;
+            if dry_run {
+                return would(&admin, "removed", &found);
+            }
+            let answer = client.send(Method::DELETE, &format!("/keys/{}", segment(&key)), None).await?;
+            output::talk(&format!("{key} is gone, and refused from now on"));
+            if admin.output == Format::Table { Ok(()) } else { output::object(admin.output, &answer) }
+        }
         Key::Revoke { key, dry_run, admin } => {
             let client = Client::new(&admin)?;
             let found = one(&client, &key).await?;
@@ -107,6 +119,68 @@ async fn print(of: Option<&str>, header: bool, plane: &DataPlane) -> Result<()> 
     let text = if header { json!({"Authorization": format!("Bearer {key}")}).to_string() } else { key.to_owned() };
     output::line(&text);
     Ok(())
+}
+
+/// Changes what a key may do and spend.
+async fn edit(arguments: &EditKey) -> Result<()> {
+    let body = edits(arguments)?;
+    if body.as_object().is_none_or(Map::is_empty) {
+        return Err(exit(
+            exit::USAGE,
+            "nothing to change: name what is to be other, for example --budget '10 usd/month'",
+        ));
+    }
+    let (client, admin) = (Client::new(&arguments.admin)?, &arguments.admin);
+    one(&client, &arguments.key).await?;
+    if arguments.dry_run {
+        return would(admin, "changed like this", &body);
+    }
+    let answer = client.send(Method::PATCH, &format!("/keys/{}", segment(&arguments.key)), Some(&body)).await?;
+    output::object(admin.output, &answer)?;
+    output::talk("it counts from the next call on");
+    Ok(())
+}
+
+/// The edit as the API takes it: only what is named stands in it.
+fn edits(arguments: &EditKey) -> Result<Value> {
+    let mut body = Map::new();
+    for (name, text) in [("team", &arguments.team), ("expires", &arguments.expires)] {
+        body.extend(text.as_ref().map(|text| (name.to_owned(), json!(text))));
+    }
+    for (name, list) in [("budget", &arguments.budget), ("guardrails", &arguments.guardrail)] {
+        body.extend((!list.is_empty()).then(|| (name.to_owned(), json!(list))));
+    }
+    let mut allow = Map::new();
+    for argument in &arguments.allow {
+        let (kind, names) = kind_and_names(argument)?;
+        let list = allow.entry(kind).or_insert_with(|| json!([]));
+        list.as_array_mut().into_iter().for_each(|list| list.extend(names.iter().map(|name| json!(name))));
+    }
+    let mut limits = Map::new();
+    for argument in &arguments.limit {
+        let (name, value) = argument.split_once('=').unwrap_or((argument.as_str(), ""));
+        let value = match name {
+            "requests" | "tokens" => json!(value),
+            "concurrent" => json!(value.parse::<u32>().map_err(|_| {
+                exit(exit::USAGE, format!("--limit {argument}: write a number, as in concurrent=5"))
+            })?),
+            _ => {
+                let hint = "there are requests=, tokens= and concurrent=";
+                return Err(exit(exit::USAGE, format!("--limit {argument}: {hint}")));
+            }
+        };
+        limits.insert(name.to_owned(), value);
+    }
+    for (name, members) in [("allow", allow), ("limits", limits)] {
+        body.extend((!members.is_empty()).then(|| (name.to_owned(), Value::Object(members))));
+    }
+    for name in &arguments.clear {
+        let nothing = if name == "guardrails" { json!([]) } else { Value::Null };
+        if body.insert(name.clone(), nothing).is_some() {
+            return Err(exit(exit::USAGE, format!("--clear {name}: it is set as well, and only one can be meant")));
+        }
+    }
+    Ok(Value::Object(body))
 }
 
 /// A key by its id or name; where there is none, the name that was meant.
@@ -148,17 +222,22 @@ fn store() -> Result<()> {
 fn allowed(arguments: &[String]) -> Result<Value> {
     let (mut models, mut servers) = (Vec::new(), Vec::new());
     for argument in arguments {
-        let Some((kind, names)) = argument.split_once('=') else {
-            return Err(exit(64, format!("--allow {argument}: write models=a,b or mcp_servers=x,y")));
-        };
-        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
-        match kind.trim() {
-            "models" => models.extend(names),
-            "mcp_servers" => servers.extend(names),
-            other => return Err(exit(64, format!("--allow {other}=…: there are models= and mcp_servers="))),
-        }
+        let (kind, names) = kind_and_names(argument)?;
+        if kind == "models" { models.extend(names) } else { servers.extend(names) }
     }
     Ok(json!({"models": models, "mcp_servers": servers}))
+}
+
+/// What one `--allow` names: `models` or `mcp_servers`, and which.
+fn kind_and_names(argument: &str) -> Result<(String, Vec<String>)> {
+    let Some((kind, names)) = argument.split_once('=') else {
+        return Err(exit(64, format!("--allow {argument}: write models=a,b or mcp_servers=x,y")));
+    };
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    match kind.trim() {
+        kind @ ("models" | "mcp_servers") => Ok((kind.to_owned(), names)),
+        other => Err(exit(64, format!("--allow {other}=…: there are models= and mcp_servers="))),
+    }
 }
 
 /// Prints a fresh key, once.
@@ -195,6 +274,8 @@ pub(crate) fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     #[test]
@@ -203,6 +284,32 @@ mod tests {
         assert_eq!(value, json!({"models": ["a", "b", "c"], "mcp_servers": ["x"]}));
         assert!(allowed(&["tools=x".to_owned()]).is_err());
         assert!(allowed(&["models".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn an_edit_says_only_what_was_named() {
+        let edits = |words: &[&str]| {
+            let words = ["tidegate", "key", "edit", "ci"].iter().chain(words);
+            match crate::cli::Cli::try_parse_from(words).unwrap().command {
+                crate::cli::Command::Key(Key::Edit(arguments)) => edits(&arguments),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(edits(&[]).unwrap(), json!({}));
+        let words =
+            ["--budget", "1 usd/day", "--allow", "models=a, b", "--allow", "models=c", "--limit", "concurrent=5"];
+        assert_eq!(
+            edits(&words).unwrap(),
+            json!({"budget": ["1 usd/day"], "allow": {"models": ["a", "b", "c"]}, "limits": {"concurrent": 5}})
+        );
+        let words = ["--clear", "budget", "--clear", "guardrails", "--allow", "mcp_servers=", "--limit", "tokens=9/s"];
+        assert_eq!(
+            edits(&words).unwrap(),
+            json!({"budget": null, "guardrails": [], "allow": {"mcp_servers": []}, "limits": {"tokens": "9/s"}})
+        );
+        for wrong in [["--clear", "budget", "--budget", "1 usd/day"], ["--limit", "speed=9", "--limit", "tokens=9/s"]] {
+            assert!(edits(&wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod call;
+mod catalog;
 mod chat;
 mod check;
 mod connect;
@@ -62,6 +63,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Calls(arguments) => show::calls(&arguments).await,
         Command::Why { call, admin } => show::why(&call, &admin).await,
         Command::Spend(arguments) => show::spend(&arguments).await,
+        Command::Catalog(command) => catalog::run(command),
         Command::Status(admin) => show::status(&admin).await,
         Command::Policy(command) => policy::run(command).await,
         Command::Mcp(command) => mcp::run(command).await,

@@ -7,7 +7,7 @@ use crate::{
     cli::{Admin, Calls, Spend},
     client::Client,
     commands::key::{list, segment},
-    output::{self, Format},
+    output::{self, Format, progress},
 };
 
 /// Recent calls, newest first.
@@ -18,7 +18,9 @@ pub(crate) async fn calls(arguments: &Calls) -> Result<()> {
             query.push_str(&format!("&{name}={}", segment(value)));
         }
     }
-    let answer = Client::new(&arguments.admin)?.get(&format!("/calls{query}")).await?;
+    let client = Client::new(&arguments.admin)?;
+    let path = format!("/calls{query}");
+    let answer = progress::waiting("calls", arguments.admin.output, client.get(&path)).await?;
     let rows = list(&answer, "calls");
     output::rows(
         arguments.admin.output,
@@ -94,14 +96,21 @@ fn tell(call: &Value) {
                 .get(name)
                 .map_or_else(String::new, |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         };
-        output::line(&format!(
-            "  guard     {} found {} × {} in {}: {}",
-            part("guardrail"),
-            part("count"),
-            part("category"),
-            part("origin"),
-            part("action")
-        ));
+        let category = part("category");
+        let said = match category.strip_prefix("guardrail.") {
+            Some(why) => {
+                let then = if part("action") == "block" { "so it did not pass" } else { "and it passed unseen" };
+                format!("  guard     {} failed ({why}) on the {}, {then}", part("guardrail"), part("origin"))
+            }
+            None => format!(
+                "  guard     {} found {} × {category} in {}: {}",
+                part("guardrail"),
+                part("count"),
+                part("origin"),
+                part("action")
+            ),
+        };
+        output::line(&said);
     }
     for attempt in call.get("attempts").and_then(Value::as_array).into_iter().flatten() {
         let part = |name: &str| {
@@ -142,7 +151,9 @@ fn waterfall(call: &Value) {
 
 /// What was spent.
 pub(crate) async fn spend(arguments: &Spend) -> Result<()> {
-    let answer = Client::new(&arguments.admin)?.get(&format!("/spend?by={}", arguments.by)).await?;
+    let client = Client::new(&arguments.admin)?;
+    let path = format!("/spend?by={}", arguments.by);
+    let answer = progress::waiting("spend", arguments.admin.output, client.get(&path)).await?;
     let name = format!("/{}", arguments.by);
     output::rows(
         arguments.admin.output,

@@ -15,11 +15,14 @@ use tidegate_core::{
 };
 use tidegate_upstream::task;
 
-use super::{Loan, Made, Revoked, no_such_key, view};
+use super::{Loan, Made, Removed, Revoked, no_such_key, view};
 use crate::{
     answer::{Refusal, shown},
     control::Control,
-    handlers::new_key::{NewKey, expiry},
+    handlers::{
+        edit_key::EditKey,
+        new_key::{NewKey, expiry},
+    },
     moment,
 };
 
@@ -156,6 +159,58 @@ pub(super) fn rotate(control: &Control, asked: &str) -> Result<(Made, KeyId), Re
     control.activate(next, stored, &format!("key {} rotated", shown(key.name.as_str())));
     control.live_calls.cut(&Selector::Key(key.id));
     Ok((made(&StoredKey { id, digest, ..key.clone() }, &secret, None), key.id))
+}
+
+/// Changes what a key may, and says its identifier.
+pub(super) fn edit(control: &Control, asked: &str, edit: EditKey, expected: Option<&str>) -> Result<KeyId, Refusal> {
+    let _held = control.changes.lock();
+    recordable(control)?;
+    let key = find(control, asked)?;
+    if key.revoked.is_some() {
+        return Err(Refusal::conflict("the key is revoked, and stays so").hint("make a new one"));
+    }
+    let Some(rules) = &key.rules else {
+        return Err(Refusal::conflict("the configuration file says what this key may")
+            .hint("change it there; the file is read again at once"));
+    };
+    let present = view::find(control, key.id.as_str()).map(|view| view.tag());
+    if expected.is_some_and(|expected| expected != "*" && present.as_deref() != Some(expected)) {
+        return Err(Refusal::changed("the key was changed since it was read").hint("read it again, then edit it"));
+    }
+    let active = control.live.current();
+    let (after, changes) = edit.apply(&key, rules, &active.snapshot.document, clock::wall())?;
+    if changes.is_empty() {
+        return Ok(key.id);
+    }
+    let mut stored = control.key_store.all()?;
+    for known in stored.iter_mut().filter(|known| known.id == key.id) {
+        *known = after.clone();
+    }
+    // Compiled before it is kept, as for a new key.
+    let next = control.with_keys(&stored)?;
+    control.key_store.update(&after)?;
+    let reason = format!("key {} edited: {}", shown(key.name.as_str()), changes.join(", "));
+    control.activate(next, stored, &reason);
+    Ok(key.id)
+}
+
+/// Removes a key. It is refused first, in memory, so that it is void also where the store does not answer.
+pub(super) fn remove(control: &Control, asked: &str) -> Result<(Removed, KeyId), Refusal> {
+    let _held = control.changes.lock();
+    recordable(control).map_err(|refusal| refusal.hint("revoke it: that waits for no record"))?;
+    let key = find(control, asked)?;
+    control.keys.revoke(&key.org, key.id, key.revoked.unwrap_or_else(clock::wall));
+    let mut cut = control.live_calls.cut(&Selector::Key(key.id));
+    if let Err(error) = control.key_store.remove(&key.org, key.id) {
+        tracing::error!(%error, key = %key.id, "a key is not removed");
+        let message = format!("the key is refused on this node from now on, but it is not removed: {error}");
+        return Err(Refusal::unavailable("store_unavailable", message).hint("remove it again before the next restart"));
+    }
+    let stored = control.key_store.all()?;
+    let next = control.with_keys(&stored)?;
+    control.activate(next, stored, &format!("key {} removed", shown(key.name.as_str())));
+    cut = cut.saturating_add(control.live_calls.cut(&Selector::Key(key.id)));
+    Ok((Removed { id: key.id.to_string(), name: key.name.to_string(), cut }, key.id))
 }
 
 /// Revokes a key, in memory also where the store does not answer: then it is refused until the next start, and the

@@ -12,7 +12,7 @@ use tidegate_config::{
 };
 use tidegate_core::{
     clock::{self, UnixMillis},
-    ids::{KeyName, TeamName},
+    ids::{Digest, KeyName, TeamName},
 };
 use tidegate_ledger::ScopeRules;
 use utoipa::ToSchema;
@@ -79,6 +79,13 @@ pub(crate) struct LimitsView {
 impl KeyView {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A tag of this state: of two states that show the same, the same.
+    pub(crate) fn tag(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let digest = Digest::of(text.as_bytes()).to_string();
+        format!("\"{}\"", digest.get(..32).unwrap_or(&digest))
     }
 }
 

@@ -105,6 +105,34 @@ fn key_domain_separation() {
     assert_ne!(pepper().digest(&key).0.as_slice(), plain.as_ref());
     assert_ne!(pepper().digest(&key), Pepper::new(&[8; 32]).unwrap().digest(&key));
     assert!(Pepper::new(&[7; 31]).is_none());
+
+    // Tokens that stand for values are under the same pepper, and of use for nothing else: not as the digest of a key,
+    // not for another organisation or kind, and not where the parts are cut otherwise.
+    let token = |org: &str, kind: &str, value: &str| pepper().token(org, kind, value);
+    let value = "alice@example.com";
+    let known = token("acme", "email", value);
+    assert_eq!(known, token("acme", "email", value));
+    let framed = |text: &str| [&8_u64.to_be_bytes()[..], text.as_bytes()].concat();
+    let digests = [value.to_owned(), format!("acmeemail{value}"), String::from_utf8_lossy(&framed(value)).into_owned()];
+    for text in digests {
+        assert_ne!(known.as_slice(), pepper().digest(&text).0.get(..8).unwrap());
+    }
+    assert_ne!(
+        known.as_slice(),
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]), value.as_bytes()).as_ref().get(..8).unwrap()
+    );
+    assert_ne!(known, Pepper::new(&[8; 32]).unwrap().token("acme", "email", value));
+    for (org, kind, text) in [
+        ("other", "email", value),
+        ("acme", "card", value),
+        ("acme", "email", "Alice@example.com"),
+        ("acmee", "mail", value),
+        ("acme", "emaila", "lice@example.com"),
+        ("", "acmeemail", value),
+    ] {
+        assert_ne!(known, token(org, kind, text), "{org} {kind} {text}");
+    }
+    assert!(!TOKEN_DOMAIN.starts_with(DOMAIN) && !DOMAIN.starts_with(TOKEN_DOMAIN));
 }
 
 #[test]

@@ -12,6 +12,8 @@ fn found(detect: &str, text: &str) -> Vec<String> {
         detect: vec![DetectorName::from(detect)],
         on: vec![Phase::Request],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     let chain = Chain::compile(&[spec]).unwrap();
     chain.scan(Origin::Prompt, text).into_iter().map(|finding| text[finding.range].to_owned()).collect()

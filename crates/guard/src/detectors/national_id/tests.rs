@@ -10,6 +10,8 @@ fn found(detect: &str, text: &str) -> Vec<(String, String)> {
         detect: vec![DetectorName::from(detect)],
         on: vec![Phase::Request],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     let chain = Chain::compile(&[spec]).unwrap();
     let found = chain.scan(Origin::Prompt, text);

@@ -11,6 +11,8 @@ fn found(text: &str) -> Vec<(String, String)> {
         detect: vec![DetectorName::from("secrets")],
         on: vec![Phase::Request],
         action: GuardAction::Redact,
+        limit: None,
+        on_error: Default::default(),
     };
     let chain = Chain::compile(&[spec]).unwrap();
     let found = chain.scan(Origin::Prompt, text);
