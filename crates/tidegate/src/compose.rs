@@ -182,7 +182,6 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     startable(arguments, mode)?;
     let directory = Directory::at(&arguments.data_dir);
     directory.create()?;
-    directory.forget_quick_start_key()?;
     let pepper = Pepper::new(&directory.pepper()?).context("keys/pepper is too short")?;
     let admin_token = directory.admin_token()?;
     let store = Arc::new(Sqlite::open(directory.state()).context("the state could not be opened")?);

@@ -26,13 +26,14 @@ impl Directory {
         Self { root: root.into() }
     }
 
-    /// Creates what is missing.
+    /// Creates what is missing, and removes what must not be there any more.
     pub(crate) fn create(&self) -> Result<()> {
         fs::create_dir_all(&self.root).with_context(|| format!("cannot create {}", self.root.display()))?;
         let keys = self.keys();
         fs::create_dir_all(&keys).with_context(|| format!("cannot create {}", keys.display()))?;
         fs::set_permissions(&keys, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot set the mode of {}", keys.display()))
+            .with_context(|| format!("cannot set the mode of {}", keys.display()))?;
+        self.forget_quick_start_key()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -84,7 +85,7 @@ impl Directory {
     }
 
     /// Removes the file in which earlier versions kept the key of their quick start in the clear.
-    pub(crate) fn forget_quick_start_key(&self) -> Result<()> {
+    fn forget_quick_start_key(&self) -> Result<()> {
         let path = self.keys().join("quick-start");
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
