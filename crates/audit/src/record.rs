@@ -157,7 +157,10 @@ impl FromStr for Salt {
 
 impl Serialize for Salt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        let mut digits = [0; 32];
+        // It fails only for a buffer of another length.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -66,7 +66,7 @@ struct Frame<'body> {
     object: bool,
     /// Whether letter case counts in here.
     exact: bool,
-    seen: Option<Box<HashSet<Cow<'body, str>>>>,
+    seen: Option<HashSet<Cow<'body, str>>>,
 }
 
 /// Which of the sixty-four bytes before `end` are not plain.
@@ -241,7 +241,7 @@ impl<'body> Scanner<'body> {
             };
             let Some(frame) = self.frames.last_mut() else { return Ok(()) };
             if let Some(set) = rebuilt {
-                frame.seen = Some(Box::new(set));
+                frame.seen = Some(set);
             }
             frame.seen.as_mut().is_some_and(|seen| !seen.insert(own))
         };
