@@ -3,18 +3,20 @@
 //! They run on stable Rust: the tests here feed them a seeded corpus and mutations of it, and any fuzzer can call them.
 //! Nothing in the product depends on this crate.
 
+mod product;
 mod targets;
 
 #[cfg(test)]
 mod tests;
 
+pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
 pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks};
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 15] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
@@ -22,4 +24,12 @@ pub const TARGETS: [Target; 7] = [
     ("jsonrpc_read", jsonrpc_read),
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),
+    ("native_call", native_call),
+    ("mcp_names", mcp_names),
+    ("resume_ids", resume_ids),
+    ("pins_file", pins_file),
+    ("configuration", configuration),
+    ("price_list", price_list),
+    ("guards", guards),
+    ("tokens", tokens),
 ];

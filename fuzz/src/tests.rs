@@ -28,6 +28,39 @@ const ANSWERS: &[&str] = &[
     r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
 ];
 
+const NATIVE: &[&str] = &[
+    "/files/file-1\n{\"purpose\":\"a\",\"texts\":[\"b\",{\"c\":\"d\"}],\"model\":\"openai/m\",\"n\":12345678}",
+    "/vector_stores/a%20b/files\n[\"x\",1,null]",
+    "/images\nno json at all",
+];
+const NAMES: &[&str] = &[
+    "notes\nsearch",
+    "a-very-long-name-of-some-server-in-here\nand_a_tool_whose_name_goes_on_and_on_and_on",
+    "s\nfile:///a__b:c",
+    "x\ntidegate+notes:file:///a",
+];
+const RESUME: &[&str] = &["\u{5}0-3", "\u{1}0-1", "\u{2}1-0", "\u{3}0-18446744073709551615", "\u{2}-", "\u{2}00-01"];
+const PINS: &[&str] = &[
+    r#"[{"server":"s","name":"t","input_schema":"{}","digest":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","pinned_at":7,"definition":"{\"name\":\"t\"}"},{"server":"s","name":"u","input_schema":"","digest":"a3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","pinned_at":8,"definition":"{\"name\":\"u\"}"}]"#,
+    "[]",
+];
+const CONFIGURATION: &[&str] = &[
+    "version: 1\nproviders: { openai: { key: env:K }, local: { type: openai, base_url: http://127.0.0.1:8080/v1 } }\nmodels:\n  chat: { fallback: [openai/gpt-5.2], timeouts: { connect: 5s } }\n",
+    "version: 1\ntelemetry:\n  otlp: { endpoint: 'http://127.0.0.1:4318', headers: { x-key: env:K }, sample: 0.25, profile: a, content: off } \n",
+    "version: 1\nguardrails:\n  pii: { detect: [email, us_ssn, phone], on: [request], action: tokenize, timeout: 50ms, on_error: open }\nkeys: { a: { guardrails: [pii], budget: [10 usd/month, 1 usd/day], limits: { requests: 60/min } } }\nprices: ./prices\n",
+];
+const PRICES: &[&str] = &[
+    r#"{"sample_spec":{"input_cost_per_token":0},"m":{"litellm_provider":"openai","mode":"chat","input_cost_per_token":1.75e-06,"output_cost_per_token":1e-05,"input_cost_per_token_above_200k_tokens":2e-6,"cache_read_input_token_cost":1.0000000000000002e-07}}"#,
+    r#"{"xai/g":{"litellm_provider":"xai","mode":"chat","tiered_pricing":[{"range":[0,128000.0],"input_cost_per_token":3e-06,"output_cost_per_token":1.5e-05},{"range":[128000,256000],"input_cost_per_token":6e-06}]}}"#,
+    r#"[{"id":"openai","models":[{"id":"m","match":{"or":[{"equals":"n"}]},"context_window":9,"prices":{"input_mtok":{"base":1,"tiers":[{"start":5,"price":2}]},"output_mtok":4}},{"id":"o","prices":[{"prices":{"input_mtok":1,"output_mtok":2}},{"constraint":{"start_date":"2026-01-01"},"prices":{"input_mtok":3,"output_mtok":4}}]}]}]"#,
+];
+const GUARDED: &[&str] = &[
+    "\u{3}write to alice@example.com or +1 415-555-2671, SSN 123-45-6780, IBAN DE89 3704 0044 0532 0130 00",
+    "\u{1}card 4111 1111 1111 1111 and AKIAIOSFODNN7EXAMPLE, password=\"hunter2hunter2\" at 10.20.30.40",
+    "\u{7}BSN 111222333, 7260 1815 9082, DNI 12345678Z, 85 01 12 000000, eyJhbGciOiJIUzI1NiJ9.e30.x",
+    "\u{2}a@b.example a@b.example c@d.example",
+];
+
 /// xorshift64*: the same numbers on every run.
 struct Random(u64);
 
@@ -42,6 +75,8 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
+    let more = [NATIVE, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // The first byte chooses what the answer is taken for: a list of each kind, a tool's result, and rewriting.
     for choice in [2_u8, 3, 4, 5, 6, 9, 0x13, 0x22, 0x23, 0x32] {
         corpus.extend(ANSWERS.iter().map(|seed| [&[choice], seed.as_bytes()].concat()));
@@ -77,6 +112,15 @@ const WORDS: &[&str] = &[
     "\"name\":\"a\",",
     "\"Name\":\"a\",",
     "{\"name\":\"zz\"},",
+    "__",
+    "%2e",
+    "/",
+    "a@b.example",
+    "4111 1111 1111 1111",
+    "[email#aaaaaaaaaaaaaaaa]",
+    "  ",
+    "on_error: ",
+    "_above_1k_tokens",
 ];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -121,7 +165,9 @@ fn no_target_breaks_on_mutations() {
     let corpus = corpus();
     for (index, (name, target)) in TARGETS.into_iter().enumerate() {
         let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (index as u64 + 1));
-        for _ in 0..40_000 {
+        // Those that look for values in text take longer.
+        let rounds = if matches!(name, "guards" | "tokens" | "configuration") { 3_000 } else { 40_000 };
+        for _ in 0..rounds {
             let bytes = mutate(&mut random, &corpus);
             if std::panic::catch_unwind(|| target(&bytes)).is_err() {
                 panic!("{name} breaks on {:?}", String::from_utf8_lossy(&bytes));

@@ -27,6 +27,45 @@ mod surface;
 mod tool_flow;
 mod traced;
 
+/// Readers of clients' words that have no other door: for the fuzz targets alone.
+#[doc(hidden)]
+pub mod doors {
+    use tidegate_core::ids::ServerName;
+
+    use crate::{federation::names, replay::Replays};
+
+    /// What a server's tool is called on `/mcp`, and what that name says.
+    #[must_use]
+    pub fn name(server: &ServerName, item: &str) -> (String, Option<(String, String)>) {
+        let name = names::public_name(server, item);
+        let said = names::parted(&name).map(|(server, item)| (server.to_owned(), item.to_owned()));
+        (name, said)
+    }
+
+    /// What a client's own name and URI say of a server.
+    #[must_use]
+    pub fn said(text: &str) -> (Option<(&str, &str)>, Option<(&str, &str)>) {
+        (names::parted(text), names::unwrapped(text))
+    }
+
+    /// A URI that says its server.
+    #[must_use]
+    pub fn wrapped(server: &ServerName, uri: &str) -> String {
+        names::wrapped(server, uri)
+    }
+
+    /// Whether a client may go on after the event of this id, where the session has one stream of so many events.
+    #[must_use]
+    pub fn resumes(events: usize, id: &str) -> bool {
+        let replays = Replays::default();
+        let kept = replays.begin();
+        for _ in 0..events {
+            drop(kept.push(b"data: x\n\n"));
+        }
+        replays.after(id).is_some()
+    }
+}
+
 pub use crate::{
     discovery::Discovery,
     floods::Floods,

@@ -8,7 +8,7 @@ mod decode;
 mod frames;
 mod listen;
 mod lists;
-mod names;
+pub(crate) mod names;
 mod profiles;
 
 use std::{
