@@ -42,9 +42,12 @@ pub mod doors {
         (name, said)
     }
 
+    /// A server, and what of it; where a text says so.
+    pub type Parted<'a> = Option<(&'a str, &'a str)>;
+
     /// What a client's own name and URI say of a server.
     #[must_use]
-    pub fn said(text: &str) -> (Option<(&str, &str)>, Option<(&str, &str)>) {
+    pub fn said(text: &str) -> (Parted<'_>, Parted<'_>) {
         (names::parted(text), names::unwrapped(text))
     }
 

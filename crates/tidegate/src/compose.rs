@@ -204,8 +204,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
 
     let keys = key_table(pepper, &snapshot)?;
     let revision = snapshot.revision;
-    let (sim, upstream) = way_out(mode)?;
-    read_roots(&upstream, &snapshot)?;
+    let (sim, upstream) = way_out(mode, &snapshot)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
     let changes = Arc::new(Mutex::new(()));
@@ -321,13 +320,15 @@ fn measures(live: &Live) -> (Arc<tidegate_core::metric::Registry>, Arc<Exporter>
 }
 
 /// The only way out, and the simulator where this start has one.
-fn way_out(mode: Mode) -> Result<(Option<Sim>, Arc<Upstream>)> {
+fn way_out(mode: Mode, snapshot: &tidegate_config::snapshot::Snapshot) -> Result<(Option<Sim>, Arc<Upstream>)> {
     let sim = (mode == Mode::Up).then(Sim::new);
     let upstream = Upstream::new(UpstreamOptions {
         sim: sim.clone().map(|sim| Arc::new(sim) as Arc<dyn tidegate_upstream::InMemoryService>),
         ..UpstreamOptions::default()
     })?;
-    Ok((sim, Arc::new(upstream)))
+    let upstream = Arc::new(upstream);
+    read_roots(&upstream, snapshot)?;
+    Ok((sim, upstream))
 }
 
 /// Reads the machine's certificate authorities beside the start, where some upstream is verified by them.
