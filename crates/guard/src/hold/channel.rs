@@ -54,7 +54,7 @@ impl Sight<'_> {
             return None;
         }
         let failures = self.watch.failures(self.origin);
-        failures.iter().for_each(|failure| found(failure));
+        failures.iter().for_each(found);
         failures.into_iter().find(|failure| failure.action == GuardAction::Block)
     }
 }
