@@ -34,6 +34,9 @@ pub mod doors {
 
     use crate::{federation::names, replay::Replays};
 
+    /// A server and what is its own, as a name or URI says them.
+    pub type Said<'t> = Option<(&'t str, &'t str)>;
+
     /// What a server's tool is called on `/mcp`, and what that name says.
     #[must_use]
     pub fn name(server: &ServerName, item: &str) -> (String, Option<(String, String)>) {
@@ -44,7 +47,7 @@ pub mod doors {
 
     /// What a client's own name and URI say of a server.
     #[must_use]
-    pub fn said(text: &str) -> (Option<(&str, &str)>, Option<(&str, &str)>) {
+    pub fn said(text: &str) -> (Said<'_>, Said<'_>) {
         (names::parted(text), names::unwrapped(text))
     }
 
