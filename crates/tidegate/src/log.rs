@@ -5,6 +5,7 @@
 //! what is logged holds none.
 
 use std::{
+    any::Any,
     collections::HashMap,
     io::Write as _,
     sync::{Arc, OnceLock},
@@ -53,10 +54,21 @@ pub(crate) fn start(wanted: Option<&str>, default: &str) -> anyhow::Result<()> {
         })?,
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default)),
     };
+    std::panic::set_hook(Box::new(|defect| {
+        let place = defect.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, thread = std::thread::current().name(), "{}", told(defect.payload()));
+    }));
     if tracing_subscriber::registry().with(filter).with(Lines::default()).try_init().is_err() {
         output::talk("logging was set up already");
     }
     Ok(())
+}
+
+/// What a panic is told as: its message only where that stands in the code, since one that was put together may quote
+/// what a caller sent.
+fn told(payload: &dyn Any) -> String {
+    let message = payload.downcast_ref::<&'static str>().copied().unwrap_or("its message is withheld");
+    format!("a defect, please report its place: {message}")
 }
 
 /// How many lines of one kind there were in one second.
@@ -170,5 +182,16 @@ mod tests {
         assert_eq!(u64::try_from(written).unwrap(), MOST);
         assert_eq!(flood.admit(6), Some(7));
         assert_eq!(flood.admit(6), Some(0));
+    }
+
+    #[test]
+    fn a_panic_tells_what_stands_in_the_code_and_nothing_else() {
+        let of = |run: fn()| std::panic::catch_unwind(run).unwrap_err();
+        assert!(told(&*of(|| panic!("no such tile"))).contains("no such tile"));
+        let quoting = told(&*of(|| {
+            let sent = String::from("tg_secret");
+            assert!(sent.is_empty(), "{sent} is no number");
+        }));
+        assert!(!quoting.contains("tg_secret"), "{quoting}");
     }
 }

@@ -208,7 +208,8 @@ fn same_tokens(told: &Told, reached: &HashMap<String, Value>) {
 /// The state file agrees with the log, call by call, and the report with both.
 fn same_money(told: &Told, state: &Path, spend: &Value) {
     let state = rusqlite::Connection::open(state).unwrap();
-    let mut rows = state.prepare("SELECT 'call_' || lower(hex(call)), kind, cost, held, input, output FROM entry").unwrap();
+    let mut rows =
+        state.prepare("SELECT 'call_' || lower(hex(call)), kind, cost, held, input, output FROM entry").unwrap();
     type Row = (String, Option<u64>, u64, u64, u64);
     let whole = |number: i64| u64::try_from(number).unwrap();
     let entries: HashMap<String, Row> = rows
