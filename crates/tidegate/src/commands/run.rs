@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result};
 use tidegate_config::check::Mode;
 use tidegate_upstream::sim::{self, Sim};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     cli::Run,
@@ -17,17 +17,19 @@ use crate::{
 /// Starts a gateway for one person.
 pub(crate) async fn up(arguments: &Run) -> Result<()> {
     log::start(arguments.log.as_deref(), "warn")?;
+    let stop = Stop::hear()?;
     let running = compose::start(arguments, Mode::Up).await?;
     ready(arguments.output, &running)?;
     if arguments.output == Format::Table {
         introduce(&running);
     }
-    until_stopped(running).await
+    until_stopped(running, stop).await
 }
 
 /// Starts a gateway in production.
 pub(crate) async fn serve(arguments: &Run) -> Result<()> {
     log::start(arguments.log.as_deref(), "info")?;
+    let stop = Stop::hear()?;
     let running = compose::start(arguments, Mode::Serve).await?;
     ready(arguments.output, &running)?;
     if arguments.output == Format::Table {
@@ -39,18 +41,19 @@ pub(crate) async fn serve(arguments: &Run) -> Result<()> {
             running.revision
         ));
     }
-    until_stopped(running).await
+    until_stopped(running, stop).await
 }
 
 /// Serves the scripted upstream on its own.
 pub(crate) async fn sim(listen: SocketAddr) -> Result<()> {
     log::start(None, "warn")?;
+    let mut stop = Stop::hear()?;
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     output::talk(&format!("the scripted upstream serves http://{address}/v1 and http://{address}/mcp"));
     tokio::select! {
         served = sim::serve(Sim::new(), listener) => served.context("the scripted upstream ended"),
-        stopped = stop_signal() => stopped,
+        () = stop.signalled() => Ok(()),
     }
 }
 
@@ -94,16 +97,30 @@ fn introduce(running: &Running) {
     output::line("  then: tidegate calls, tidegate spend, tidegate tail. Ctrl-C stops it.");
 }
 
-async fn until_stopped(running: Running) -> Result<()> {
-    stop_signal().await?;
+async fn until_stopped(running: Running, mut stop: Stop) -> Result<()> {
+    stop.signalled().await;
     running.stop().await;
     Ok(())
 }
 
-async fn stop_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C cannot be heard"),
-        _ = terminate.recv() => Ok(()),
+/// The signals that end a run in order. Heard from the first moment on, so that one that comes during the start, or just
+/// after it, cuts nothing off.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn hear() -> Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+        let interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn signalled(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

