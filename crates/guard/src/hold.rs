@@ -268,18 +268,19 @@ impl<F> Hold<F> {
     }
 
     fn advance(&mut self, id: u32, complete: bool) -> Option<Finding> {
-        let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
-        let sight = Sight {
-            chain: &self.chain,
-            origin: self.origin,
-            tokens: self.tokens.as_deref(),
-            enforces: self.enforces,
-            watch: &self.watch,
-        };
-        channel.advance(sight, complete, &mut |finding| count(&mut self.found, finding))
+        self.seeing(id, |channel, sight, found| channel.advance(sight, complete, found))
     }
 
     fn force(&mut self, id: u32) -> Option<Finding> {
+        self.seeing(id, |channel, sight, found| channel.force(sight, found))
+    }
+
+    /// Lets one channel look, and counts what it finds.
+    fn seeing(
+        &mut self,
+        id: u32,
+        look: impl FnOnce(&mut Channel, Sight<'_>, &mut dyn FnMut(&Finding)) -> Option<Finding>,
+    ) -> Option<Finding> {
         let channel = self.channels.iter_mut().find(|channel| channel.id() == id)?;
         let sight = Sight {
             chain: &self.chain,
@@ -288,7 +289,7 @@ impl<F> Hold<F> {
             enforces: self.enforces,
             watch: &self.watch,
         };
-        channel.force(sight, &mut |finding| count(&mut self.found, finding))
+        look(channel, sight, &mut |finding| count(&mut self.found, finding))
     }
 
     fn channel(&mut self, id: u32) -> &mut Channel {

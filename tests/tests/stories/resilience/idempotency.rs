@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::serve;
+use super::{scaled, serve};
 use crate::stories::{
     gateway::{Gateway, key, question, until},
     http::{Answer, send},
@@ -90,7 +90,7 @@ async fn p13_a_failure_is_told_to_those_who_wait_and_not_kept() {
     assert!(gateway.sim_requests().await.len() > before);
     let body = question("sim/chat", "hello", true);
     // As soon as the gateway has noticed, which takes a busy machine a moment.
-    until("the key to be free again", Duration::from_secs(5), async || {
+    until("the key to be free again", scaled(Duration::from_secs(5), Duration::from_secs(1)), async || {
         ask(&gateway, Dialect::OpenAi, &secret, "b", &body).await.status == 200
     })
     .await;
