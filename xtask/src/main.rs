@@ -55,9 +55,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository's root.
+/// The repository's root: the one that cargo runs this for, since several checkouts may share one target folder and the
+/// binary in it; without cargo, the one that it was built in.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    own.parent().map(PathBuf::from).unwrap_or_default()
 }
 
 /// Talk goes to stderr; a closed one is no reason to fail.
