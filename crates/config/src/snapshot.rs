@@ -170,11 +170,11 @@ impl Snapshot {
     pub fn api_provider(&self, dialect: Dialect, model: Option<&str>) -> Option<&Arc<Provider>> {
         let surface = dialect.surface();
         let named = |name: &str| {
-            self.providers.get(name).map(|known| &known.provider).filter(|provider| provider.dialect == dialect)
+            self.providers.get(name).map(|known| &known.provider).filter(|provider| provider.speaks(dialect))
         };
         let by_model = model.and_then(|model| model.split_once('/')).and_then(|(provider, _)| named(provider));
         let default = self.defaults.by_surface.get(surface).or(self.defaults.any.as_ref());
-        let mut speaking = self.providers().filter(|provider| provider.dialect == dialect);
+        let mut speaking = self.providers().filter(|provider| provider.speaks(dialect));
         let only = || {
             let (real, sim): (Vec<_>, Vec<_>) = speaking.by_ref().partition(|known| known.base != Destination::Sim);
             match (real.as_slice(), sim.as_slice()) {

@@ -30,6 +30,8 @@ pub struct Vendor {
     pub title: String,
     /// The wire format it speaks.
     pub dialect: Dialect,
+    /// Further wire formats that it speaks below the same address.
+    pub also: Vec<Dialect>,
     /// Its own address, or where such a server usually listens on this machine; `None` for the simulator.
     pub base_url: Option<String>,
     /// How the gateway proves itself there.
@@ -112,6 +114,8 @@ struct File {
     name: String,
     title: String,
     dialect: String,
+    #[serde(default)]
+    also: Vec<String>,
     base_url: Option<String>,
     auth: String,
     #[serde(default)]
@@ -170,11 +174,9 @@ impl Vendors {
 }
 
 fn vendor(file: File) -> Result<Vendor, String> {
-    let dialect = match file.dialect.as_str() {
-        "openai_chat" => Dialect::OpenAiChat,
-        "anthropic" => Dialect::Anthropic,
-        other => return Err(format!("there is no dialect `{other}`")),
-    };
+    let named = |name: &String| Dialect::parse(name).ok_or_else(|| format!("there is no dialect `{name}`"));
+    let dialect = named(&file.dialect)?;
+    let also = file.also.iter().map(named).collect::<Result<_, _>>()?;
     let scheme = match file.auth.as_str() {
         "none" => Scheme::None,
         "bearer" => Scheme::Bearer,
@@ -192,6 +194,7 @@ fn vendor(file: File) -> Result<Vendor, String> {
         name: file.name,
         title: file.title,
         dialect,
+        also,
         base_url: file.base_url,
         scheme,
         env: file.env,

@@ -133,7 +133,8 @@ impl Flow {
             self.fail(&fault);
             return;
         }
-        if event.facts.terminator {
+        let last = event.facts.terminator;
+        if last && event.facts.pieces.is_empty() {
             let rest = self.hold.flush();
             if self.released(rest) {
                 self.guarded(started);
@@ -150,8 +151,17 @@ impl Flow {
         // The last word of a text that has ended waits for nothing.
         let mut closes = closes.into_iter();
         while self.released(step) {
-            let Some((first, last)) = closes.next() else { break };
-            step = self.hold.close_channels(first..=last);
+            let Some((first, until)) = closes.next() else { break };
+            step = self.hold.close_channels(first..=until);
+        }
+        // A last event that says everything once more is looked at like any other.
+        if last && !self.ended {
+            let rest = self.hold.flush();
+            if self.released(rest) {
+                self.guarded(started);
+                self.completed();
+            }
+            return;
         }
         self.guarded(started);
     }
@@ -198,12 +208,18 @@ impl Flow {
     fn push(&mut self, raw: Bytes) {
         self.digester.update(&raw);
         self.exchange.keep_response(&raw);
-        self.ready.push_back(raw);
+        if !raw.is_empty() {
+            self.ready.push_back(raw);
+        }
     }
 
     /// The successful end: settled and on record before the terminator leaves.
     fn complete(&mut self, terminator: Event) {
         self.push(terminator.frame.raw);
+        self.completed();
+    }
+
+    fn completed(&mut self) {
         self.end(&Ending { status: 200, fault: None, complete: true });
         self.exchange.tell_others(true);
     }

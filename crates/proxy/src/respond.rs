@@ -11,7 +11,7 @@ use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, FaultOrigin, Retry},
 };
-use tidegate_protocol::llm::{Dialect, ErrorView};
+use tidegate_protocol::llm::{Dialect, ErrorView, Framing};
 
 use crate::{
     exchange::{Ending, Exchange},
@@ -114,11 +114,18 @@ pub(crate) fn streaming(exchange: &Exchange, status: u16, vendor: HeaderMap) -> 
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     *response.headers_mut() = vendor;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, media_type(exchange));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     put(headers, "x-accel-buffering", "no");
     put_common(headers, exchange);
     response
+}
+
+/// How the surface's streams are framed.
+fn media_type(exchange: &Exchange) -> HeaderValue {
+    match exchange.surface.dialect().map(Dialect::framing) {
+        None | Some(Framing::Sse) => HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    }
 }
 
 /// The head of an answer whose body passes as it comes.
@@ -233,7 +240,10 @@ fn put_fault(headers: &mut HeaderMap, exchange: &Exchange, fault: &Fault) {
             true
         }
     };
-    if matches!(exchange.surface, Surface::Model(_)) {
+    if let Surface::Model(dialect) = exchange.surface {
+        for (name, value) in with_view(exchange, fault, |view| dialect.error_headers(view)) {
+            put(headers, name, &value);
+        }
         put(headers, "x-should-retry", if retry { "true" } else { "false" });
     }
 }

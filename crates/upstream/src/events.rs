@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use tidegate_core::{
     clock,
@@ -13,8 +14,11 @@ use tidegate_core::{
     usage::{Usage, UsageSource},
 };
 use tidegate_protocol::{
-    llm::{Dialect, FrameFacts, Piece, StreamError, StreamReader, StreamTranslator, ToolStart, UpstreamStreamError},
-    sse::{DEFAULT_MAX_EVENT, Frame, SseParser},
+    llm::{
+        Dialect, FrameFacts, FrameParser, Piece, StreamError, StreamReader, StreamTranslator, ToolStart,
+        UpstreamStreamError,
+    },
+    sse::{DEFAULT_MAX_EVENT, Frame},
 };
 
 use crate::{
@@ -33,6 +37,14 @@ pub struct Event {
     pub frame: Frame,
     /// What it says.
     pub facts: FrameFacts<'static>,
+}
+
+impl Event {
+    /// The successful end of a stream whose dialect has no frame for it.
+    fn end_of_body() -> Self {
+        let frame = Frame { raw: Bytes::new(), event: None, data: None, id: None, retry: None };
+        Self { frame, facts: FrameFacts { terminator: true, ..FrameFacts::default() } }
+    }
 }
 
 /// Bytes that a token is taken for where a vendor counts nothing.
@@ -56,7 +68,7 @@ pub struct EventStream {
 /// Where frames come from.
 struct Source {
     body: Incoming,
-    parser: SseParser,
+    parser: FrameParser,
     limits: Limits,
     patience: Patience,
     first_event: Duration,
@@ -68,6 +80,8 @@ struct Translation {
     translator: StreamTranslator,
     /// Reads what the translator wrote, for guards.
     surface: StreamReader,
+    /// Whether the caller's stream has no frame that says that it is over.
+    ends_with_body: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +96,8 @@ enum State {
 pub(crate) struct Parts {
     pub(crate) body: Incoming,
     pub(crate) target: Arc<Target>,
+    /// The dialect of what comes.
+    pub(crate) dialect: Dialect,
     pub(crate) translator: Option<StreamTranslator>,
     pub(crate) surface: Dialect,
     pub(crate) limits: Limits,
@@ -104,18 +120,20 @@ impl EventStream {
         Self {
             source: Source {
                 body: parts.body,
-                parser: SseParser::new(DEFAULT_MAX_EVENT),
+                parser: parts.dialect.framing().parser(DEFAULT_MAX_EVENT),
                 limits: parts.limits,
                 patience: Patience::default(),
                 first_event: timeouts.first_event,
                 between: timeouts.between_events,
                 begun: false,
             },
-            translation: parts
-                .translator
-                .map(|translator| Translation { translator, surface: StreamReader::new(parts.surface) }),
+            translation: parts.translator.map(|translator| Translation {
+                translator,
+                surface: StreamReader::new(parts.surface),
+                ends_with_body: parts.surface.ends_with_body(),
+            }),
             ready: VecDeque::new(),
-            reader: StreamReader::new(parts.target.provider.dialect),
+            reader: StreamReader::new(parts.dialect),
             hide_usage: parts.hide_usage,
             generated_bytes: 0,
             request_bytes: u64::try_from(parts.request_bytes).unwrap_or(u64::MAX),
@@ -187,7 +205,7 @@ impl EventStream {
     async fn pull(&mut self) -> Result<bool, Fault> {
         let frame = match self.source.next_frame().await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return Err(self.fail(cut_off())),
+            Ok(None) => return self.end_of_body().map_err(|fault| self.fail(*fault)),
             Err(error) => return Err(self.fail(error)),
         };
         match self.take(frame) {
@@ -201,27 +219,58 @@ impl EventStream {
         if let Some(error) = &facts.error {
             return Err(Box::new(reported(error, &self.target)));
         }
-        let bytes: usize = facts.pieces.iter().map(|piece| piece.text.len()).sum();
+        let pieces = if facts.repeats { &[] } else { &*facts.pieces };
+        let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
         self.generated_bytes = self.generated_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         let committed = facts.semantic || facts.terminator;
         let terminator = facts.terminator;
         if let Some(translation) = &mut self.translation {
             drop(facts);
-            for frame in translation.translator.push(&frame).map_err(|error| Box::new(malformed(&error)))? {
-                let facts = owned(translation.surface.read(&frame).map_err(|error| Box::new(malformed(&error)))?);
-                self.ready.push_back(Event { frame, facts });
-            }
+            let frames = translation.translator.push(&frame).map_err(|error| Box::new(malformed(&error)))?;
+            self.translated(frames, terminator)?;
         } else if !(self.hide_usage && facts.usage_only) {
             let facts = owned(facts);
             self.ready.push_back(Event { frame, facts });
         }
         if terminator {
-            self.state = State::Ended;
-            if let Some(admitted) = self.admitted.take() {
-                admitted.succeeded(clock::now());
-            }
+            self.end();
         }
         Ok(committed)
+    }
+
+    /// Queues what the translator wrote, and the end where the caller's dialect has no frame for it.
+    fn translated(&mut self, frames: Vec<Frame>, last: bool) -> Result<(), Box<Fault>> {
+        let Some(translation) = &mut self.translation else { return Ok(()) };
+        for frame in frames {
+            let facts = owned(translation.surface.read(&frame).map_err(|error| Box::new(malformed(&error)))?);
+            self.ready.push_back(Event { frame, facts });
+        }
+        if last && translation.ends_with_body {
+            self.ready.push_back(Event::end_of_body());
+        }
+        Ok(())
+    }
+
+    /// The body is over: in some dialects, and after the model has stopped, that is the successful end.
+    fn end_of_body(&mut self) -> Result<bool, Box<Fault>> {
+        if !self.reader.may_end() {
+            return Err(Box::new(cut_off()));
+        }
+        if let Some(translation) = &mut self.translation {
+            let frames = translation.translator.finish().map_err(|error| Box::new(malformed(&error)))?;
+            self.translated(frames, true)?;
+        } else {
+            self.ready.push_back(Event::end_of_body());
+        }
+        self.end();
+        Ok(true)
+    }
+
+    fn end(&mut self) {
+        self.state = State::Ended;
+        if let Some(admitted) = self.admitted.take() {
+            admitted.succeeded(clock::now());
+        }
     }
 
     fn fail(&mut self, fault: Fault) -> Fault {
@@ -293,6 +342,7 @@ fn owned(facts: FrameFacts<'_>) -> FrameFacts<'static> {
         pieces: facts.pieces.into_iter().map(|piece| Piece { channel: piece.channel, text: own(piece.text) }).collect(),
         semantic: facts.semantic,
         terminator: facts.terminator,
+        repeats: facts.repeats,
         error: facts.error,
         tool_starts: facts
             .tool_starts

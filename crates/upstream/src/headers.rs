@@ -39,6 +39,22 @@ const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
 /// The version of the Messages API that is asked for where the caller did not say.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
+/// What callers of a dialect may send on to an upstream that speaks it too.
+fn request_list(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::OpenAiChat => &REQUEST_OPENAI,
+        Dialect::Anthropic => &REQUEST_ANTHROPIC,
+    }
+}
+
+/// What passes of an answer to callers of the same dialect.
+fn response_list(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::OpenAiChat => &RESPONSE_OPENAI,
+        Dialect::Anthropic => &RESPONSE_ANTHROPIC,
+    }
+}
+
 /// The headers of a request to a model, without the credential. `same` says whether caller and upstream speak the same
 /// dialect: a vendor's headers mean nothing to another vendor.
 pub(crate) fn to_model(
@@ -51,17 +67,14 @@ pub(crate) fn to_model(
     let mut out = HeaderMap::with_capacity(12);
     copy(forward, &REQUEST_COMMON, &mut out);
     if same {
-        match dialect {
-            Dialect::OpenAiChat => copy(forward, &REQUEST_OPENAI, &mut out),
-            Dialect::Anthropic => copy(forward, &REQUEST_ANTHROPIC, &mut out),
-        }
+        copy(forward, request_list(dialect), &mut out);
     }
     if dialect == Dialect::Anthropic {
         let version = HeaderName::from_static("anthropic-version");
         out.entry(version).or_insert(HeaderValue::from_static(ANTHROPIC_VERSION));
     }
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
+    let accept = if stream { dialect.framing().media_type() } else { "application/json" };
     out.insert(header::ACCEPT, HeaderValue::from_static(accept));
     finish(&mut out, configured);
     out
@@ -122,11 +135,7 @@ pub(crate) fn trace(headers: &mut HeaderMap, span: Option<TraceContext>) {
 
 /// The headers of an upstream's answer that pass to the caller.
 pub(crate) fn from_model(answer: &HeaderMap, dialect: Dialect, same: bool) -> HeaderMap {
-    let own: &[&str] = match (same, dialect) {
-        (false, _) => &[],
-        (true, Dialect::OpenAiChat) => &RESPONSE_OPENAI,
-        (true, Dialect::Anthropic) => &RESPONSE_ANTHROPIC,
-    };
+    let own = if same { response_list(dialect) } else { &[] };
     let passes = |name: &str| {
         RESPONSE_COMMON.contains(&name)
             || own.iter().any(|known| if known.ends_with('-') { name.starts_with(known) } else { name == *known })

@@ -16,8 +16,8 @@ use tidegate_core::{
     usage::{Usage, UsageSource},
 };
 use tidegate_protocol::llm::{
-    Answer, Lane, Loss, ModelCall, Operation, Outgoing, PrepareError, StreamTranslator, TargetWire, TranslateContext,
-    translate_answer,
+    Answer, Dialect, Lane, Loss, ModelCall, Operation, Outgoing, PrepareError, StreamTranslator, TargetWire,
+    TranslateContext, translate_answer,
 };
 
 use crate::{
@@ -82,9 +82,10 @@ impl Traffic for ModelTraffic<'_> {
         };
         let since = clock::now();
         let scope = self.names.get(index).map(AsRef::as_ref);
-        let same = self.call.dialect() == target.provider.dialect;
-        let outgoing = self.prepare(target, scope)?;
-        let mut request = self.request(target, &outgoing, same)?;
+        let dialect = target.provider.dialect_for(self.call.dialect());
+        let same = self.call.dialect() == dialect;
+        let outgoing = self.prepare(target, dialect, scope)?;
+        let mut request = self.request(target, &outgoing, dialect)?;
         headers::trace(request.headers_mut(), span);
         let clocks = (target.timeouts.connect, target.timeouts.first_event);
         let response =
@@ -92,10 +93,11 @@ impl Traffic for ModelTraffic<'_> {
         let status = response.status().as_u16();
         if !response.status().is_success() {
             let between = target.timeouts.between_events;
-            return Err(refusal(&target.provider, &target.id, same, between, response, limits).await);
+            let from = From { provider: &target.provider, place: &target.id, dialect, same };
+            return Err(refusal(&from, between, response, limits).await);
         }
-        let headers = headers::from_model(response.headers(), target.provider.dialect, same);
-        let sent = Sent { target, outgoing: &outgoing, scope, same };
+        let headers = headers::from_model(response.headers(), dialect, same);
+        let sent = Sent { target, outgoing: &outgoing, scope, dialect, same };
         let (body, phase, more) = if self.streams() {
             (self.stream(&sent, response, limits).await?, Phase::Events, Vec::new())
         } else {
@@ -115,6 +117,9 @@ struct Sent<'a> {
     target: &'a Arc<Target>,
     outgoing: &'a Outgoing,
     scope: Option<&'a str>,
+    /// The dialect that the upstream was spoken to in.
+    dialect: Dialect,
+    /// Whether that is the caller's.
     same: bool,
 }
 
@@ -123,9 +128,9 @@ impl ModelTraffic<'_> {
         self.call.stream() && matches!(self.call.operation(), Operation::Generate | Operation::Complete)
     }
 
-    fn prepare(&self, target: &Target, scope: Option<&str>) -> Result<Outgoing, Failure> {
+    fn prepare(&self, target: &Target, dialect: Dialect, scope: Option<&str>) -> Result<Outgoing, Failure> {
         let wire = TargetWire {
-            dialect: target.provider.dialect,
+            dialect,
             model: &target.id.model,
             default_max_output: target.max_output,
             quirks: &target.provider.quirks,
@@ -141,18 +146,18 @@ impl ModelTraffic<'_> {
         })
     }
 
-    fn request(&self, target: &Target, outgoing: &Outgoing, same: bool) -> Result<Request<Bytes>, Failure> {
+    fn request(&self, target: &Target, outgoing: &Outgoing, dialect: Dialect) -> Result<Request<Bytes>, Failure> {
         let provider = &target.provider;
         let misconfigured = |why: String| {
             let words = format!("the provider `{}` is misconfigured: {why}", provider.name);
             Failure::unsent(Fault::new(FaultCode::Internal, words), Then::NextTarget)
         };
-        let uri = provider.base.uri(outgoing.path).map_err(|error| misconfigured(error.to_string()))?;
+        let uri = provider.base.uri(&outgoing.path).map_err(|error| misconfigured(error.to_string()))?;
         let mut request = Request::new(outgoing.body.clone());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
-        *request.headers_mut() =
-            headers::to_model(self.forward, &provider.headers, provider.dialect, same, self.streams());
+        let same = self.call.dialect() == dialect;
+        *request.headers_mut() = headers::to_model(self.forward, &provider.headers, dialect, same, self.streams());
         provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(request)
     }
@@ -164,16 +169,16 @@ impl ModelTraffic<'_> {
         limits: &Limits,
     ) -> Result<ModelBody, Failure> {
         let status = response.status().as_u16();
-        if !headers::is_media_type(response.headers(), "text/event-stream") {
+        if !headers::is_media_type(response.headers(), sent.dialect.framing().media_type()) {
             return Err(no_answer(status, "a stream was asked for, and what came is none"));
         }
         let call_id = self.call_id.to_string();
-        let dialect = sent.target.provider.dialect;
         let translator = (!sent.same)
-            .then(|| StreamTranslator::new(dialect, self.call.dialect(), &self.context(&call_id, sent.scope)));
+            .then(|| StreamTranslator::new(sent.dialect, self.call.dialect(), &self.context(&call_id, sent.scope)));
         let mut stream = EventStream::new(Parts {
             body: response.into_body(),
             target: Arc::clone(sent.target),
+            dialect: sent.dialect,
             translator,
             surface: self.call.dialect(),
             limits: *limits,
@@ -202,7 +207,7 @@ impl ModelTraffic<'_> {
             .await
             .map_err(|error| Failure::broken_answer(status, error.fault()))?;
         let malformed = |error: tidegate_protocol::llm::AnswerError| no_answer(status, &error.to_string());
-        let answer = Answer::read_for(sent.target.provider.dialect, self.call.operation(), bytes).map_err(malformed)?;
+        let answer = Answer::read_for(sent.dialect, self.call.operation(), bytes).map_err(malformed)?;
         let usage = answer.usage().unwrap_or_else(|| estimated(&answer, sent.outgoing.body.len()));
         if sent.same {
             return Ok((ModelBody::Unary { answer: Box::new(answer), usage }, Vec::new()));
@@ -245,15 +250,24 @@ fn no_answer(status: u16, why: &str) -> Failure {
     Failure::broken_answer(status, Fault::new(FaultCode::UpstreamUnavailable, words))
 }
 
-/// Reads an error answer of `place`. `same` says whether the caller speaks the provider's dialect.
+/// Where an error answer came from.
+pub(crate) struct From<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) place: &'a TargetId,
+    /// The dialect it is written in.
+    pub(crate) dialect: Dialect,
+    /// Whether the caller speaks it too.
+    pub(crate) same: bool,
+}
+
+/// Reads an error answer.
 pub(crate) async fn refusal(
-    provider: &Provider,
-    place: &TargetId,
-    same: bool,
+    from: &From<'_>,
     between: Duration,
     response: Response<Incoming>,
     limits: &Limits,
 ) -> Failure {
+    let From { provider, place, dialect, same } = *from;
     let status = response.status().as_u16();
     let retry_after = retry::retry_after(response.headers(), clock::wall());
     if response.status().is_redirection() {
@@ -264,7 +278,7 @@ pub(crate) async fn refusal(
     }
     // What cannot be read of an error's body does not change that it is one.
     let bytes = body::whole(response.into_body(), body::MOST_ERROR, between, limits).await.unwrap_or_default();
-    let error = provider.dialect.read_error(status, &bytes);
+    let error = dialect.read_error(status, &bytes);
     let secrets = scrub::secrets(&provider.auth, &provider.headers);
     let message = scrub(&error.message, &secrets).into_owned();
     let kept = same.then(|| Bytes::from(scrub(&String::from_utf8_lossy(&bytes), &secrets).into_owned().into_bytes()));

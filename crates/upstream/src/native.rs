@@ -24,7 +24,7 @@ use crate::{
     failure::{Failure, Then},
     headers,
     health::Admitted,
-    llm::refusal,
+    llm::{From, refusal},
     patience::Patience,
     pool::Pool,
     retry::RetryPolicy,
@@ -95,9 +95,10 @@ impl NativeTraffic<'_> {
                 provider: self.provider.name.clone(),
                 model: Arc::from(self.call.target().split('?').next().unwrap_or_default().trim_start_matches('/')),
             };
-            return Err(refusal(&self.provider, &place, true, between, response, limits).await);
+            let from = From { provider: &self.provider, place: &place, dialect: self.call.dialect(), same: true };
+            return Err(refusal(&from, between, response, limits).await);
         }
-        let headers = headers::from_provider(response.headers(), self.provider.dialect);
+        let headers = headers::from_provider(response.headers(), self.call.dialect());
         // What has no body has no document.
         let empty = *self.call.method() == Method::HEAD || matches!(status, 204 | 205 | 304);
         if !empty && headers::is_media_type(response.headers(), "application/json") {
@@ -129,7 +130,7 @@ impl NativeTraffic<'_> {
         *request.method_mut() = self.call.method().clone();
         *request.uri_mut() = uri;
         *request.headers_mut() =
-            headers::to_provider(self.forward, &provider.headers, provider.dialect, self.call.content_type());
+            headers::to_provider(self.forward, &provider.headers, self.call.dialect(), self.call.content_type());
         provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(request)
     }
@@ -144,7 +145,7 @@ impl NativeTraffic<'_> {
         let bytes = body::whole(response.into_body(), body::MOST_UNARY, self.timeouts.between_events, limits)
             .await
             .map_err(|error| broken(error.fault()))?;
-        let answer = NativeAnswer::read(self.provider.dialect, bytes).map_err(|error| {
+        let answer = NativeAnswer::read(self.call.dialect(), bytes).map_err(|error| {
             let words = format!("the upstream answered {status} with JSON that cannot be read: {error}");
             broken(Fault::new(FaultCode::UpstreamUnavailable, words))
         })?;

@@ -82,8 +82,10 @@ impl Destination {
 pub struct Provider {
     /// Its name in the configuration.
     pub name: ProviderName,
-    /// The wire format it speaks.
+    /// The wire format it speaks, or the one of several that calls in none of them are written in.
     pub dialect: Dialect,
+    /// Further wire formats that it speaks below the same base: callers of these are not translated.
+    pub also: Vec<Dialect>,
     /// Where it is.
     pub base: Destination,
     /// How the gateway proves itself to it.
@@ -94,6 +96,20 @@ pub struct Provider {
     pub headers: HeaderMap,
     /// What a call of its own API is taken to cost, where it may cost something; `None` where nobody said.
     pub api_call: Option<NanoUsd>,
+}
+
+impl Provider {
+    /// The wire format that a call in the caller's `dialect` reaches it in.
+    #[must_use]
+    pub fn dialect_for(&self, dialect: Dialect) -> Dialect {
+        if self.speaks(dialect) { dialect } else { self.dialect }
+    }
+
+    /// Whether it speaks this wire format.
+    #[must_use]
+    pub fn speaks(&self, dialect: Dialect) -> bool {
+        self.dialect == dialect || self.also.contains(&dialect)
+    }
 }
 
 /// A model at a provider.

@@ -214,6 +214,7 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
         provider: Arc::new(Provider {
             name: name.into(),
             dialect,
+            also: Vec::new(),
             base: Destination::http(url, true).unwrap(),
             auth: Auth::Bearer(Secret::new(PROVIDER_KEY.to_owned())),
             quirks: Quirks::default(),

@@ -135,7 +135,8 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     }
     add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
     let api_call = written.api_call.map(|document::Amount(amount)| amount);
-    Ok(Provider { name: name.into(), dialect: vendor.dialect, base, auth, quirks: vendor.quirks, headers, api_call })
+    let (dialect, also) = (vendor.dialect, vendor.also.clone());
+    Ok(Provider { name: name.into(), dialect, also, base, auth, quirks: vendor.quirks, headers, api_call })
 }
 
 pub(super) fn destination(url: &str, path: &str) -> Result<Destination, Problem> {

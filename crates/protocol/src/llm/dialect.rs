@@ -2,6 +2,8 @@
 //!
 //! Owns the only match on the dialect: a new one is one folder and one line here. Called by everything in `llm`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tidegate_core::usage::Usage;
@@ -11,6 +13,7 @@ use crate::{
     llm::{
         anthropic::Anthropic,
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
+        framing::Framing,
         ir,
         loss::Loss,
         model_call::{Head, Operation},
@@ -19,7 +22,7 @@ use crate::{
         openai_chat::OpenAiChat,
         segments::Found,
         stream::{Channel, FrameFacts},
-        target::TargetWire,
+        target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
     },
     sse::Frame,
@@ -43,6 +46,39 @@ impl Dialect {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
         }
+    }
+
+    /// The dialect of this name in catalogue files: `openai_chat`, `anthropic`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
+    }
+
+    /// Its own name, as catalogue files have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai_chat",
+            Self::Anthropic => "anthropic",
+        }
+    }
+
+    /// How its streams are cut into frames.
+    #[must_use]
+    pub fn framing(self) -> Framing {
+        self.codec().framing()
+    }
+
+    /// Whether a stream's successful end is the end of its body after the model has stopped, not a frame of its own.
+    #[must_use]
+    pub fn ends_with_body(self) -> bool {
+        self.codec().ends_with_body()
+    }
+
+    /// Headers that this dialect's clients expect beside an error's body.
+    #[must_use]
+    pub fn error_headers(self, view: &ErrorView<'_>) -> Vec<(&'static str, String)> {
+        self.codec().error_headers(view)
     }
 
     /// The surface's name in facts, records and metrics: `openai`, `anthropic`.
@@ -92,8 +128,33 @@ impl Dialect {
 pub(crate) trait Codec: Sync {
     fn surface(&self) -> &'static str;
 
-    /// The path of an operation below a base URL.
-    fn path(&self, operation: Operation) -> Result<&'static str, PrepareError>;
+    /// The path of an operation below a base URL, with its query. `model` is the provider's name for the model, and
+    /// `stream` says how the answer is asked for: some dialects say both in the path.
+    fn path(&self, operation: Operation, model: &str, stream: bool) -> Result<Cow<'static, str>, PrepareError>;
+
+    /// Whether a request names its model in the body, as `model`.
+    fn model_in_body(&self) -> bool {
+        true
+    }
+
+    /// How streams are cut into frames.
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    /// See [`Dialect::ends_with_body`].
+    fn ends_with_body(&self) -> bool {
+        false
+    }
+
+    /// Where a parameter that a target's configuration sets stands in a request: it is named as in the Chat dialect,
+    /// or as in this one.
+    fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name>;
+
+    /// Headers beside an error's body.
+    fn error_headers(&self, _: &ErrorView<'_>) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Checks and reads what the gateway itself needs of a request.
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError>;
@@ -159,6 +220,24 @@ pub(crate) trait Codec: Sync {
     fn model(&self, model: &ModelEntry) -> Bytes;
 
     fn ping(&self) -> Frame;
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ParamPlace<'name> {
+    /// The object of the body that it is a member of, where it is not the body itself.
+    pub(crate) parent: Option<&'static str>,
+    /// Its name there.
+    pub(crate) name: &'name str,
+    /// A member of the same object that means the same and is to say nothing.
+    pub(crate) instead_of: Option<&'static str>,
+}
+
+impl<'name> ParamPlace<'name> {
+    /// A member of the body itself.
+    pub(crate) fn member(name: &'name str) -> Self {
+        Self { parent: None, name, instead_of: None }
+    }
 }
 
 /// The texts of a frame by channel and place.

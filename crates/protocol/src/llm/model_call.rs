@@ -4,7 +4,7 @@
 //! names on the same dialect. Called by the proxy's decode and guard stages; `upstream` calls [`ModelCall::prepare`]
 //! for each attempt.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use tidegate_core::{
@@ -63,6 +63,15 @@ impl Operation {
     }
 }
 
+/// What a request's path says, in dialects that say it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The model as the caller named it.
+    pub model: String,
+    /// Whether the answer is asked for as a stream.
+    pub stream: bool,
+}
+
 /// What a dialect reads of a request for the gateway itself.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -99,11 +108,30 @@ impl ModelCall {
     /// Where the body is no strict JSON (see [`crate::json::scan`]), or a member that is interpreted is missing or of
     /// another type; the pointer names it.
     pub fn read(dialect: Dialect, operation: Operation, body: Bytes) -> Result<Self, ReadError> {
+        Self::read_named(dialect, operation, None, body)
+    }
+
+    /// Reads a request body as [`Self::read`] does. `named` is what the path says of it, and wins.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_named(
+        dialect: Dialect,
+        operation: Operation,
+        named: Option<Named>,
+        body: Bytes,
+    ) -> Result<Self, ReadError> {
         let body = EditableBody::read(body, &Limits::default())
             .map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         root.expect_object()?;
-        let head = dialect.codec().head(root, operation)?;
+        let mut head = dialect.codec().head(root, operation)?;
+        if let Some(named) = named {
+            if named.model.is_empty() || named.model.len() > MOST_MODEL_NAME {
+                return Err(ReadError::new("", "the path must name a model of 1 to 256 bytes"));
+            }
+            (head.model_name, head.stream) = (named.model, named.stream);
+        }
         let mut places = Vec::new();
         let mut tokens = 0_u64;
         dialect.codec().walk_request(root, operation, &mut |found| {
@@ -268,7 +296,7 @@ impl ModelCall {
     /// # Errors
     /// Where the target's dialect has no such operation, or the body holds what no translation can carry over.
     pub fn prepare(&self, to: &TargetWire<'_>) -> Result<Outgoing, PrepareError> {
-        let path = to.dialect.codec().path(self.operation)?;
+        let path = to.dialect.codec().path(self.operation, to.model, self.stream)?;
         if self.body.is_original() {
             let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
             return self.prepare_from(root, self.body.original(), to, path);
@@ -283,7 +311,7 @@ impl ModelCall {
         root: Node<'_, '_>,
         bytes: &[u8],
         to: &TargetWire<'_>,
-        path: &'static str,
+        path: Cow<'static, str>,
     ) -> Result<Outgoing, PrepareError> {
         if self.dialect != to.dialect {
             if self.operation.is_native() {
@@ -299,7 +327,8 @@ impl ModelCall {
             Operation::CountTokens | Operation::Embed => false,
         };
         let verbatim = self.body.is_original() && patch.edits.is_empty();
-        if let Some(model) = root.get("model").filter(|model| !model.text_is(to.model)) {
+        let named = root.get("model").filter(|_| to.dialect.codec().model_in_body());
+        if let Some(model) = named.filter(|model| !model.text_is(to.model)) {
             let mut name = JsonWriter::default();
             name.string(to.model);
             patch.replace(model.span(), name.into_bytes());
@@ -315,8 +344,14 @@ impl ModelCall {
         Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage })
     }
 
-    fn translate(&self, root: Node<'_, '_>, to: &TargetWire<'_>, path: &'static str) -> Result<Outgoing, PrepareError> {
+    fn translate(
+        &self,
+        root: Node<'_, '_>,
+        to: &TargetWire<'_>,
+        path: Cow<'static, str>,
+    ) -> Result<Outgoing, PrepareError> {
         let mut request = self.dialect.codec().decode_request(root)?;
+        request.stream = self.stream;
         check::conversation(&mut request)?;
         let mut losses = Vec::new();
         let body = to.dialect.codec().encode_request(&request, to, self.operation, &mut losses)?;

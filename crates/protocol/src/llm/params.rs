@@ -3,15 +3,15 @@
 //! Owns their names and the edit of a body that is ready to be sent. Never sets what decides about the call: the model,
 //! the texts, the tools, whether it streams.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    json::{Edit, splice},
+    json::{Edit, Kind, splice},
     llm::{
-        dialect::Dialect,
+        dialect::ParamPlace,
         error::{PrepareError, ReadError},
         model_call::{ModelCall, Operation},
-        node::Document,
+        node::{Document, Node},
         target::{Lane, Outgoing, TargetWire},
     },
 };
@@ -95,33 +95,15 @@ impl ModelCall {
         let document =
             Document::parse(&outgoing.body).map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
         let root = document.root();
-        let mut edits = Vec::new();
-        let mut fresh = String::new();
-        let mut set = |name: &str, value: &str| match root.get(name) {
-            Some(node) => edits.push(Edit { span: node.span(), replacement: value.as_bytes().to_vec() }),
-            None => {
-                fresh.push_str(&format!("\"{name}\":{value},"));
-            }
-        };
+        let mut set = Setting { root, edits: Vec::new(), fresh: BTreeMap::new() };
+        let place = |name| to.dialect.codec().param(name, self.operation(), to.quirks);
         for (name, value) in params.members.iter() {
-            set(name, value);
+            set.set(place(name), value);
         }
         if let Some(most) = params.max_tokens {
-            let newer = to.dialect == Dialect::OpenAiChat
-                && self.operation() == Operation::Generate
-                && !to.quirks.max_completion_tokens_as_max_tokens;
-            let (name, other) =
-                if newer { ("max_completion_tokens", "max_tokens") } else { ("max_tokens", "max_completion_tokens") };
-            set(name, &most.to_string());
-            if let Some(node) = root.get(other) {
-                edits.push(Edit { span: node.span(), replacement: b"null".to_vec() });
-            }
+            set.set(place("max_tokens"), &most.to_string());
         }
-        let start = root.span().start.saturating_add(1);
-        if !fresh.is_empty() {
-            edits.push(Edit { span: start..start, replacement: fresh.into_bytes() });
-        }
-        let body = splice(&outgoing.body, edits)
+        let body = splice(&outgoing.body, set.edits())
             .map_err(|error| ReadError::new("", format!("the parameters could not be set: {error}")))?;
         outgoing.body = body.into();
         if outgoing.lane == Lane::Verbatim {
@@ -131,13 +113,69 @@ impl ModelCall {
     }
 }
 
+/// Edits that set members of a body, some of them inside objects that it may not have yet.
+struct Setting<'tape, 'body> {
+    root: Node<'tape, 'body>,
+    edits: Vec<Edit>,
+    fresh: BTreeMap<usize, Fresh>,
+}
+
+/// What goes in behind an object's opening brace.
+#[derive(Default)]
+struct Fresh {
+    members: Vec<String>,
+    /// Members of objects that go in with them.
+    nested: BTreeMap<&'static str, Vec<String>>,
+    /// Whether more members follow in the object.
+    more: bool,
+}
+
+impl Setting<'_, '_> {
+    fn set(&mut self, place: ParamPlace<'_>, value: &str) {
+        let parent = place.parent.map(|name| (name, self.root.get(name).filter(|node| node.kind() == Kind::Object)));
+        let (object, missing) = match parent {
+            None => (self.root, None),
+            Some((_, Some(object))) => (object, None),
+            Some((name, None)) => (self.root, Some(name)),
+        };
+        let known = |name| object.get(name).filter(|_| missing.is_none());
+        if let Some(node) = known(place.name) {
+            self.edits.push(Edit { span: node.span(), replacement: value.as_bytes().to_vec() });
+        } else {
+            let fresh = self.fresh.entry(object.span().start.saturating_add(1)).or_default();
+            fresh.more = object.members().next().is_some();
+            let members = match missing {
+                Some(parent) => fresh.nested.entry(parent).or_default(),
+                None => &mut fresh.members,
+            };
+            members.push(format!("\"{}\":{value}", place.name));
+        }
+        if let Some(node) = place.instead_of.and_then(known) {
+            self.edits.push(Edit { span: node.span(), replacement: b"null".to_vec() });
+        }
+    }
+
+    fn edits(mut self) -> Vec<Edit> {
+        for (at, mut fresh) in self.fresh {
+            let nested = fresh.nested.into_iter();
+            fresh.members.extend(nested.map(|(name, members)| format!("\"{name}\":{{{}}}", members.join(","))));
+            let mut replacement = fresh.members.join(",");
+            if fresh.more {
+                replacement.push(',');
+            }
+            self.edits.push(Edit { span: at..at, replacement: replacement.into_bytes() });
+        }
+        self.edits
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::llm::Quirks;
+    use crate::llm::{Dialect, Quirks};
 
     fn sent(dialect: Dialect, body: &Value, params: &Value) -> (Value, Lane) {
         let call = ModelCall::read(dialect, Operation::Generate, Bytes::from(body.to_string())).unwrap();

@@ -18,6 +18,7 @@ use crate::{
         dialect::{Dialect, FramePieces, malformed},
         error::{ErrorKind, StreamError},
         estimate,
+        framing::Framing,
         ir::StopReason,
         node::Node,
     },
@@ -64,6 +65,8 @@ pub struct FrameFacts<'frame> {
     pub semantic: bool,
     /// Whether it is the successful end.
     pub terminator: bool,
+    /// Whether its texts were all said before, in pieces, and are only said once more, whole.
+    pub repeats: bool,
     /// An error that the upstream reports.
     pub error: Option<UpstreamStreamError>,
     /// Tool calls that begin in it.
@@ -137,10 +140,12 @@ impl StreamReader {
         }
         for (channel, place) in places {
             let Some(text) = tape.text(data, place) else { continue };
-            self.generated = self.generated.saturating_add(estimate::text(text.as_bytes()));
+            if !facts.repeats {
+                self.generated = self.generated.saturating_add(estimate::text(text.as_bytes()));
+            }
             facts.pieces.push(Piece { channel, text });
         }
-        facts.semantic |= !facts.pieces.is_empty() || !facts.tool_starts.is_empty();
+        facts.semantic |= !(facts.pieces.is_empty() || facts.repeats) || !facts.tool_starts.is_empty();
         self.tools |= !facts.tool_starts.is_empty();
         if facts.stop == Some(StopReason::EndTurn) && self.tools {
             facts.stop = Some(StopReason::ToolUse);
@@ -171,6 +176,12 @@ impl StreamReader {
         self.generated
     }
 
+    /// Whether the end of the body, if it came now, would be the dialect's successful end.
+    #[must_use]
+    pub fn may_end(&self) -> bool {
+        self.finished && !self.ended && self.dialect.ends_with_body()
+    }
+
     /// Whether the model has stopped: an end of the body after this loses nothing that was generated.
     #[must_use]
     pub fn finished(&self) -> bool {
@@ -180,8 +191,15 @@ impl StreamReader {
 
 /// Whether a frame, read but for its texts, says no more than them.
 fn says_nothing_else(facts: &FrameFacts<'_>) -> bool {
-    let FrameFacts { pieces: _, semantic: _, terminator, error, tool_starts, closes, stop, usage_only } = facts;
-    !terminator && !usage_only && error.is_none() && tool_starts.is_empty() && closes.is_empty() && stop.is_none()
+    let FrameFacts { pieces: _, semantic: _, terminator, repeats, error, tool_starts, closes, stop, usage_only } =
+        facts;
+    !terminator
+        && !repeats
+        && !usage_only
+        && error.is_none()
+        && tool_starts.is_empty()
+        && closes.is_empty()
+        && stop.is_none()
 }
 
 /// The frame with another text in the place of its piece number `piece`, counted as in [`FrameFacts::pieces`].
@@ -213,7 +231,9 @@ pub fn rewrite_pieces(dialect: Dialect, frame: &Frame, texts: &[(usize, &str)]) 
     }
     dialect.codec().echoes(root, &mut |node| edits.push(Edit { span: tape.span(node), replacement: b"null".to_vec() }));
     let changed = splice(&data, edits).map_err(|error| StreamError::Malformed(error.to_string().into()))?;
-    Ok(with_data(frame, &data, changed))
+    match dialect.framing() {
+        Framing::Sse => Ok(with_data(frame, &data, changed)),
+    }
 }
 
 /// The frame with other data. Where the old data stands in the raw bytes in one piece, only that is replaced.

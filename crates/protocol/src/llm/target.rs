@@ -2,6 +2,8 @@
 //!
 //! Owns plain data: quirks are flags that a provider's catalogue entry sets, never code per vendor.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::llm::{dialect::Dialect, loss::Loss};
@@ -67,8 +69,9 @@ pub struct Outgoing {
     pub lane: Lane,
     /// What the target cannot express.
     pub losses: Vec<Loss>,
-    /// The path below the provider's base URL (which ends in `/v1` or the like), for example `/chat/completions`.
-    pub path: &'static str,
+    /// The path below the provider's base URL (which ends in `/v1` or the like), with its query, for example
+    /// `/chat/completions`.
+    pub path: Cow<'static, str>,
     /// Whether usage was asked for that the caller did not ask for: frames that are `usage_only` are then not for the
     /// caller.
     pub asked_usage: bool,

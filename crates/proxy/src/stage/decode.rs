@@ -112,9 +112,9 @@ fn understand(
     bytes: Bytes,
 ) -> Result<(Decoded, StageVerdict), Fault> {
     let call = match endpoint {
-        Endpoint::Model(operation) => {
+        Endpoint::Model(operation, named) => {
             let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
-            let call = ModelCall::read(dialect, operation, bytes)
+            let call = ModelCall::read_named(dialect, operation, named, bytes)
                 .map_err(|error| Fault::invalid(error.pointer, error.message))?;
             Call::Model(Box::new(call))
         }

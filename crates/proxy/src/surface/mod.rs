@@ -11,7 +11,7 @@ use tidegate_core::{
     ids::ServerName,
 };
 use tidegate_protocol::{
-    llm::{Dialect, ErrorKind, Operation},
+    llm::{Dialect, ErrorKind, Named, Operation},
     native::NativePath,
 };
 
@@ -45,8 +45,8 @@ impl Surface {
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// A call of a model.
-    Model(Operation),
+    /// A call of a model, and what the path says of it.
+    Model(Operation, Option<Named>),
     /// The list of models.
     Models,
     /// One model's entry.
@@ -73,13 +73,19 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let (surface, endpoint, wanted) = match path {
         "/v1/chat/completions" => {
-            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Generate), Method::POST)
+            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Generate, None), Method::POST)
         }
-        "/v1/completions" => (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Complete), Method::POST),
-        "/v1/embeddings" => (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Embed), Method::POST),
-        "/v1/messages" => (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate), Method::POST),
+        "/v1/completions" => {
+            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Complete, None), Method::POST)
+        }
+        "/v1/embeddings" => {
+            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Embed, None), Method::POST)
+        }
+        "/v1/messages" => {
+            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate, None), Method::POST)
+        }
         "/v1/messages/count_tokens" => {
-            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens), Method::POST)
+            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens, None), Method::POST)
         }
         "/mcp" => return Ok(Entrance { surface: Surface::Mcp, endpoint: Endpoint::McpAll }),
         "/v1/models" => (model_surface, Endpoint::Models, Method::GET),

@@ -14,12 +14,14 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use tidegate_core::usage::Usage;
 
 use crate::{
     llm::{
-        dialect::{Codec, FramePieces, Patch},
+        dialect::{Codec, FramePieces, ParamPlace, Patch},
         error::{AnswerError, ErrorView, PrepareError, ReadError, UpstreamError},
         ir,
         loss::Loss,
@@ -28,7 +30,7 @@ use crate::{
         node::Node,
         segments::Found,
         stream::FrameFacts,
-        target::TargetWire,
+        target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
     },
     sse::Frame,
@@ -43,16 +45,20 @@ impl Codec for Anthropic {
         "anthropic"
     }
 
-    fn path(&self, operation: Operation) -> Result<&'static str, PrepareError> {
+    fn path(&self, operation: Operation, _: &str, _: bool) -> Result<Cow<'static, str>, PrepareError> {
         Ok(match operation {
-            Operation::Generate => "/messages",
-            Operation::CountTokens => "/messages/count_tokens",
+            Operation::Generate => "/messages".into(),
+            Operation::CountTokens => "/messages/count_tokens".into(),
             Operation::Complete | Operation::Embed => {
                 return Err(PrepareError::Unsupported(
                     "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's",
                 ));
             }
         })
+    }
+
+    fn param<'name>(&self, name: &'name str, _: Operation, _: &Quirks) -> ParamPlace<'name> {
+        ParamPlace::member(name)
     }
 
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {

@@ -15,13 +15,15 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use tidegate_core::usage::Usage;
 
 use crate::{
     json::NodeId,
     llm::{
-        dialect::{Codec, FramePieces, Patch},
+        dialect::{Codec, FramePieces, ParamPlace, Patch},
         error::{AnswerError, ErrorView, PrepareError, ReadError, UpstreamError},
         ir,
         loss::Loss,
@@ -30,7 +32,7 @@ use crate::{
         node::Node,
         segments::Found,
         stream::FrameFacts,
-        target::TargetWire,
+        target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
     },
     sse::Frame,
@@ -45,14 +47,24 @@ impl Codec for OpenAiChat {
         "openai"
     }
 
-    fn path(&self, operation: Operation) -> Result<&'static str, PrepareError> {
+    fn path(&self, operation: Operation, _: &str, _: bool) -> Result<Cow<'static, str>, PrepareError> {
         match operation {
-            Operation::Generate => Ok("/chat/completions"),
-            Operation::Complete => Ok("/completions"),
-            Operation::Embed => Ok("/embeddings"),
+            Operation::Generate => Ok("/chat/completions".into()),
+            Operation::Complete => Ok("/completions".into()),
+            Operation::Embed => Ok("/embeddings".into()),
             Operation::CountTokens => Err(PrepareError::Unsupported(
                 "this provider's API cannot count tokens; ask one that speaks Anthropic's",
             )),
+        }
+    }
+
+    fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name> {
+        match name {
+            "max_tokens" if operation == Operation::Generate && !quirks.max_completion_tokens_as_max_tokens => {
+                ParamPlace { parent: None, name: "max_completion_tokens", instead_of: Some("max_tokens") }
+            }
+            "max_tokens" => ParamPlace { instead_of: Some("max_completion_tokens"), ..ParamPlace::member(name) },
+            _ => ParamPlace::member(name),
         }
     }
 
@@ -85,7 +97,7 @@ impl Codec for OpenAiChat {
         operation: Operation,
         losses: &mut Vec<Loss>,
     ) -> Result<Vec<u8>, PrepareError> {
-        self.path(operation)?;
+        self.path(operation, to.model, request.stream)?;
         encode::request(request, to, losses)
     }
 

@@ -247,7 +247,7 @@ fn count_tokens_goes_only_where_it_exists() {
     let body = Bytes::from(r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#);
     let call = ModelCall::read(Dialect::Anthropic, Operation::CountTokens, body.clone()).unwrap();
     let out = call.prepare(&wire(Dialect::Anthropic, "m")).unwrap();
-    assert_eq!((out.path, out.body), ("/messages/count_tokens", body));
+    assert_eq!((&*out.path, out.body), ("/messages/count_tokens", body));
     assert!(matches!(call.prepare(&wire(Dialect::OpenAiChat, "m")), Err(PrepareError::Unsupported(_))));
     assert_eq!(call.max_output_tokens(), Some(0));
 }

@@ -70,7 +70,7 @@ fn a_rewritten_input_is_what_is_sent_and_only_its_own_dialect_takes_it() {
     let path = call.segments()[1].path;
     call.replace_segment(path, "gone");
     let sent = call.prepare(&wire(Dialect::OpenAiChat)).unwrap();
-    assert_eq!((sent.path, sent.lane), ("/embeddings", Lane::Patched));
+    assert_eq!((&*sent.path, sent.lane), ("/embeddings", Lane::Patched));
     let sent: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
     assert_eq!(sent, json!({"model": "m", "input": ["keep", "gone"]}));
     assert!(matches!(call.prepare(&wire(Dialect::Anthropic)), Err(PrepareError::Unsupported(_))));
