@@ -16,14 +16,15 @@ use crate::{
     body::EditableBody,
     json::{Edit, Kind, Limits, NodeId, Tape},
     llm::{
+        bedrock,
         dialect::Dialect,
         error::AnswerError,
         ir::{self, Part, StopReason},
         loss::Loss,
         model_call::Operation,
+        names::Renamed,
         node::{Document, Node},
         translate::TranslateContext,
-        write::JsonWriter,
     },
     places::{self, Place},
 };
@@ -61,7 +62,7 @@ impl Answer {
         let body =
             EditableBody::read(body, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
         let root = Node::new(body.tape(), body.original(), body.tape().root());
-        let counted = root.get("input_tokens").and_then(Node::as_u64);
+        let counted = dialect.codec().counted(root);
         let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
         let (mut places, mut echoes) = (Vec::new(), Vec::new());
         let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
@@ -235,12 +236,19 @@ pub fn translate_answer(
         return Ok((current, Vec::new()));
     }
     if let Some(tokens) = answer.counted {
-        let mut json = JsonWriter::default();
-        json.object(|json| json.number_member("input_tokens", tokens));
-        return Ok((json.into_bytes().into(), Vec::new()));
+        return Ok((to.codec().write_counted(tokens).into(), Vec::new()));
+    }
+    if bedrock::is_rewrapping(answer.dialect, to) {
+        return Ok((current, Vec::new()));
     }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
-    let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    let (mut decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    let renamed = Renamed::new(context.tools);
+    for part in &mut decoded.parts {
+        if let Part::ToolCall { name, .. } = part {
+            renamed.restore(name);
+        }
+    }
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))
 }

@@ -12,6 +12,7 @@ use crate::{
     json::NodeId,
     llm::{
         anthropic::Anthropic,
+        bedrock::{Bedrock, BedrockInvoke},
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
         framing::Framing,
         ir,
@@ -21,7 +22,7 @@ use crate::{
         node::Node,
         openai_chat::OpenAiChat,
         segments::Found,
-        stream::{Channel, FrameFacts},
+        stream::{Channel, FrameFacts, UpstreamStreamError},
         target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
     },
@@ -35,16 +36,22 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
+    /// Anthropic's Messages in the envelope of Amazon Bedrock's InvokeModel.
+    BedrockInvoke,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::Bedrock, Self::BedrockInvoke];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::Bedrock => &Bedrock,
+            Self::BedrockInvoke => &BedrockInvoke,
         }
     }
 
@@ -60,6 +67,8 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
+            Self::BedrockInvoke => "bedrock_invoke",
         }
     }
 
@@ -192,12 +201,27 @@ pub(crate) trait Codec: Sync {
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
 
+    /// The tokens of the prompt, where the answer is one to [`Operation::CountTokens`].
+    fn counted(&self, root: Node<'_, '_>) -> Option<u64> {
+        root.get("input_tokens").and_then(Node::as_u64)
+    }
+
+    /// The answer to [`Operation::CountTokens`].
+    fn write_counted(&self, tokens: u64) -> Vec<u8> {
+        format!("{{\"input_tokens\":{tokens}}}").into_bytes()
+    }
+
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
 
     fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8>;
 
     /// Whether the data of a frame is the successful end by itself, without being JSON.
     fn is_done_marker(&self, data: &[u8]) -> bool;
+
+    /// The error that a frame reports by something else than its data.
+    fn frame_error(&self, _: &Frame) -> Option<UpstreamStreamError> {
+        None
+    }
 
     /// Where the texts of a frame stand.
     fn frame_pieces(&self, root: Node<'_, '_>, out: &mut FramePieces);

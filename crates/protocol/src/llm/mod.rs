@@ -6,6 +6,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod check;
 mod dialect;
 mod error;
@@ -15,10 +16,12 @@ mod ir;
 mod loss;
 mod model_call;
 mod models;
+mod names;
 mod node;
 mod openai_chat;
 mod params;
 mod segments;
+mod signed;
 mod stream;
 mod target;
 mod translate;

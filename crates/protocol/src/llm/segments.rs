@@ -51,8 +51,19 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 8] =
-    ["type", "id", "tool_use_id", "signature", "encrypted_content", "encrypted_index", "media_type", "cache_control"];
+const OPAQUE: [&str; 11] = [
+    "type",
+    "id",
+    "tool_use_id",
+    "signature",
+    "encrypted_content",
+    "encrypted_index",
+    "media_type",
+    "cache_control",
+    "toolUseId",
+    "redactedContent",
+    "cachePoint",
+];
 
 /// Shows the strings of a part that no rule of the dialect covers, so that an unknown type is no way around guards.
 /// The scanner has bounded the depth.
@@ -104,7 +115,7 @@ pub(crate) fn tool_words(node: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
 }
 
 /// Members whose numbers and strings the gateway itself reads, or that hold no words: marks, pictures and sounds.
-const READ: [&str; 16] = [
+const READ: [&str; 18] = [
     "model",
     "role",
     "name",
@@ -121,11 +132,14 @@ const READ: [&str; 16] = [
     "format",
     "$schema",
     "$ref",
+    "bytes",
+    "maxTokens",
 ];
 /// Members of a request in which callers write what they like.
 const FREE: [&str; 4] = ["metadata", "logit_bias", "input", "extra_body"];
 /// Members of a request that define tools or the form of an answer.
-const DEFINITIONS: [&str; 5] = ["tools", "functions", "response_format", "output_config", "output_format"];
+const DEFINITIONS: [&str; 7] =
+    ["tools", "functions", "response_format", "output_config", "output_format", "toolConfig", "outputConfig"];
 
 /// Shows what the dialect's own walk has passed over in a request: `stop`, `user`, `metadata`, addresses of images,
 /// numbers, what tools' schemas hold besides words. `known` is what has been shown, in order.
