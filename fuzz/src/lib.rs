@@ -10,17 +10,20 @@ mod targets;
 mod tests;
 
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
-pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks};
+pub use targets::{
+    event_stream, json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks,
+};
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
     ("sse_chunks", sse_chunks),
+    ("event_stream", event_stream),
     ("jsonrpc_read", jsonrpc_read),
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),

@@ -19,6 +19,15 @@ const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
 const REQUEST_ANTHROPIC: [&str; 3] =
     ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
 
+/// Headers that callers may send on to Bedrock: what InvokeModel has no member in the body for.
+const REQUEST_BEDROCK: [&str; 5] = [
+    "x-amzn-bedrock-trace",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
+    "x-amzn-bedrock-performanceconfig-latency",
+    "x-amzn-bedrock-service-tier",
+];
+
 /// Headers that callers may also send on to a vendor's own API.
 const REQUEST_API: [&str; 3] = ["accept", "range", "if-none-match"];
 
@@ -36,6 +45,9 @@ const RESPONSE_OPENAI: [&str; 5] =
 /// Prefixes and names of headers of an Anthropic-compatible answer that pass to callers of the same dialect.
 const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
 
+/// Prefixes and names of headers of a Bedrock answer that pass to callers of the same dialect.
+const RESPONSE_BEDROCK: [&str; 3] = ["x-amzn-requestid", "x-amzn-errortype", "x-amzn-bedrock-"];
+
 /// The version of the Messages API that is asked for where the caller did not say.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
@@ -44,6 +56,7 @@ fn request_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::OpenAiChat => &REQUEST_OPENAI,
         Dialect::Anthropic => &REQUEST_ANTHROPIC,
+        Dialect::Bedrock | Dialect::BedrockInvoke => &REQUEST_BEDROCK,
     }
 }
 
@@ -52,6 +65,7 @@ fn response_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::OpenAiChat => &RESPONSE_OPENAI,
         Dialect::Anthropic => &RESPONSE_ANTHROPIC,
+        Dialect::Bedrock | Dialect::BedrockInvoke => &RESPONSE_BEDROCK,
     }
 }
 

@@ -229,6 +229,7 @@ impl ModelTraffic<'_> {
             call_id,
             created: clock::wall().0 / 1000,
             reasoning_scope: scope,
+            tools: self.call.tools(),
         }
     }
 }

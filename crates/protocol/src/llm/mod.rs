@@ -32,6 +32,7 @@ mod tests;
 
 pub(crate) use answer::usage_of;
 pub use answer::{Answer, ProposedCall, translate_answer};
+pub use bedrock::chunk as invoke_chunk;
 pub use dialect::Dialect;
 pub use error::{AnswerError, ErrorKind, ErrorView, PrepareError, ReadError, StreamError, UpstreamError};
 pub use framing::{FrameParser, Framing, FramingError};

@@ -3,6 +3,7 @@
 //! Owns the table of paths and the shapes of refusals. Decides nothing about a call; `server` calls [`classify`],
 //! `decode` and `respond` the rest.
 
+mod bedrock;
 pub(crate) mod mcp;
 
 use http::{HeaderMap, Method, Uri};
@@ -95,10 +96,16 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
             } else if let Some(server) = path.strip_prefix("/mcp/").filter(|name| is_plain_name(name)) {
                 let entrance = Entrance { surface: Surface::Mcp, endpoint: Endpoint::Mcp(ServerName::from(server)) };
                 return Ok(entrance);
+            } else if let Some(found) = bedrock::entrance(method, path) {
+                return found;
             } else if path.starts_with("/v1/") {
                 return native(uri, speaks_anthropic);
             } else {
-                let surface = if path.starts_with("/mcp") { Surface::Mcp } else { model_surface };
+                let surface = match path {
+                    path if path.starts_with("/mcp") => Surface::Mcp,
+                    path if path.starts_with("/model/") => Surface::Model(Dialect::Bedrock),
+                    _ => model_surface,
+                };
                 return Err((surface, no_such_path(path)));
             }
         }
@@ -110,12 +117,15 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     if path == "/v1/chat/completions" && *method == Method::GET {
         return native(uri, false);
     }
-    let mut fault = Fault::new(
-        FaultCode::InvalidRequest,
-        format!("{path} takes {wanted} only: send the request with that method."),
-    );
+    Err((surface, only(path, &wanted)))
+}
+
+fn only(path: &str, wanted: &Method) -> Fault {
+    let shown: String = path.chars().filter(|letter| !letter.is_control()).take(128).collect();
+    let words = format!("{shown} takes {wanted} only: send the request with that method.");
+    let mut fault = Fault::new(FaultCode::InvalidRequest, words);
     fault.status = 405;
-    Err((surface, fault))
+    fault
 }
 
 /// A vendor's own API. Whose it is, the version header says, or a path that only Anthropic has.
@@ -136,8 +146,8 @@ fn no_such_path(path: &str) -> Fault {
     Fault::new(
         FaultCode::NotFound,
         format!(
-            "There is nothing at {shown}. Models are at /v1/chat/completions and /v1/messages, the list of models at \
-             /v1/models, MCP servers at /mcp and /mcp/NAME."
+            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/messages and /model/ID/converse, the \
+             list of models at /v1/models, MCP servers at /mcp and /mcp/NAME."
         ),
     )
 }

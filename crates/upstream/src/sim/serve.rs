@@ -13,7 +13,7 @@ use tokio::{io::DuplexStream, net::TcpListener};
 use super::{
     Sim,
     answer::{Answer, Question, answer},
-    anthropic,
+    anthropic, bedrock,
     body::{Body, Entry, Piece, json, streamed, whole},
     ledger::{End, LedgerEntry},
     mcp, openai, plain,
@@ -33,6 +33,8 @@ pub(super) enum Wire {
     Anthropic,
     /// OpenAI's older one, `/completions`.
     Plain,
+    /// Bedrock's, of this action.
+    Bedrock(bedrock::Action),
 }
 
 impl crate::connect::InMemoryService for Sim {
@@ -80,6 +82,9 @@ where
 async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let path = path.strip_prefix("/v1").unwrap_or(&path);
+    if let Some(asked) = bedrock::asked(request.method(), path) {
+        return generate(sim, request, Wire::Bedrock(asked.action)).await;
+    }
     let anthropic = request.headers().contains_key("anthropic-version");
     match (request.method(), path) {
         (&Method::GET, "/__sim/ledger") => json(StatusCode::OK, serde_json::to_vec(&sim.ledger()).unwrap_or_default()),
@@ -112,6 +117,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
 
 fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
+        Wire::Bedrock(_) => bedrock::error(status, message).1,
         Wire::OpenAi | Wire::Plain => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
     }
@@ -126,12 +132,16 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::OpenAi => openai::read(&body),
         Wire::Plain => plain::read(&body),
         Wire::Anthropic => anthropic::read(&body),
+        Wire::Bedrock(_) => bedrock::read(&body, &path),
     };
     let Some(question) = question else {
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
     };
     let script = Script::read(&question.prompt);
-    let answer = answer(&question, &script);
+    let mut answer = answer(&question, &script);
+    if wire == Wire::Bedrock(bedrock::Action::Count) {
+        answer = Answer { input_tokens: answer.input_tokens, ..Answer::nothing() };
+    }
     let mut entry = open(&sim, path, call_id, &question, &answer);
     if !super::MODELS.contains(&question.model.as_str()) {
         return fail(entry, wire, 404, "the sim has no such model");
@@ -157,6 +167,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::OpenAi => openai::unary(&question, &answer),
         Wire::Plain => plain::unary(&question, &answer),
         Wire::Anthropic => anthropic::unary(&question, &answer),
+        Wire::Bedrock(action) => bedrock::unary(action, &question, &answer),
     };
     if let Some(after) = script.cut_after {
         return cut_unary(bytes, after, entry);
@@ -199,7 +210,12 @@ fn fail(mut entry: Entry, wire: Wire, status: u16, message: &str) -> Response<Bo
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     entry.status(code);
     entry.end(End::Failed);
-    json(code, error(wire, status, message))
+    let mut response = json(code, error(wire, status, message));
+    if matches!(wire, Wire::Bedrock(_)) {
+        let kind = http::HeaderValue::from_static(bedrock::error(status, message).0);
+        response.headers_mut().insert("x-amzn-errortype", kind);
+    }
+    response
 }
 
 fn stream(
@@ -214,12 +230,15 @@ fn stream(
         Wire::OpenAi => openai::stream(question, answer, openai::wants_usage(body)),
         Wire::Plain => plain::stream(question, answer, openai::wants_usage(body)),
         Wire::Anthropic => anthropic::stream(question, answer),
+        Wire::Bedrock(action) => bedrock::stream(action, question, answer),
+    };
+    let media_type = match wire {
+        Wire::Bedrock(_) => "application/vnd.amazon.eventstream",
+        _ => "text/event-stream; charset=utf-8",
     };
     let mut response = Response::new(whole(""));
     *response.body_mut() = streamed(pieces, answer.pause, script, entry);
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media_type));
     response
 }
 

@@ -36,8 +36,9 @@ use crate::{
 /// The version of the body's form that Bedrock knows.
 const VERSION: &str = "bedrock-2023-05-31";
 
-/// A message of the event stream that carries one event.
-pub(crate) fn chunk(data: &[u8]) -> Frame {
+/// A message of InvokeModel's event stream that carries one event of Anthropic's.
+#[must_use]
+pub fn chunk(data: &[u8]) -> Frame {
     let mut frame = eventstream::event("chunk", &packed(data));
     frame.data = Some(Bytes::copy_from_slice(data));
     frame

@@ -17,6 +17,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use invoke::chunk;
 pub(crate) use invoke::{BedrockInvoke, chunk_data, is_rewrapping, rewrap, rewrap_frame, with_chunk_data};
 
 use std::borrow::Cow;
