@@ -8,11 +8,11 @@ fn every_file_is_read_and_has_a_source() {
     assert_eq!(vendors.iter().count(), FILES.len());
     for vendor in vendors.iter() {
         assert!(!vendor.source.is_empty() && vendor.date.len() == 10, "{}", vendor.name);
-        assert_eq!(vendor.needs_key(), !vendor.env.is_empty(), "{}", vendor.name);
+        assert_eq!(vendor.needs_key() || vendor.scheme == Scheme::Aws, !vendor.env.is_empty(), "{}", vendor.name);
         let url = vendor.base_url.as_deref();
         assert_eq!(url.is_none(), vendor.is_sim());
         if let Some(url) = url {
-            assert!(url.ends_with("/v1"), "{url}");
+            assert!(url.ends_with("/v1") || vendor.scheme == Scheme::Aws, "{url}");
             assert!(vendor.is_local() || url.starts_with("https://"), "{url}");
         }
     }
