@@ -128,6 +128,9 @@ enum Next {
 impl Flow {
     fn take(&mut self, mut event: Event) {
         let started = clock::now();
+        if let Some(keeping) = &mut self.exchange.keeping {
+            keeping.push(&event.frame.raw);
+        }
         let starts = std::mem::take(&mut event.facts.tool_starts);
         if let Err(fault) = starts.iter().try_for_each(|start| may_propose(&self.exchange, &start.name)) {
             self.fail(&fault);
@@ -222,6 +225,7 @@ impl Flow {
     fn completed(&mut self) {
         self.end(&Ending { status: 200, fault: None, complete: true });
         self.exchange.tell_others(true);
+        self.exchange.keep_answer();
     }
 
     /// The other end: the surface's error event, then a clean end of the body; never a terminator.
