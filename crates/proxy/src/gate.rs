@@ -9,7 +9,8 @@ use tidegate_ledger::Ledger;
 use tidegate_upstream::{Upstream, export::Exporter};
 
 use crate::{
-    discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, repeats::Repeats, session::Sessions,
+    discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, owners::Owners, repeats::Repeats,
+    session::Sessions,
 };
 
 /// The parts of the data plane.
@@ -42,4 +43,6 @@ pub struct Gate {
     pub repeats: Repeats,
     /// Refusals that are only counted.
     pub floods: Floods,
+    /// Which provider keeps which stored response.
+    pub owners: Owners,
 }

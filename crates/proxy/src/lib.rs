@@ -15,6 +15,7 @@ mod gate;
 mod here;
 mod live;
 mod metrics;
+mod owners;
 mod pipeline;
 mod raw_flow;
 mod repeats;
@@ -72,6 +73,7 @@ pub mod doors {
 pub use crate::{
     discovery::Discovery,
     floods::Floods,
+    owners::Owners,
     gate::Gate,
     live::Registry,
     metrics::Metrics,
