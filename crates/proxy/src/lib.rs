@@ -16,6 +16,7 @@ mod gate;
 mod here;
 mod live;
 mod metrics;
+mod owners;
 mod pipeline;
 mod raw_flow;
 mod repeats;
@@ -77,6 +78,7 @@ pub use crate::{
     gate::Gate,
     live::Registry,
     metrics::Metrics,
+    owners::Owners,
     repeats::Repeats,
     respond::Body,
     server::{Bounds, serve},

@@ -34,7 +34,7 @@ use tidegate_core::{
     clock::{self, UnixMillis},
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Answers, Bounds, Floods, Gate, Metrics, Registry, Repeats, Sessions};
+use tidegate_proxy::{Answers, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
@@ -235,6 +235,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         repeats: Repeats::new(),
         answers: Answers::new(),
         floods: Floods::default(),
+        owners: Owners::default(),
     });
     let data_listener = bind(arguments.listen, mode).await?;
     let admin_listener = bind(arguments.admin_listen, mode).await?;

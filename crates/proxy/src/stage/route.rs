@@ -89,8 +89,11 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             Ok(Routed { candidates, way: Way::Server(leg), estimate: call.estimate(), cache: None })
         }
         Call::Native(native) => {
-            let provider = exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
-            let provider = Arc::clone(provider.ok_or_else(no_such_api)?);
+            // What a model call left at a provider is asked for there.
+            let owner = exchange.gate.owners.of_path(&native.path());
+            let owner = owner.and_then(|name| exchange.snapshot.providers().find(|provider| provider.name == name));
+            let default = || exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
+            let provider = Arc::clone(owner.or_else(default).ok_or_else(no_such_api)?);
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {
