@@ -236,12 +236,15 @@ pub fn translate_answer(
         return Ok((current, Vec::new()));
     }
     if let Some(tokens) = answer.counted {
-        return Ok((to.codec().write_counted(tokens).into(), Vec::new()));
+        return Ok((to.codec().encode_count(tokens).into(), Vec::new()));
     }
     if bedrock::is_rewrapping(answer.dialect, to) {
         return Ok((current, Vec::new()));
     }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
+    if let Some(error) = answer.dialect.codec().answer_failure(document.root()) {
+        return Err(AnswerError(format!("the model failed: {}", error.message).into()));
+    }
     let (mut decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
     let renamed = Renamed::new(context.tools);
     for part in &mut decoded.parts {

@@ -21,10 +21,12 @@ use crate::{
         models::ModelEntry,
         node::Node,
         openai_chat::OpenAiChat,
+        openai_responses::OpenAiResponses,
         segments::Found,
         stream::{Channel, FrameFacts, UpstreamStreamError},
         target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
+        write::JsonWriter,
     },
     sse::Frame,
 };
@@ -36,6 +38,8 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// OpenAI's Responses and what is compatible with it.
+    OpenAiResponses,
     /// Amazon Bedrock's Converse.
     Bedrock,
     /// Anthropic's Messages in the envelope of Amazon Bedrock's InvokeModel.
@@ -44,12 +48,14 @@ pub enum Dialect {
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::Bedrock, Self::BedrockInvoke];
+    pub const ALL: [Self; 5] =
+        [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Bedrock, Self::BedrockInvoke];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::OpenAiResponses => &OpenAiResponses,
             Self::Bedrock => &Bedrock,
             Self::BedrockInvoke => &BedrockInvoke,
         }
@@ -67,6 +73,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::OpenAiResponses => "openai_responses",
             Self::Bedrock => "bedrock",
             Self::BedrockInvoke => "bedrock_invoke",
         }
@@ -206,14 +213,21 @@ pub(crate) trait Codec: Sync {
         root.get("input_tokens").and_then(Node::as_u64)
     }
 
-    /// The answer to [`Operation::CountTokens`].
-    fn write_counted(&self, tokens: u64) -> Vec<u8> {
-        format!("{{\"input_tokens\":{tokens}}}").into_bytes()
+    /// The error of an answer that came with a good status and says that the model failed.
+    fn answer_failure(&self, _: Node<'_, '_>) -> Option<UpstreamError> {
+        None
     }
 
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
 
     fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8>;
+
+    /// The answer to [`Operation::CountTokens`].
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        let mut json = JsonWriter::default();
+        json.object(|json| json.number_member("input_tokens", tokens));
+        json.into_bytes()
+    }
 
     /// Whether the data of a frame is the successful end by itself, without being JSON.
     fn is_done_marker(&self, data: &[u8]) -> bool;

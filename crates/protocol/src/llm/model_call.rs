@@ -341,7 +341,7 @@ impl ModelCall {
                 .into()
         };
         let lane = if verbatim { Lane::Verbatim } else { Lane::Patched };
-        Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage })
+        Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage, forms: Vec::new() })
     }
 
     fn translate(
@@ -353,7 +353,7 @@ impl ModelCall {
         if bedrock::is_rewrapping(self.dialect, to.dialect) {
             let mut losses = Vec::new();
             let body = bedrock::rewrap(root, to, self.stream, &mut losses).into();
-            return Ok(Outgoing { body, lane: Lane::Patched, losses, path, asked_usage: false });
+            return Ok(Outgoing { body, lane: Lane::Patched, losses, path, asked_usage: false, forms: Vec::new() });
         }
         let mut request = self.dialect.codec().decode_request(root)?;
         request.stream = self.stream;
@@ -361,6 +361,7 @@ impl ModelCall {
         let mut losses = Vec::new();
         let body = to.dialect.codec().encode_request(&request, to, self.operation, &mut losses)?;
         // The translator knows itself which frames are for the caller.
-        Ok(Outgoing { body: body.into(), lane: Lane::Translated, losses, path, asked_usage: false })
+        let forms = request.forms;
+        Ok(Outgoing { body: body.into(), lane: Lane::Translated, losses, path, asked_usage: false, forms })
     }
 }

@@ -15,6 +15,7 @@ pub(crate) const CONTEXT: TranslateContext<'static> = TranslateContext {
     created: 7,
     reasoning_scope: None,
     tools: &[],
+    forms: &[],
 };
 
 pub(crate) const NO_QUIRKS: Quirks = Quirks {

@@ -7,7 +7,7 @@
 use tidegate_core::ids::ToolName;
 
 use crate::{
-    llm::{bedrock, dialect::Dialect, error::StreamError, ir::StreamEvent, names::Renamed},
+    llm::{bedrock, dialect::Dialect, error::StreamError, forms::ToolForm, ir::StreamEvent, names::Renamed},
     sse::Frame,
 };
 
@@ -26,6 +26,8 @@ pub struct TranslateContext<'a> {
     pub reasoning_scope: Option<&'a str>,
     /// The tools that the caller declared: some upstreams are told other names, which have to find back.
     pub tools: &'a [ToolName],
+    /// Tools that the upstream was told in another form (see [`crate::llm::Outgoing::forms`]).
+    pub forms: &'a [ToolForm],
 }
 
 /// The most bytes that a translation holds back.

@@ -141,7 +141,7 @@ impl Codec for Bedrock {
         root.get("inputTokens").and_then(Node::as_u64)
     }
 
-    fn write_counted(&self, tokens: u64) -> Vec<u8> {
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
         format!("{{\"inputTokens\":{tokens}}}").into_bytes()
     }
 

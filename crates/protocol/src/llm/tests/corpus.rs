@@ -1,5 +1,7 @@
 //! The golden corpus: for each dialect, answers whole and as the vendor streams them.
 
+pub(crate) mod responses;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{eventstream, llm::Dialect};
@@ -83,6 +85,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(anthropic_cases());
     cases.extend(anthropic_cases().into_iter().map(in_chunks));
     cases.extend(bedrock_cases());
+    cases.extend(responses::cases());
     cases
 }
 

@@ -1,6 +1,8 @@
 //! Streams folded into whole answers the way the vendors' own clients do it: an oracle that shares no code with the
 //! codecs.
 
+mod responses;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ pub(crate) fn fold(dialect: Dialect, frames: &[Frame]) -> Value {
         Dialect::Anthropic => fold_messages(frames),
         Dialect::BedrockInvoke => fold_messages(&frames.iter().map(unpacked).collect::<Vec<_>>()),
         Dialect::Bedrock => fold_converse(frames),
+        Dialect::OpenAiResponses => responses::fold(frames),
     }
 }
 
@@ -116,6 +119,10 @@ fn fold_converse(frames: &[Frame]) -> Value {
     for block in &mut content {
         // Reading a member that is not there makes one.
         block.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        // Reasoning that is signed and says nothing.
+        if let Some(Value::Object(said)) = block.pointer_mut("/reasoningContent/reasoningText") {
+            said.entry("text").or_insert(json!(""));
+        }
     }
     out["output"]["message"]["content"] = json!(content);
     out

@@ -74,6 +74,7 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
             // Nothing but the last message is missing.
             Dialect::BedrockInvoke => bytes.len() - frames_of(case.dialect, bytes).last().unwrap().raw.len(),
             Dialect::Bedrock => memchr::memmem::find(bytes, b"\"stopReason\":").unwrap(),
+            Dialect::OpenAiResponses => memchr::memmem::rfind(bytes, b"\"sequence_number\"").unwrap(),
         };
         let judge = |cut: &[Frame]| {
             let mut reader = StreamReader::new(case.dialect);
@@ -106,7 +107,7 @@ fn cut_translation_gives_no_terminator() {
         let stop = match case.dialect {
             Dialect::OpenAiChat => 3,
             Dialect::Bedrock => 2,
-            Dialect::Anthropic | Dialect::BedrockInvoke => 1,
+            Dialect::Anthropic | Dialect::BedrockInvoke | Dialect::OpenAiResponses => 1,
         };
         for to in Dialect::ALL {
             let mut translator = StreamTranslator::new(case.dialect, to, &CONTEXT);
