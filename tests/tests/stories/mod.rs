@@ -24,6 +24,7 @@ mod prices;
 mod printed;
 mod reload;
 mod resilience;
+mod responses;
 mod resume;
 mod revocation;
 mod routes;

@@ -55,7 +55,8 @@ fn decode_item(
     Ok(match &*kind {
         "message" => {
             let content = item.get("content").ok_or_else(|| item.error("`content` is missing"))?;
-            let annotated = |part: Node<'_, '_>| part.get("annotations").is_some_and(|list| list.items().next().is_some());
+            let annotated =
+                |part: Node<'_, '_>| part.get("annotations").is_some_and(|list| list.items().next().is_some());
             if content.items().any(annotated) {
                 losses.push(Loss::new(pointer, "annotations", "dropped: the caller's API has no such citations"));
             }

@@ -49,12 +49,7 @@ pub(super) fn all(input: Node<'_, '_>, request: &mut Request, declared: &mut Dec
     Ok(())
 }
 
-fn one(
-    item: Node<'_, '_>,
-    pointer: String,
-    request: &mut Request,
-    declared: &mut Declared,
-) -> Result<(), ReadError> {
+fn one(item: Node<'_, '_>, pointer: String, request: &mut Request, declared: &mut Declared) -> Result<(), ReadError> {
     let kind = type_of(item.expect_object()?);
     let (role, part) = match &*kind {
         "message" | "" => return message(item, pointer, request),

@@ -102,8 +102,12 @@ enum Form {
 
 fn form(kind: &str) -> Form {
     match kind {
-        "response.created" | "response.queued" | "response.in_progress" | "response.completed"
-        | "response.incomplete" | "response.failed" => Form::Answer,
+        "response.created"
+        | "response.queued"
+        | "response.in_progress"
+        | "response.completed"
+        | "response.incomplete"
+        | "response.failed" => Form::Answer,
         "response.output_text.delta" => Form::Piece(Text::Output),
         "response.refusal.delta" => Form::Piece(Text::Refusal),
         "response.reasoning_summary_text.delta" => Form::Piece(Text::Summary),
@@ -221,12 +225,7 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
     }
 }
 
-fn of_answer<'frame>(
-    kind: &str,
-    root: Node<'_, 'frame>,
-    facts: &mut FrameFacts<'frame>,
-    usage: &mut Option<Usage>,
-) {
+fn of_answer<'frame>(kind: &str, root: Node<'_, 'frame>, facts: &mut FrameFacts<'frame>, usage: &mut Option<Usage>) {
     let Some(response) = root.get("response") else { return };
     if let Some(counted) = wire::usage(response) {
         *usage = Some(counted);
@@ -235,8 +234,7 @@ fn of_answer<'frame>(
     if kind == "response.failed" || &*status == "failed" {
         let error = response.present("error").map(wire::failure);
         let (kind, message) = error.map_or_else(Default::default, |error| (Some(error.kind), error.message));
-        facts.error =
-            Some(UpstreamStreamError { kind: kind.unwrap_or(crate::llm::error::ErrorKind::Api), message });
+        facts.error = Some(UpstreamStreamError { kind: kind.unwrap_or(crate::llm::error::ErrorKind::Api), message });
         return;
     }
     facts.repeats = true;

@@ -82,12 +82,7 @@ fn vendors(node: Node<'_, '_>, kind: &str) -> ReadError {
     node.error(format!("tools of type `{kind}` exist only at the vendor that runs them; declare a function"))
 }
 
-fn one(
-    node: Node<'_, '_>,
-    namespace: Option<&str>,
-    pointer: String,
-    declared: &mut Declared,
-) -> Result<(), ReadError> {
+fn one(node: Node<'_, '_>, namespace: Option<&str>, pointer: String, declared: &mut Declared) -> Result<(), ReadError> {
     let name = node.expect_object()?.required_text("name")?;
     let custom = match &*node.required_text("type")? {
         "function" => false,

@@ -43,7 +43,12 @@ pub(super) fn item(item: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Shown
         "message" | "" if item.get("content").is_some() => content(item, origin, see),
         "function_call" | "mcp_call" | "mcp_approval_request" => {
             text(Text::Input, 0, item.get("arguments"), see);
-            others(item, &["arguments", "name", "namespace", "server_label", "status", "call_id", "caller"], origin, see);
+            others(
+                item,
+                &["arguments", "name", "namespace", "server_label", "status", "call_id", "caller"],
+                origin,
+                see,
+            );
         }
         "custom_tool_call" => {
             text(Text::Input, 0, item.get("input"), see);

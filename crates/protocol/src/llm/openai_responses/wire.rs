@@ -51,8 +51,8 @@ impl Said {
     pub(super) fn add(&mut self, item: Node<'_, '_>) {
         let is = |node: Node<'_, '_>, name| node.get("type").is_some_and(|kind| kind.text_is(name));
         self.calls |= is(item, "function_call") || is(item, "custom_tool_call");
-        self.refused |=
-            is(item, "message") && item.get("content").into_iter().flat_map(Node::items).any(|part| is(part, "refusal"));
+        self.refused |= is(item, "message")
+            && item.get("content").into_iter().flat_map(Node::items).any(|part| is(part, "refusal"));
     }
 }
 
@@ -158,9 +158,7 @@ fn code<'view>(view: &ErrorView<'view>) -> &'view str {
         ErrorKind::RateLimit => "rate_limit_exceeded",
         ErrorKind::Billing => "insufficient_quota",
         ErrorKind::Overloaded => "server_is_overloaded",
-        ErrorKind::InvalidRequest if full.iter().any(|words| view.message.contains(words)) => {
-            "context_length_exceeded"
-        }
+        ErrorKind::InvalidRequest if full.iter().any(|words| view.message.contains(words)) => "context_length_exceeded",
         ErrorKind::Api if view.code == "upstream_error" => "server_error",
         _ => view.code,
     }
@@ -178,7 +176,8 @@ pub(super) fn error_event(view: &ErrorView<'_>, id: &str, sequence: u64) -> Fram
         json.nullable_member("param", view.param);
         let whole = chat::error_json(view);
         // `{"error":{…}}` without its outermost braces is one member.
-        let inner = std::str::from_utf8(&whole).ok().and_then(|text| text.strip_prefix("{\"error\":")?.strip_suffix('}'));
+        let inner =
+            std::str::from_utf8(&whole).ok().and_then(|text| text.strip_prefix("{\"error\":")?.strip_suffix('}'));
         json.raw_member("error", inner.unwrap_or("null"));
     });
     let mut failed = JsonWriter::with_capacity(256);

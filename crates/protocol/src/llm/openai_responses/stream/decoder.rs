@@ -73,7 +73,13 @@ impl Decoder {
         Ok(first)
     }
 
-    fn text(&mut self, slot: u32, text: Cow<'_, str>, refusal: bool, out: &mut Vec<StreamEvent>) -> Result<(), StreamError> {
+    fn text(
+        &mut self,
+        slot: u32,
+        text: Cow<'_, str>,
+        refusal: bool,
+        out: &mut Vec<StreamEvent>,
+    ) -> Result<(), StreamError> {
         if text.is_empty() {
             return Ok(());
         }
@@ -85,7 +91,13 @@ impl Decoder {
     }
 
     /// A text that is told whole: it is news only where no piece of it came.
-    fn whole(&mut self, slot: u32, text: Cow<'_, str>, refusal: bool, out: &mut Vec<StreamEvent>) -> Result<(), StreamError> {
+    fn whole(
+        &mut self,
+        slot: u32,
+        text: Cow<'_, str>,
+        refusal: bool,
+        out: &mut Vec<StreamEvent>,
+    ) -> Result<(), StreamError> {
         if self.spoken.contains_key(&slot) { Ok(()) } else { self.text(slot, text, refusal, out) }
     }
 

@@ -112,7 +112,13 @@ impl Encoder {
     }
 
     /// An event about the item at `at`; `part` names the place of the text in it.
-    fn about(&mut self, kind: &str, at: usize, part: Option<&str>, members: impl FnOnce(&Item, &mut JsonWriter)) -> Frame {
+    fn about(
+        &mut self,
+        kind: &str,
+        at: usize,
+        part: Option<&str>,
+        members: impl FnOnce(&Item, &mut JsonWriter),
+    ) -> Frame {
         self.event(kind, |this, json| {
             let Some(written) = this.items.get(at) else { return };
             json.string_member("item_id", &written.item.id(&this.call_id, at as u64));
@@ -250,7 +256,9 @@ impl Encoder {
 
     /// Says an item's texts whole, and the item.
     fn end(&mut self, at: usize, status: Status, out: &mut Vec<Frame>) {
-        let Some(written) = self.items.get_mut(at).filter(|written| written.status == Status::InProgress) else { return };
+        let Some(written) = self.items.get_mut(at).filter(|written| written.status == Status::InProgress) else {
+            return;
+        };
         written.status = status;
         if let Item::Reasoning { encrypted, .. } = &mut written.item
             && !written.signature.is_empty()
