@@ -374,6 +374,34 @@ fn reasoning_comes_back_as_it_was_across_another_surface() {
 }
 
 #[test]
+fn reasoning_comes_back_through_a_surface_that_has_no_place_for_a_scope() {
+    let scoped = TranslateContext { reasoning_scope: Some("openai/o"), ..CONTEXT };
+    let case = case("reasoning that nobody reads, then a call");
+    let original: Value = serde_json::from_str(&case.unary).unwrap();
+    let answer = Answer::read(RESPONSES, Bytes::from(case.unary.clone())).unwrap();
+    let (body, _) = translate_answer(&answer, Dialect::Anthropic, &scoped).unwrap();
+    let mut translator = StreamTranslator::new(RESPONSES, Dialect::Anthropic, &scoped);
+    let out: Vec<Frame> = frames(&case.stream).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+    for value in [serde_json::from_slice(&body).unwrap(), fold(Dialect::Anthropic, &out)] {
+        let result = json!([{"type": "tool_result", "tool_use_id": "call_look", "content": "ok"}]);
+        let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "a"},
+            {"role": "assistant", "content": value["content"]}, {"role": "user", "content": result}]});
+        let body = Bytes::from(body.to_string());
+        let call = crate::llm::ModelCall::read(Dialect::Anthropic, Operation::Generate, body).unwrap();
+        for (scope, kept) in [("openai/o", true), ("other/o", false)] {
+            let to = TargetWire { reasoning_scope: Some(scope), ..wire(RESPONSES, "o") };
+            let sent: Value = serde_json::from_slice(&call.prepare(&to).unwrap().body).unwrap();
+            let found = sent["input"].as_array().unwrap().iter().find(|item| item["type"] == "reasoning");
+            assert_eq!(found, Some(&original["output"][0]).filter(|_| kept));
+        }
+        // A server of the caller's own dialect would refuse a signature that it did not give.
+        let own = call.prepare(&wire(Dialect::Anthropic, "claude")).unwrap();
+        assert!(!String::from_utf8_lossy(&own.body).contains("tidegate1"), "{:?}", own.body);
+        assert_eq!(own.losses.len(), 1);
+    }
+}
+
+#[test]
 fn another_vendors_signed_reasoning_survives_this_surface_byte_for_byte() {
     let scoped = TranslateContext { reasoning_scope: Some("anthropic/claude"), ..CONTEXT };
     for name in ["thinking, then text", "redacted thinking, then a call"] {
