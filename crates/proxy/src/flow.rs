@@ -131,6 +131,9 @@ enum Next {
 impl Flow {
     fn take(&mut self, mut event: Event) {
         let started = clock::now();
+        if let Some(keeping) = &mut self.exchange.keeping {
+            keeping.push(&event.frame.raw);
+        }
         if !std::mem::replace(&mut self.begun, true) && self.dialect == Dialect::OpenAiResponses {
             note_owner(&self.exchange, answer_id(&event.frame).as_deref());
         }
@@ -228,6 +231,7 @@ impl Flow {
     fn completed(&mut self) {
         self.end(&Ending { status: 200, fault: None, complete: true });
         self.exchange.tell_others(true);
+        self.exchange.keep_answer();
     }
 
     /// The other end: the surface's error event, then a clean end of the body; never a terminator.

@@ -3,6 +3,7 @@
 //! Owns the way of a call from its first byte to its outcome. Never opens a connection to an upstream by itself (that is
 //! `upstream`), never writes to a store, and serves no admin route.
 
+mod answers;
 mod batch;
 mod client;
 mod discovery;
@@ -71,12 +72,13 @@ pub mod doors {
 }
 
 pub use crate::{
+    answers::Answers,
     discovery::Discovery,
     floods::Floods,
-    owners::Owners,
     gate::Gate,
     live::Registry,
     metrics::Metrics,
+    owners::Owners,
     repeats::Repeats,
     respond::Body,
     server::{Bounds, serve},

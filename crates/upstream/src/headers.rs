@@ -17,13 +17,8 @@ const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
 
 /// Headers that callers may send on to an upstream that speaks OpenAI's Responses. What a coding agent tells of its
 /// machine and its folders (`x-codex-turn-metadata`) is not among them.
-const REQUEST_RESPONSES: [&str; 5] = [
-    "openai-beta",
-    "x-client-request-id",
-    "x-openai-internal-codex-responses-lite",
-    "session-id",
-    "thread-id",
-];
+const REQUEST_RESPONSES: [&str; 5] =
+    ["openai-beta", "x-client-request-id", "x-openai-internal-codex-responses-lite", "session-id", "thread-id"];
 
 /// Headers that callers may send on to an Anthropic-compatible upstream.
 const REQUEST_ANTHROPIC: [&str; 3] =

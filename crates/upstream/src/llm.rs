@@ -24,6 +24,7 @@ use crate::{
     attempt::{Begun, Candidate, Traffic},
     body,
     clocks::Limits,
+    credential::Showing,
     events::{EventStream, Parts},
     failure::{Failure, Then},
     headers,
@@ -35,7 +36,7 @@ use crate::{
 
 /// A model call on its way.
 pub(crate) struct ModelTraffic<'a> {
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) call: &'a ModelCall,
     pub(crate) call_id: CallId,
     pub(crate) targets: Vec<Arc<Target>>,
@@ -87,6 +88,9 @@ impl Traffic for ModelTraffic<'_> {
         let outgoing = self.prepare(target, dialect, scope)?;
         let mut request = self.request(target, &outgoing, dialect)?;
         headers::trace(request.headers_mut(), span);
+        let whom = ("provider", target.provider.name.as_str());
+        let showing = Showing { pool: self.pool, connect: target.timeouts.connect, limits, whom };
+        target.provider.auth.show(&mut request, &showing).await?;
         let clocks = (target.timeouts.connect, target.timeouts.first_event);
         let response =
             self.pool.send(&target.provider.base, request, clocks, limits).await.map_err(Failure::unanswered)?;
@@ -158,7 +162,6 @@ impl ModelTraffic<'_> {
         *request.uri_mut() = uri;
         let same = self.call.dialect() == dialect;
         *request.headers_mut() = headers::to_model(self.forward, &provider.headers, dialect, same, self.streams());
-        provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(request)
     }
 

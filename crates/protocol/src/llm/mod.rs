@@ -42,6 +42,8 @@ pub use model_call::{ModelCall, Named, Operation};
 pub use models::ModelEntry;
 pub use params::Params;
 pub(crate) use segments::texts_of;
-pub use stream::{FrameFacts, Piece, StreamReader, ToolStart, UpstreamStreamError, answer_id, rewrite_piece, rewrite_pieces};
+pub use stream::{
+    FrameFacts, Piece, StreamReader, ToolStart, UpstreamStreamError, answer_id, rewrite_piece, rewrite_pieces,
+};
 pub use target::{Lane, Outgoing, Quirks, TargetWire};
 pub use translate::{StreamTranslator, TranslateContext};

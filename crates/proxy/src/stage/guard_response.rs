@@ -34,6 +34,12 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             if let Some(gathered) = &mut exchange.gathered {
                 gathered.answered(&answer);
             }
+            if let Some(keeping) = &mut exchange.keeping {
+                if let Some(target) = head.served_by.target() {
+                    keeping.begin(head.status, &head.headers, target.clone());
+                }
+                keeping.push(&answer.body());
+            }
             note_owner(&exchange, answer.id());
             let proposed =
                 answer.proposed_calls().iter().try_for_each(|call| may_propose(&exchange, call.name.as_str()));
@@ -41,13 +47,19 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                 Ok(()) => {
                     let bytes = answer.body();
                     exchange.story.response_digest = Some(Digest::of(&bytes));
+                    exchange.keep_answer();
                     respond::answer(&mut exchange, head.status, head.headers, bytes)
                 }
                 Err(fault) => respond::refusal(&mut exchange, fault),
             }
         }
         AnswerBody::Events(events) => match exchange.surface.dialect() {
-            Some(dialect) => flow::respond(exchange, dialect, head.status, head.headers, events),
+            Some(dialect) => {
+                if let (Some(keeping), Some(target)) = (&mut exchange.keeping, head.served_by.target()) {
+                    keeping.begin(head.status, &head.headers, target.clone());
+                }
+                flow::respond(exchange, dialect, head.status, head.headers, events)
+            }
             None => {
                 respond::refusal(&mut exchange, Fault::new(FaultCode::Internal, "A model's events have no place here."))
             }

@@ -94,7 +94,9 @@ fn output(answer: &Answer, body: &[u8]) -> Vec<Value> {
     if answer.tools.is_empty() || !answer.pieces.is_empty() {
         let part = json!({"type": "output_text", "text": answer.pieces.concat(), "annotations": [], "logprobs": []});
         let status = if answer.cut_short { "incomplete" } else { "completed" };
-        items.push(json!({"id": "msg_sim", "type": "message", "status": status, "role": "assistant", "content": [part]}));
+        items.push(
+            json!({"id": "msg_sim", "type": "message", "status": status, "role": "assistant", "content": [part]}),
+        );
     }
     for (index, (name, arguments)) in answer.tools.iter().enumerate() {
         let tool = declared.iter().find(|tool| tool.told() == *name);

@@ -54,9 +54,7 @@ fn said(at: usize, pieces: &[&str], status: &str, (kind, name): (&str, &str)) ->
         "refusal" => json!({"type": "refusal", "refusal": text}),
         _ => json!({"type": "output_text", "text": text, "annotations": []}),
     };
-    let of = |status: &str, content: Value| {
-        json!({"id": format!("msg_{at}"), "type": "message", "status": status, "role": "assistant", "content": content})
-    };
+    let of = |status: &str, content: Value| json!({"id": format!("msg_{at}"), "type": "message", "status": status, "role": "assistant", "content": content});
     let event = |suffix: &str| format!("response.{kind}.{suffix}");
     let mut events = vec![json!({"type": "response.content_part.added", "content_index": 0, "part": part("")})];
     for piece in pieces {
@@ -75,10 +73,8 @@ pub(crate) fn call(at: usize, name: &str, pieces: &[&str], status: &str) -> (Val
         json!({"id": format!("fc_{at}"), "type": "function_call", "status": status, "call_id": format!("call_{name}"),
             "name": name, "arguments": arguments})
     };
-    let mut events: Vec<Value> = pieces
-        .iter()
-        .map(|piece| json!({"type": "response.function_call_arguments.delta", "delta": piece}))
-        .collect();
+    let mut events: Vec<Value> =
+        pieces.iter().map(|piece| json!({"type": "response.function_call_arguments.delta", "delta": piece})).collect();
     events.push(json!({"type": "response.function_call_arguments.done", "name": name, "arguments": pieces.concat()}));
     let item = of(status, &pieces.concat());
     let events = around(at, of("in_progress", ""), events, &item);
@@ -133,18 +129,48 @@ pub(super) fn cases() -> Vec<Case> {
     let searched = around(0, search.clone(), vec![json!({"type": "response.web_search_call.searching"})], &search);
     vec![
         case("text", vec![message(0, &["Grüße, ", "😀 \"quoted\"\n"], done)], done, None),
-        case("text and call", vec![message(0, &["Let me look."], done), call(1, "look", &["{\"at\":", "12345678901234567890}"], done)], done, None),
+        case(
+            "text and call",
+            vec![message(0, &["Let me look."], done), call(1, "look", &["{\"at\":", "12345678901234567890}"], done)],
+            done,
+            None,
+        ),
         case("parallel calls", vec![one, two], done, None),
         case("call without arguments", vec![call(0, "now", &["{}"], done)], done, None),
-        case("call cut by the limit", vec![call(0, "one", &["{\"a\":\"unfin"], "incomplete")], "incomplete", Some("max_output_tokens")),
-        case("reasoning, then text", vec![reasoning(0, &[&["First, ", "look."], &["Then."]], Some("gAAA+/=")), message(1, &["Done"], done)], done, None),
-        case("reasoning that nobody reads, then a call", vec![reasoning(0, &[], Some("gAAA+/=")), call(1, "look", &["{}"], done)], done, None),
-        case("reasoning without ciphertext", vec![reasoning(0, &[&["Hm."]], None), message(1, &["Yes."], done)], done, None),
+        case(
+            "call cut by the limit",
+            vec![call(0, "one", &["{\"a\":\"unfin"], "incomplete")],
+            "incomplete",
+            Some("max_output_tokens"),
+        ),
+        case(
+            "reasoning, then text",
+            vec![reasoning(0, &[&["First, ", "look."], &["Then."]], Some("gAAA+/=")), message(1, &["Done"], done)],
+            done,
+            None,
+        ),
+        case(
+            "reasoning that nobody reads, then a call",
+            vec![reasoning(0, &[], Some("gAAA+/=")), call(1, "look", &["{}"], done)],
+            done,
+            None,
+        ),
+        case(
+            "reasoning without ciphertext",
+            vec![reasoning(0, &[&["Hm."]], None), message(1, &["Yes."], done)],
+            done,
+            None,
+        ),
         case("refusal", vec![said(0, &["I will ", "not."], done, ("refusal", "refusal"))], done, None),
         case("filtered", vec![message(0, &["I"], done)], "incomplete", Some("content_filter")),
         case("limit", vec![message(0, &["Wai"], "incomplete")], "incomplete", Some("max_output_tokens")),
         case("steered", vec![message(0, &["Wai"], done)], "incomplete", Some("steered")),
-        case("search call by the vendor, then text", vec![(search, searched), message(1, &["Found."], done)], done, None),
+        case(
+            "search call by the vendor, then text",
+            vec![(search, searched), message(1, &["Found."], done)],
+            done,
+            None,
+        ),
         case("nothing", vec![], done, None),
     ]
 }
