@@ -15,7 +15,7 @@ use crate::{
                 Case, all,
                 responses::{around, call, message, response, responses_stream},
             },
-            fold::{data, fold, frames},
+            fold::{chunked, data, fold, frames},
             wire,
         },
         translate_answer,
@@ -78,6 +78,19 @@ fn hostile_usage_never_underflows() {
     let body = r#"{"output":[],"status":"completed","usage":{"input_tokens":1,"output_tokens":2,"input_tokens_details":{"cached_tokens":18446744073709551615,"cache_write_tokens":9},"output_tokens_details":{"reasoning_tokens":77}}}"#;
     let usage = Answer::read(RESPONSES, Bytes::from(body)).unwrap().usage().unwrap();
     assert_eq!((usage.prompt_total(), usage.input, usage.reasoning), (1, 0, 2));
+}
+
+#[test]
+fn trap_16_usage_comes_unasked_and_is_shown_as_it_comes() {
+    let body = json!({"model": "m", "input": "a", "stream": true}).to_string();
+    let call = crate::llm::ModelCall::read(RESPONSES, Operation::Generate, Bytes::from(body.clone())).unwrap();
+    let sent = call.prepare(&wire(RESPONSES, "m")).unwrap();
+    assert_eq!((sent.body, sent.asked_usage, call.wants_usage()), (Bytes::from(body), false, true));
+    let chat = call.prepare(&wire(Dialect::OpenAiChat, "m")).unwrap();
+    let value: Value = serde_json::from_slice(&chat.body).unwrap();
+    assert_eq!(value["stream_options"], json!({"include_usage": true}));
+    let mut reader = StreamReader::new(RESPONSES);
+    assert!(frames(&case("text").stream).iter().all(|frame| !reader.read(frame).unwrap().usage_only));
 }
 
 #[test]
@@ -183,6 +196,33 @@ fn trap_20_what_the_other_api_has_no_name_for_is_incomplete_and_named() {
         (&chat["choices"][0]["finish_reason"], &chat["choices"][0]["native_finish_reason"]),
         (&json!("stop"), &json!("pause_turn"))
     );
+}
+
+#[test]
+fn trap_25_a_stream_says_the_same_however_it_is_cut_and_a_name_twice_is_refused() {
+    let read = |text: &str, size: usize| {
+        let mut reader = StreamReader::new(RESPONSES);
+        let mut said = Vec::new();
+        for frame in chunked(text.as_bytes(), &[size]) {
+            let facts = reader.read(&frame).unwrap();
+            said.extend(facts.pieces.iter().map(|piece| (piece.channel, piece.text.clone().into_owned())));
+        }
+        (said, reader.finished())
+    };
+    let long = "ü".repeat(600_000);
+    let item = json!({"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": long}]});
+    let large = responses_stream(&[json!({"type": "response.completed", "response": response("completed", None, &[item])})]);
+    for text in [case("text").stream, case("text").stream.replace('\n', "\r\n"), large] {
+        let whole = read(&text, text.len());
+        assert!(whole.1);
+        for size in [1, 3, 7, 1_000] {
+            assert_eq!(read(&text, size.max(text.len() / 50_000)), whole, "cut by {size}");
+        }
+    }
+    let twice = frames("data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\",\"delta\":\"b\"}\n\n");
+    assert!(StreamReader::new(RESPONSES).read(&twice[0]).is_err());
+    let body = r#"{"model":"m","input":"a","input":"b"}"#;
+    assert!(crate::llm::ModelCall::read(RESPONSES, Operation::Generate, Bytes::from(body)).is_err());
 }
 
 #[test]

@@ -114,7 +114,10 @@ fn what_a_vendor_keeps_costs_what_nobody_can_see() {
         json!({"model": "m", "input": [{"type": "item_reference", "id": "msg_1"}]}),
         json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}),
     ] {
-        assert!(read(&body).unwrap().estimate() > alone + 100_000, "{body}");
+        let call = read(&body).unwrap();
+        assert!(call.estimate() > alone + 100_000, "{body}");
+        // An answer to it is no answer to the same words asked again, but for a file, which stays what it is.
+        assert_eq!(call.is_repeatable(), body.to_string().contains("file_id"), "{body}");
     }
     let image = json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://x/y.png"}]}]});
     assert!(read(&image).unwrap().estimate() >= 6_000);
