@@ -4,7 +4,10 @@
 
 use bytes::Bytes;
 use tidegate_protocol::{
-    llm::{Answer, Dialect, ModelCall, Operation, Quirks, StreamReader, StreamTranslator, TargetWire, TranslateContext, rewrite_pieces},
+    llm::{
+        Answer, Dialect, ModelCall, Operation, Quirks, StreamReader, StreamTranslator, TargetWire, TranslateContext,
+        rewrite_pieces,
+    },
     sse::{Frame, SseParser},
 };
 
@@ -23,7 +26,13 @@ pub fn responses_call(bytes: &[u8]) {
     let Ok(mut call) = ModelCall::read(Dialect::OpenAiResponses, Operation::Generate, body) else { return };
     let _ = (call.facts(), call.estimate());
     let quirks = Quirks::default();
-    let to = |dialect| TargetWire { dialect, model: "m", default_max_output: None, quirks: &quirks, reasoning_scope: Some("p/m") };
+    let to = |dialect| TargetWire {
+        dialect,
+        model: "m",
+        default_max_output: None,
+        quirks: &quirks,
+        reasoning_scope: Some("p/m"),
+    };
     let paths: Vec<_> = call.segments().iter().map(|segment| segment.path).take(16).collect();
     for path in &paths {
         call.replace_segment(*path, "[redacted]");

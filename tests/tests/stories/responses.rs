@@ -150,7 +150,8 @@ fn tools_at_the_top() -> (Value, Value, &'static str) {
         "input": [
             {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "You are an agent."}]},
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "look [[sim: tool mcp__docs__search {\"q\":\"x\"}]]"}]}]});
-    let call = json!({"type": "function_call", "namespace": "mcp__docs", "name": "search", "arguments": "{\"q\":\"x\"}"});
+    let call =
+        json!({"type": "function_call", "namespace": "mcp__docs", "name": "search", "arguments": "{\"q\":\"x\"}"});
     (body, call, "function_call_output")
 }
 
@@ -240,7 +241,10 @@ async fn a_stored_answer_is_asked_for_where_it_was_made() {
         Scripted::answering(move |request| match request.method.as_str() {
             "POST" if request.text().contains("\"stream\":true") => {
                 let first = json!({"type": "response.created", "response": response(id, "in_progress", &[])});
-                Reply::events(stream(&[first, json!({"type": "response.completed", "response": response(id, "completed", &[])})]))
+                Reply::events(stream(&[
+                    first,
+                    json!({"type": "response.completed", "response": response(id, "completed", &[])}),
+                ]))
             }
             _ => Reply::json(200, response(id, "completed", &[]).to_string()),
         })

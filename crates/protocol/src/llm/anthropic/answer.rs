@@ -70,12 +70,7 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
     json.into_bytes()
 }
 
-fn write_part(
-    part: &Part,
-    (minted, scope): (&str, Option<&str>),
-    losses: &mut Vec<Loss>,
-    json: &mut JsonWriter,
-) {
+fn write_part(part: &Part, (minted, scope): (&str, Option<&str>), losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => json.object(|json| {
             json.string_member("type", "text");

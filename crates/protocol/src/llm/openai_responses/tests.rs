@@ -211,7 +211,8 @@ fn trap_25_a_stream_says_the_same_however_it_is_cut_and_a_name_twice_is_refused(
     };
     let long = "ü".repeat(600_000);
     let item = json!({"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": long}]});
-    let large = responses_stream(&[json!({"type": "response.completed", "response": response("completed", None, &[item])})]);
+    let large =
+        responses_stream(&[json!({"type": "response.completed", "response": response("completed", None, &[item])})]);
     for text in [case("text").stream, case("text").stream.replace('\n', "\r\n"), large] {
         let whole = read(&text, text.len());
         assert!(whole.1);
@@ -250,7 +251,8 @@ fn a_server_that_says_texts_only_whole_is_translated_all_the_same() {
         let alone = responses_stream(std::slice::from_ref(&last));
         let begun = json!({"type": "response.created", "response": response("in_progress", None, &[])});
         let done = whole["output"].as_array().unwrap().iter().enumerate();
-        let done = done.map(|(at, item)| json!({"type": "response.output_item.done", "output_index": at, "item": item}));
+        let done =
+            done.map(|(at, item)| json!({"type": "response.output_item.done", "output_index": at, "item": item}));
         let items: Vec<Value> = [begun].into_iter().chain(done).chain([last]).collect();
         for to in [Dialect::OpenAiChat, Dialect::Anthropic] {
             let expected = said(&whole, to);
