@@ -3,12 +3,14 @@
 //! They run on stable Rust: the tests here feed them a seeded corpus and mutations of it, and any fuzzer can call them.
 //! Nothing in the product depends on this crate.
 
+mod models;
 mod product;
 mod targets;
 
 #[cfg(test)]
 mod tests;
 
+pub use models::{responses_answer, responses_call, responses_stream};
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
 pub use targets::{
     event_stream, json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks,
@@ -18,7 +20,7 @@ pub use targets::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 19] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
@@ -28,6 +30,9 @@ pub const TARGETS: [Target; 16] = [
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),
     ("native_call", native_call),
+    ("responses_call", responses_call),
+    ("responses_answer", responses_answer),
+    ("responses_stream", responses_stream),
     ("mcp_names", mcp_names),
     ("resume_ids", resume_ids),
     ("pins_file", pins_file),

@@ -10,6 +10,7 @@ use crate::llm::{
     ir::{self, Arguments, Part, StopReason},
     loss::Loss,
     node::Node,
+    opaque,
     segments::Found,
     translate::TranslateContext,
     write::JsonWriter,
@@ -59,7 +60,7 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
         json.string_member("model", context.model);
         json.array_member("content", |json| {
             for (at, part) in answer.parts.iter().enumerate() {
-                write_part(part, &format!("{}_{at}", context.call_id), losses, json);
+                write_part(part, (&format!("{}_{at}", context.call_id), context.reasoning_scope), losses, json);
             }
         });
         json.string_member("stop_reason", wire::stop_name(answer.stop.as_ref().unwrap_or(&StopReason::EndTurn)));
@@ -69,7 +70,7 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
     json.into_bytes()
 }
 
-fn write_part(part: &Part, minted: &str, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+fn write_part(part: &Part, (minted, scope): (&str, Option<&str>), losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => json.object(|json| {
             json.string_member("type", "text");
@@ -78,7 +79,7 @@ fn write_part(part: &Part, minted: &str, losses: &mut Vec<Loss>, json: &mut Json
         Part::Reasoning { text, signature, .. } => json.object(|json| {
             json.string_member("type", "thinking");
             json.string_member("thinking", text);
-            json.string_member("signature", signature.as_deref().unwrap_or_default());
+            json.string_member("signature", &opaque::scoped(signature.as_deref().unwrap_or_default(), scope));
         }),
         Part::RedactedReasoning { data, .. } => json.object(|json| {
             json.string_member("type", "redacted_thinking");

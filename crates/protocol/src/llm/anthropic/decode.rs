@@ -11,6 +11,7 @@ use crate::llm::{
         Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool, ToolChoice,
     },
     node::{Node, pointer_to},
+    opaque,
 };
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
@@ -106,11 +107,15 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
     let kind = block.expect_object()?.required_text("type")?;
     Ok(match &*kind {
         "text" => Part::Text { text: block.required_text("text")?.into_owned(), cache: cache(block) },
-        "thinking" => Part::Reasoning {
-            text: block.required_text("thinking")?.into_owned(),
-            signature: block.optional_text("signature")?.filter(|signature| !signature.is_empty()).map(Cow::into_owned),
-            scope: None,
-        },
+        "thinking" => {
+            let signature = block.optional_text("signature")?.filter(|signature| !signature.is_empty());
+            let (signature, scope) = signature.as_deref().map(opaque::unscoped).unzip();
+            Part::Reasoning {
+                text: block.required_text("thinking")?.into_owned(),
+                signature: signature.map(str::to_owned),
+                scope: scope.flatten().map(str::to_owned),
+            }
+        }
         "redacted_thinking" => Part::RedactedReasoning { data: block.required_text("data")?.into_owned(), scope: None },
         "tool_use" => Part::ToolCall {
             id: block.required_text("id")?.into_owned(),
