@@ -5,7 +5,11 @@
 //! reached for exactly this; STS is reached on the public network alone. Never logs a key. Called by `Auth` and
 //! `tokens`; the configuration makes it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -285,7 +289,7 @@ fn word(bytes: &[u8], whom: &'static str) -> Result<String, CredentialError> {
     Ok(text.to_owned())
 }
 
-async fn read_file(file: &PathBuf, whom: &'static str) -> Result<Secret, CredentialError> {
+async fn read_file(file: &Path, whom: &'static str) -> Result<Secret, CredentialError> {
     let fail = |why: String| unavailable(whom, format!("the token's file cannot be read: {why}"));
     let size = tokio::fs::metadata(file).await.map_err(|error| fail(error.to_string()))?.len();
     if size > LARGEST_TOKEN {
@@ -348,7 +352,7 @@ enum Moment {
 
 impl Moment {
     /// How long it is until then.
-    fn from_now(&self) -> Option<Duration> {
+    fn left(&self) -> Option<Duration> {
         let now = Duration::from_millis(clock::wall().0);
         let then = match self {
             Self::Seconds(seconds) => Duration::try_from_secs_f64(*seconds).ok()?,
@@ -363,7 +367,7 @@ impl Moment {
 
 impl Credentials {
     fn issued(self, whom: &'static str) -> Result<Issued, CredentialError> {
-        let holds = self.expiration.from_now().ok_or_else(|| unavailable(whom, "the keys it gave have expired"))?;
+        let holds = self.expiration.left().ok_or_else(|| unavailable(whom, "the keys it gave have expired"))?;
         let one_line = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !one_line(&self.id) || !one_line(&self.secret) || self.session.as_deref().is_some_and(|text| !one_line(text))
         {

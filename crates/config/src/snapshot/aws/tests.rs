@@ -2,7 +2,6 @@
 
 use tidegate_upstream::Destination;
 
-use super::*;
 use crate::{environment::Fixed, snapshot::tests::with_machine};
 
 fn shown(fields: &str, machine: &Fixed) -> Result<(String, String), String> {
