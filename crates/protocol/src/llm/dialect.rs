@@ -81,6 +81,13 @@ impl Dialect {
         self.codec().ends_with_body()
     }
 
+    /// The path below the version of a call that names no model, where the dialect has such calls: something that the
+    /// vendor stores says it then, and the call is one of the vendor's own API.
+    #[must_use]
+    pub fn path_without_model(self, operation: Operation) -> Option<&'static str> {
+        self.codec().path_without_model(operation)
+    }
+
     /// Headers that this dialect's clients expect beside an error's body.
     #[must_use]
     pub fn error_headers(self, view: &ErrorView<'_>) -> Vec<(&'static str, String)> {
@@ -137,6 +144,11 @@ pub(crate) trait Codec: Sync {
     /// The path of an operation below a base URL, with its query. `model` is the provider's name for the model, and
     /// `stream` says how the answer is asked for: some dialects say both in the path.
     fn path(&self, operation: Operation, model: &str, stream: bool) -> Result<Cow<'static, str>, PrepareError>;
+
+    /// See [`Dialect::path_without_model`].
+    fn path_without_model(&self, _: Operation) -> Option<&'static str> {
+        None
+    }
 
     /// Whether a request names its model in the body, as `model`.
     fn model_in_body(&self) -> bool {

@@ -111,6 +111,12 @@ impl ModelCall {
         Self::read_named(dialect, operation, None, body)
     }
 
+    /// Whether a body names a model at all.
+    #[must_use]
+    pub fn names_model(body: &[u8]) -> bool {
+        Document::parse(body).is_ok_and(|document| document.root().present("model").is_some())
+    }
+
     /// Reads a request body as [`Self::read`] does. `named` is what the path says of it, and wins.
     ///
     /// # Errors

@@ -112,9 +112,10 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     if *method == wanted {
         return Ok(Entrance { surface, endpoint });
     }
-    // What is stored is listed where it was made.
-    if path == "/v1/chat/completions" && *method == Method::GET {
-        return native(uri, false);
+    // What is stored is listed where it was made, and a model of one's own is deleted where it is.
+    let stored = path == "/v1/chat/completions" && *method == Method::GET;
+    if stored || (matches!(endpoint, Endpoint::OneModel(_)) && *method == Method::DELETE) {
+        return native(uri, speaks_anthropic);
     }
     let mut fault = Fault::new(
         FaultCode::InvalidRequest,
@@ -127,8 +128,8 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
 /// A vendor's own API. Whose it is, the version header says, or a path that only Anthropic has.
 fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault)> {
     let path = uri.path();
-    let anthropic = speaks_anthropic
-        || ["/v1/messages/", "/v1/skills", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
+    let anthropic =
+        speaks_anthropic || ["/v1/messages/", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
     let surface = Surface::Model(if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let below = path.strip_prefix("/v1").unwrap_or(path);
     match NativePath::parse(below) {
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(entrance.surface, Surface::Model(Dialect::OpenAiChat));
         let path = NativePath::parse("/files").unwrap();
         assert_eq!(entrance.endpoint, Endpoint::Native(path, Some("limit=2".to_owned())));
-        for uri in ["/v1/messages/batches", "/v1/skills/s", "/v1/organizations/me"] {
+        for uri in ["/v1/messages/batches", "/v1/organizations/me"] {
             assert_eq!(at(uri, &headers).unwrap().surface, Surface::Model(Dialect::Anthropic), "{uri}");
         }
         headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
@@ -258,6 +259,9 @@ mod tests {
         }
         let stored = at("/v1/responses/resp_1/input_items", &HeaderMap::new()).unwrap();
         assert!(matches!(stored.endpoint, Endpoint::Native(..)));
+        let model = Uri::from_static("/v1/models/ft:mine");
+        let gone = classify(&Method::DELETE, &model, &HeaderMap::new()).unwrap();
+        assert!(matches!(gone.endpoint, Endpoint::Native(..)));
         let stored = at("/v1/chat/completions", &headers).unwrap();
         assert!(matches!(stored.endpoint, Endpoint::Native(..)));
     }

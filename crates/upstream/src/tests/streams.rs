@@ -47,6 +47,17 @@ fn whole() -> String {
 }
 
 #[tokio::test]
+async fn a_whole_answer_to_a_stream_passes_to_callers_of_its_dialect_alone() {
+    let server = upstream([Reply::json(200, CHAT_ANSWER), Reply::json(200, CHAT_ANSWER)]).await;
+    let answered = Bench::new().ask(&chat(true), &[at("a", &server)]).await.unwrap();
+    let AnswerBody::Unary { answer, .. } = answered.body else { panic!("no whole answer") };
+    assert_eq!(answer.body(), CHAT_ANSWER.as_bytes());
+    // A caller of another dialect waits for events that nobody sent.
+    let failed = Bench::new().ask(&messages(true), &[at("a", &server)]).await.unwrap_err();
+    assert_eq!(failed.fault.code, FaultCode::UpstreamUnavailable);
+}
+
+#[tokio::test]
 async fn a_stream_passes_frame_by_frame_and_ends_well() {
     let server = upstream([Reply::events(whole())]).await;
     let mut stream = events(Bench::new().ask(&chat(true), &[at("a", &server)]).await.unwrap());

@@ -75,6 +75,15 @@ impl Codec for OpenAiResponses {
         }
     }
 
+    fn path_without_model(&self, operation: Operation) -> Option<&'static str> {
+        // A stored prompt may name the model, and the input.
+        match operation {
+            Operation::Generate => Some("/responses"),
+            Operation::CountTokens => Some("/responses/input_tokens"),
+            Operation::Complete | Operation::Embed => None,
+        }
+    }
+
     fn head(&self, root: Node<'_, '_>, _: Operation) -> Result<Head, ReadError> {
         head::read(root)
     }
