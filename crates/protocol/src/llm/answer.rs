@@ -23,7 +23,6 @@ use crate::{
         model_call::Operation,
         node::{Document, Node},
         translate::TranslateContext,
-        write::JsonWriter,
     },
     places::{self, Place},
 };
@@ -61,13 +60,14 @@ impl Answer {
         let body =
             EditableBody::read(body, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
         let root = Node::new(body.tape(), body.original(), body.tape().root());
-        let counted = root.get("input_tokens").and_then(Node::as_u64);
-        let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
+        let codec = dialect.codec();
+        let counted = codec.counted(root);
+        let mut id = None;
         let (mut places, mut echoes) = (Vec::new(), Vec::new());
         let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
         if counted.is_none() {
-            let codec = dialect.codec();
             let (decoded, _) = codec.decode_answer(root)?;
+            id = Some(decoded.id).filter(|id| !id.is_empty());
             stop = decoded.stop;
             calls = decoded.parts.into_iter().filter_map(proposed).collect();
             usage = codec.answer_usage(root);
@@ -83,8 +83,8 @@ impl Answer {
             echoes: echoes.into(),
             usage,
             stop,
-            id: text("id"),
-            model: text("model"),
+            id,
+            model: codec.answer_model(root),
             calls,
             counted,
             body,
@@ -99,7 +99,7 @@ impl Answer {
         match operation {
             Operation::Generate | Operation::CountTokens => Self::read(dialect, body),
             Operation::Complete => Self::completion(dialect, body),
-            Operation::Embed => Self::embeddings(dialect, body),
+            Operation::Embed | Operation::EmbedBatch => Self::embeddings(dialect, body),
         }
     }
 
@@ -235,9 +235,7 @@ pub fn translate_answer(
         return Ok((current, Vec::new()));
     }
     if let Some(tokens) = answer.counted {
-        let mut json = JsonWriter::default();
-        json.object(|json| json.number_member("input_tokens", tokens));
-        return Ok((json.into_bytes().into(), Vec::new()));
+        return Ok((to.codec().count_json(tokens).into(), Vec::new()));
     }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
     let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;

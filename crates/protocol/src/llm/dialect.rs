@@ -14,6 +14,7 @@ use crate::{
         anthropic::Anthropic,
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
         framing::Framing,
+        gemini::Gemini,
         ir,
         loss::Loss,
         model_call::{Head, Operation},
@@ -24,6 +25,7 @@ use crate::{
         stream::{Channel, FrameFacts},
         target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
+        write::JsonWriter,
     },
     sse::Frame,
 };
@@ -35,16 +37,19 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// Google's Gemini API, and Vertex AI's form of it.
+    Gemini,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+    pub const ALL: [Self; 3] = [Self::OpenAiChat, Self::Anthropic, Self::Gemini];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::Gemini => &Gemini,
         }
     }
 
@@ -60,6 +65,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -137,6 +143,21 @@ pub(crate) trait Codec: Sync {
         true
     }
 
+    /// A member by its name in this dialect, also where it may be spelled in another way.
+    fn member<'tape, 'body>(&self, node: Node<'tape, 'body>, name: &str) -> Option<Node<'tape, 'body>> {
+        node.get(name)
+    }
+
+    /// Writes the target's name for the model where the body names it.
+    fn name_model(&self, root: Node<'_, '_>, model: &str, patch: &mut Patch) {
+        let named = root.get("model").filter(|named| self.model_in_body() && !named.text_is(model));
+        if let Some(named) = named {
+            let mut name = JsonWriter::default();
+            name.string(model);
+            patch.replace(named.span(), name.into_bytes());
+        }
+    }
+
     /// How streams are cut into frames.
     fn framing(&self) -> Framing {
         Framing::Sse
@@ -191,6 +212,23 @@ pub(crate) trait Codec: Sync {
     fn echoes(&self, _: Node<'_, '_>, _: &mut dyn FnMut(NodeId)) {}
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
+
+    /// The model that an answer names.
+    fn answer_model(&self, root: Node<'_, '_>) -> Option<String> {
+        root.get("model").and_then(Node::text).map(Cow::into_owned)
+    }
+
+    /// The tokens that an answer to [`Operation::CountTokens`] tells.
+    fn counted(&self, root: Node<'_, '_>) -> Option<u64> {
+        root.get("input_tokens").and_then(Node::as_u64)
+    }
+
+    /// The answer to [`Operation::CountTokens`].
+    fn count_json(&self, tokens: u64) -> Vec<u8> {
+        let mut json = JsonWriter::default();
+        json.object(|json| json.number_member("input_tokens", tokens));
+        json.into_bytes()
+    }
 
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
 

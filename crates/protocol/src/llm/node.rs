@@ -119,6 +119,11 @@ impl<'tape, 'body> Node<'tape, 'body> {
         self.tape.kind(id) == Kind::String
     }
 
+    /// Whether `id`, a node of the same tape, is a string that is not empty.
+    pub(crate) fn is_long_text(self, id: NodeId) -> bool {
+        self.is_text(id) && self.tape.span(id).len() > 2
+    }
+
     pub(crate) fn is_long_number(self) -> bool {
         places::is_long_number(self.tape, self.id)
     }
@@ -204,6 +209,15 @@ impl<'tape, 'body> Iterator for Items<'tape, 'body> {
     fn next(&mut self) -> Option<Self::Item> {
         self.elements.next().map(|id| self.node.at(id))
     }
+}
+
+/// The text, where it is one JSON object; no text at all is an empty one.
+pub(crate) fn object_text(text: &str) -> Option<&str> {
+    if text.trim().is_empty() {
+        return Some("{}");
+    }
+    let document = Document::parse(text.as_bytes()).ok()?;
+    document.root().expect_object().ok().map(|_| text.trim())
 }
 
 /// The JSON pointer of a member of the outermost object.

@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use crate::llm::{
     error::ReadError,
     ir::{
-        Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool, ToolChoice,
+        Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Sampling, SamplingKind,
+        Thinking, Tool, ToolChoice,
     },
     node::{Node, pointer_to},
+    signed::{self, Signed},
 };
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
@@ -47,6 +49,12 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
             "output_config" => output_config(value, &mut request)?,
             "metadata" => metadata(value, &mut request)?,
             "service_tier" => request.service_tier = Some(value.expect_text()?.into_owned()),
+            "top_k" => {
+                let value = RawJson(value.expect_number()?.to_owned());
+                let pointer = pointer_to(&name);
+                extension(pointer.clone(), &mut request);
+                request.sampling.push(Sampling { kind: SamplingKind::TopK, value, pointer });
+            }
             _ => extension(pointer_to(&name), &mut request),
         }
     }
@@ -106,12 +114,16 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
     let kind = block.expect_object()?.required_text("type")?;
     Ok(match &*kind {
         "text" => Part::Text { text: block.required_text("text")?.into_owned(), cache: cache(block) },
-        "thinking" => Part::Reasoning {
-            text: block.required_text("thinking")?.into_owned(),
-            signature: block.optional_text("signature")?.filter(|signature| !signature.is_empty()).map(Cow::into_owned),
-            scope: None,
-        },
-        "redacted_thinking" => Part::RedactedReasoning { data: block.required_text("data")?.into_owned(), scope: None },
+        "thinking" => {
+            let text = block.required_text("thinking")?.into_owned();
+            let signature = block.optional_text("signature")?.filter(|signature| !signature.is_empty());
+            let (signature, scope) = signature.map(|signature| opened(&signature)).unzip();
+            Part::Reasoning { text, signature, scope: scope.flatten() }
+        }
+        "redacted_thinking" => {
+            let (data, scope) = opened(&block.required_text("data")?);
+            Part::RedactedReasoning { data, scope }
+        }
         "tool_use" => Part::ToolCall {
             id: block.required_text("id")?.into_owned(),
             name: block.required_text("name")?.into_owned(),
@@ -142,6 +154,12 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
         }
         other => Part::Foreign { kind: other.to_owned(), pointer: format!("{pointer}/{at}") },
     })
+}
+
+/// What a vendor signed, and who may be shown it where this gateway has noted that.
+fn opened(text: &str) -> (String, Option<String>) {
+    let Signed { scope, data } = signed::open(text);
+    (data.to_owned(), scope.map(str::to_owned))
 }
 
 /// The arguments of a call; of one that was cut short, the text as far as it came.

@@ -44,6 +44,7 @@ pub(in super::super) struct Encoder {
     id: String,
     call_id: String,
     model: String,
+    scope: Option<String>,
     started: bool,
     usage: Usage,
     stop: Option<(StopReason, Option<String>)>,
@@ -59,6 +60,7 @@ impl Encoder {
             id: answer::id("", context),
             call_id: context.call_id.to_owned(),
             model: context.model.to_owned(),
+            scope: context.reasoning_scope.map(str::to_owned),
             started: false,
             usage: Usage::default(),
             stop: None,
@@ -264,8 +266,14 @@ impl StreamEncoder for Encoder {
                 self.text(slot, Kind::Text, &text, out)?;
             }
             StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
-            StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
-            StreamEvent::Redacted { data, .. } => self.redacted(&data, out),
+            StreamEvent::Signature { slot, signature } => {
+                let signature = answer::signed(self.scope.as_deref(), &signature);
+                self.signature(slot, &signature, out)?;
+            }
+            StreamEvent::Redacted { data, .. } => {
+                let data = answer::signed(self.scope.as_deref(), &data);
+                self.redacted(&data, out);
+            }
             StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,
             StreamEvent::ToolArguments { slot, fragment } => {
                 let kind = Kind::Tool { id: String::new(), name: String::new() };

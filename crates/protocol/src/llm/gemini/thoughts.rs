@@ -1,0 +1,102 @@
+//! Signed thoughts: where a `thoughtSignature` stands, and what becomes of those that other vendors signed.
+//!
+//! A signature belongs to the part that carries it, and goes back byte for byte on that part: on a function's call, on a
+//! thought, or on a text. In the representation it is reasoning without words that stands before the call or after the
+//! text. What another vendor signed is shown to this dialect's callers wrapped (the field holds base64), and is unwrapped
+//! when it comes back. Never invents a signature; for calls that no model of this vendor made there is the value that
+//! the vendor's documentation of thought signatures names for histories from elsewhere. Called by `decode`, `encode`,
+//! `answer`, `stream` and `quirks`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::llm::{
+    ir::Part,
+    signed::{self, Signed},
+    target::TargetWire,
+};
+
+/// What tells the vendor not to look for a signature.
+pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// What the base64 of everything begins with that this gateway wrapped.
+const WRAPPED: &str = "dGlkZWdhdGU7";
+
+/// Whether this gateway wrapped it: another vendor signed it.
+pub(super) fn is_wrapped(signature: &str) -> bool {
+    signature.starts_with(WRAPPED)
+}
+
+/// Which sort of reasoning was wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Its words stand beside it.
+    Signed,
+    /// It has none that anybody but its vendor can read.
+    Redacted,
+}
+
+/// What another vendor signed, for this dialect's field.
+pub(super) fn wrap(sort: Sort, scope: Option<&str>, data: &str) -> String {
+    let mark = if sort == Sort::Redacted { 'r' } else { 's' };
+    STANDARD.encode(signed::wrap(scope.unwrap_or_default(), &format!("{mark}{data}")))
+}
+
+/// A thought of a caller's history, from its words and its signature.
+pub(super) fn part(text: String, signature: Option<&str>) -> Part {
+    let opened = signature.filter(|signature| is_wrapped(signature)).and_then(open);
+    match opened {
+        Some((Sort::Redacted, data, scope)) => Part::RedactedReasoning { data, scope },
+        Some((Sort::Signed, data, scope)) => Part::Reasoning { text, signature: Some(data), scope },
+        None => Part::Reasoning { text, signature: signature.map(str::to_owned), scope: None },
+    }
+}
+
+fn open(signature: &str) -> Option<(Sort, String, Option<String>)> {
+    let text = String::from_utf8(STANDARD.decode(signature).ok()?).ok()?;
+    let Signed { scope, data } = signed::open(&text);
+    let sort = if data.starts_with('r') { Sort::Redacted } else { Sort::Signed };
+    let data = data.get(1..)?.to_owned();
+    Some((sort, data, scope.filter(|scope| !scope.is_empty()).map(str::to_owned)))
+}
+
+/// Whether reasoning of this scope may be shown to the target.
+pub(super) fn in_scope(scope: Option<&str>, to: &TargetWire<'_>) -> bool {
+    to.reasoning_scope.is_none_or(|own| scope == Some(own))
+}
+
+/// For each part of a model's turn the signature that goes on it: one that stands by itself belongs to the call after
+/// it, else to the first call of the turn that has none, else it stays where it is.
+pub(super) fn placed<'turn>(parts: &'turn [Part], to: &TargetWire<'_>) -> Vec<Option<&'turn str>> {
+    let mut placed: Vec<Option<&str>> = vec![None; parts.len()];
+    let mut left = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let Part::Reasoning { text, signature: Some(signature), scope } = part else { continue };
+        if !in_scope(scope.as_deref(), to) {
+            continue;
+        }
+        let next = at.saturating_add(1);
+        if text.is_empty() && matches!(parts.get(next), Some(Part::ToolCall { .. })) {
+            set(&mut placed, next, signature);
+        } else if text.is_empty() {
+            left.push((at, signature));
+        } else {
+            set(&mut placed, at, signature);
+        }
+    }
+    let calls = parts.iter().enumerate().filter(|(_, part)| matches!(part, Part::ToolCall { .. })).map(|(at, _)| at);
+    let mut calls = calls.filter(|at| placed.get(*at).is_some_and(Option::is_none)).collect::<Vec<_>>().into_iter();
+    // Of calls at once only the first is signed: a turn that has a signed call needs no other.
+    let signed =
+        parts.iter().zip(&placed).any(|(part, place)| place.is_some() && matches!(part, Part::ToolCall { .. }));
+    for (at, signature) in left {
+        let call = if signed { None } else { calls.next() };
+        set(&mut placed, call.unwrap_or(at), signature);
+    }
+    placed
+}
+
+fn set<'turn>(placed: &mut [Option<&'turn str>], at: usize, signature: &'turn str) {
+    if let Some(place) = placed.get_mut(at) {
+        *place = Some(signature);
+    }
+}
