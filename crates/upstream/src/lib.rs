@@ -46,7 +46,7 @@ pub use crate::{
     breaker::BreakerPolicy,
     clocks::{Clock, Timeouts},
     connect::{ConnectError, InMemoryService},
-    credential::Auth,
+    credential::{Auth, CredentialError},
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
     health::{Availability, TargetView},

@@ -24,6 +24,7 @@ use crate::{
     attempt::{Begun, Candidate, Traffic},
     body,
     clocks::Limits,
+    credential::Showing,
     events::{EventStream, Parts},
     failure::{Failure, Then},
     headers,
@@ -35,7 +36,7 @@ use crate::{
 
 /// A model call on its way.
 pub(crate) struct ModelTraffic<'a> {
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) call: &'a ModelCall,
     pub(crate) call_id: CallId,
     pub(crate) targets: Vec<Arc<Target>>,
@@ -87,6 +88,9 @@ impl Traffic for ModelTraffic<'_> {
         let outgoing = self.prepare(target, dialect, scope)?;
         let mut request = self.request(target, &outgoing, dialect)?;
         headers::trace(request.headers_mut(), span);
+        let whom = ("provider", target.provider.name.as_str());
+        let showing = Showing { pool: self.pool, connect: target.timeouts.connect, limits, whom };
+        target.provider.auth.show(&mut request, &showing).await?;
         let clocks = (target.timeouts.connect, target.timeouts.first_event);
         let response =
             self.pool.send(&target.provider.base, request, clocks, limits).await.map_err(Failure::unanswered)?;
@@ -158,7 +162,6 @@ impl ModelTraffic<'_> {
         *request.uri_mut() = uri;
         let same = self.call.dialect() == dialect;
         *request.headers_mut() = headers::to_model(self.forward, &provider.headers, dialect, same, self.streams());
-        provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(request)
     }
 
@@ -174,7 +177,7 @@ impl ModelTraffic<'_> {
         }
         let call_id = self.call_id.to_string();
         let translator = (!sent.same)
-            .then(|| StreamTranslator::new(sent.dialect, self.call.dialect(), &self.context(&call_id, sent.scope)));
+            .then(|| StreamTranslator::new(sent.dialect, self.call.dialect(), &self.context(&call_id, sent)));
         let mut stream = EventStream::new(Parts {
             body: response.into_body(),
             target: Arc::clone(sent.target),
@@ -213,19 +216,20 @@ impl ModelTraffic<'_> {
             return Ok((ModelBody::Unary { answer: Box::new(answer), usage }, Vec::new()));
         }
         let call_id = self.call_id.to_string();
-        let context = self.context(&call_id, sent.scope);
+        let context = self.context(&call_id, sent);
         let (bytes, losses) = translate_answer(&answer, self.call.dialect(), &context).map_err(malformed)?;
         let answer = Box::new(Answer::read(self.call.dialect(), bytes).map_err(malformed)?);
         Ok((ModelBody::Unary { answer, usage }, losses))
     }
 
-    fn context<'b>(&'b self, call_id: &'b str, scope: Option<&'b str>) -> TranslateContext<'b> {
+    fn context<'b>(&'b self, call_id: &'b str, sent: &'b Sent<'_>) -> TranslateContext<'b> {
         TranslateContext {
             model: self.call.model().as_str(),
             client_wants_usage: self.call.wants_usage(),
             call_id,
             created: clock::wall().0 / 1000,
-            reasoning_scope: scope,
+            reasoning_scope: sent.scope,
+            forms: &sent.outgoing.forms,
         }
     }
 }

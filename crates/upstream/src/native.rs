@@ -21,6 +21,7 @@ use crate::{
     body,
     breaker::BreakerPolicy,
     clocks::{Clock, Limits, Timeouts},
+    credential::Showing,
     failure::{Failure, Then},
     headers,
     health::Admitted,
@@ -33,7 +34,7 @@ use crate::{
 
 /// A call on its way.
 pub(crate) struct NativeTraffic<'a> {
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) call: &'a NativeCall,
     pub(crate) provider: Arc<Provider>,
     pub(crate) name: Arc<str>,
@@ -85,6 +86,9 @@ impl NativeTraffic<'_> {
     async fn sent(&self, limits: &Limits, span: Option<TraceContext>) -> Result<Begun<NativeAnswered>, Failure> {
         let mut request = self.request()?;
         headers::trace(request.headers_mut(), span);
+        let whom = ("provider", self.provider.name.as_str());
+        let showing = Showing { pool: self.pool, connect: self.timeouts.connect, limits, whom };
+        self.provider.auth.show(&mut request, &showing).await?;
         let clocks = (self.timeouts.connect, self.timeouts.first_event);
         let base = &self.provider.base;
         let response = self.pool.send(base, request, clocks, limits).await.map_err(Failure::unanswered)?;
@@ -131,7 +135,6 @@ impl NativeTraffic<'_> {
         *request.uri_mut() = uri;
         *request.headers_mut() =
             headers::to_provider(self.forward, &provider.headers, self.call.dialect(), self.call.content_type());
-        provider.auth.apply(request.headers_mut()).map_err(|error| misconfigured(error.to_string()))?;
         Ok(request)
     }
 

@@ -235,12 +235,27 @@ pub fn translate_answer(
         return Ok((current, Vec::new()));
     }
     if let Some(tokens) = answer.counted {
-        return Ok((to.codec().count_json(tokens).into(), Vec::new()));
+        return Ok((to.codec().encode_count(tokens).into(), Vec::new()));
     }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
-    let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    if let Some(error) = answer.dialect.codec().answer_failure(document.root()) {
+        return Err(AnswerError(format!("the model failed: {}", error.message).into()));
+    }
+    let (mut decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    name_calls(&mut decoded.parts, context.call_id);
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))
+}
+
+/// Gives the calls that came without one an id, as a stream's decoder does: the call's own and their number.
+fn name_calls(parts: &mut [Part], call_id: &str) {
+    let ids = parts.iter_mut().filter_map(|part| match part {
+        Part::ToolCall { id, .. } => Some(id),
+        _ => None,
+    });
+    for (number, id) in ids.enumerate().filter(|(_, id)| id.is_empty()) {
+        *id = format!("{call_id}_{number}");
+    }
 }
 
 /// The tokens that a body says it used, in its dialect's way: Chat's names, or those of the newer APIs that count

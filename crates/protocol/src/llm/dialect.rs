@@ -21,6 +21,7 @@ use crate::{
         models::ModelEntry,
         node::Node,
         openai_chat::OpenAiChat,
+        openai_responses::OpenAiResponses,
         segments::Found,
         stream::{Channel, FrameFacts},
         target::{Quirks, TargetWire},
@@ -39,17 +40,20 @@ pub enum Dialect {
     Anthropic,
     /// Google's Gemini API, and Vertex AI's form of it.
     Gemini,
+    /// OpenAI's Responses and what is compatible with it.
+    OpenAiResponses,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::OpenAiChat, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Gemini];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
             Self::Gemini => &Gemini,
+            Self::OpenAiResponses => &OpenAiResponses,
         }
     }
 
@@ -66,6 +70,7 @@ impl Dialect {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::OpenAiResponses => "openai_responses",
         }
     }
 
@@ -223,16 +228,21 @@ pub(crate) trait Codec: Sync {
         root.get("input_tokens").and_then(Node::as_u64)
     }
 
-    /// The answer to [`Operation::CountTokens`].
-    fn count_json(&self, tokens: u64) -> Vec<u8> {
-        let mut json = JsonWriter::default();
-        json.object(|json| json.number_member("input_tokens", tokens));
-        json.into_bytes()
+    /// The error of an answer that came with a good status and says that the model failed.
+    fn answer_failure(&self, _: Node<'_, '_>) -> Option<UpstreamError> {
+        None
     }
 
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
 
     fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8>;
+
+    /// The answer to [`Operation::CountTokens`].
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        let mut json = JsonWriter::default();
+        json.object(|json| json.number_member("input_tokens", tokens));
+        json.into_bytes()
+    }
 
     /// Whether the data of a frame is the successful end by itself, without being JSON.
     fn is_done_marker(&self, data: &[u8]) -> bool;

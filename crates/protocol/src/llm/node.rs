@@ -119,9 +119,9 @@ impl<'tape, 'body> Node<'tape, 'body> {
         self.tape.kind(id) == Kind::String
     }
 
-    /// Whether `id`, a node of the same tape, is a string that is not empty.
-    pub(crate) fn is_long_text(self, id: NodeId) -> bool {
-        self.is_text(id) && self.tape.span(id).len() > 2
+    /// Whether `id`, a string of the same tape, is `""`.
+    pub(crate) fn is_empty_text(self, id: NodeId) -> bool {
+        self.tape.span(id).len() <= 2
     }
 
     pub(crate) fn is_long_number(self) -> bool {

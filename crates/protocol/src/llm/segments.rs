@@ -51,10 +51,12 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 12] = [
+const OPAQUE: [&str; 14] = [
     "type",
     "id",
     "tool_use_id",
+    "call_id",
+    "item_id",
     "signature",
     "thoughtSignature",
     "thought_signature",
@@ -148,7 +150,12 @@ pub(crate) fn rest(root: Node<'_, '_>, known: &[NodeId], see: &mut dyn FnMut(Pla
     for (key, value) in root.keyed_members() {
         let name = key.text().unwrap_or_default();
         let origin = if DEFINITIONS.contains(&&*name) { Origin::ToolDescription } else { Origin::Prompt };
-        rest.member(key, value, origin);
+        // The conversation of some dialects: its parts have forms of their own.
+        if name == "input" {
+            rest.value(value, origin, key.id());
+        } else {
+            rest.member(key, value, origin);
+        }
     }
 }
 

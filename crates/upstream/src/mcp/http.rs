@@ -24,6 +24,7 @@ use super::{
 use crate::{
     body,
     clocks::Limits,
+    credential::Showing,
     failure::{Failure, Then},
     headers,
     pool::Pool,
@@ -148,11 +149,13 @@ impl Wire<'_> {
         if let Some(id) = resume.and_then(|id| HeaderValue::from_bytes(id).ok()) {
             headers.insert("last-event-id", id);
         }
-        server.auth.apply(&mut headers).map_err(|error| misconfigured(error.to_string()))?;
         let mut request = Request::new(body);
         *request.uri_mut() = server.base.uri("").map_err(|error| misconfigured(error.to_string()))?;
         *request.method_mut() = method;
         *request.headers_mut() = headers;
+        let whom = ("MCP server", server.name.as_str());
+        let showing = Showing { pool: self.pool, connect: server.timeouts.connect, limits: &self.limits, whom };
+        server.auth.show(&mut request, &showing).await?;
         let clocks = (server.timeouts.connect, server.timeouts.first_event);
         let response =
             self.pool.send(&server.base, request, clocks, &self.limits).await.map_err(Failure::unanswered)?;

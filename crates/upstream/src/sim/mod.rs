@@ -13,6 +13,7 @@ mod ledger;
 mod mcp;
 mod openai;
 mod plain;
+mod responses;
 pub mod script;
 mod serve;
 

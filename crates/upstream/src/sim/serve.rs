@@ -17,7 +17,7 @@ use super::{
     body::{Body, Entry, Piece, json, streamed, whole},
     gemini,
     ledger::{End, LedgerEntry},
-    mcp, openai, plain,
+    mcp, openai, plain, responses,
     script::Script,
 };
 
@@ -35,6 +35,8 @@ pub(super) enum Wire {
     /// OpenAI's older one, `/completions`.
     Plain,
     Gemini,
+    /// OpenAI's newer one, `/responses`.
+    Responses,
 }
 
 impl crate::connect::InMemoryService for Sim {
@@ -96,6 +98,8 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
         (&Method::POST, "/completions") => generate(sim, request, Wire::Plain).await,
         (&Method::POST, "/embeddings") => embed(sim, request).await,
+        (&Method::POST, "/responses") => generate(sim, request, Wire::Responses).await,
+        (&Method::POST, "/responses/input_tokens") => count_tokens(sim, request, Wire::Responses).await,
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request, Wire::Anthropic).await,
         (&Method::POST, path) if gemini::named(path).is_some() => of_gemini(sim, request).await,
@@ -132,7 +136,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
 
 fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
-        Wire::OpenAi | Wire::Plain => openai::error(status, message),
+        Wire::OpenAi | Wire::Plain | Wire::Responses => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
         Wire::Gemini => gemini::error(status, message),
     }
@@ -174,6 +178,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::Plain => plain::unary(&question, &answer),
         Wire::Anthropic => anthropic::unary(&question, &answer),
         Wire::Gemini => gemini::unary(&question, &answer),
+        Wire::Responses => responses::unary(&question, &answer, &body),
     };
     if let Some(after) = script.cut_after {
         return cut_unary(bytes, after, entry);
@@ -188,6 +193,7 @@ fn read(wire: Wire, path: &str, body: &[u8]) -> Option<Question> {
         Wire::OpenAi => openai::read(body),
         Wire::Plain => plain::read(body),
         Wire::Anthropic => anthropic::read(body),
+        Wire::Responses => responses::read(body),
         Wire::Gemini => {
             let (model, method) = gemini::named(below_version(path))?;
             gemini::read(model, method == "streamGenerateContent", body)
@@ -244,6 +250,7 @@ fn stream(
         Wire::Plain => plain::stream(question, answer, openai::wants_usage(body)),
         Wire::Anthropic => anthropic::stream(question, answer),
         Wire::Gemini => gemini::stream(question, answer),
+        Wire::Responses => responses::stream(question, answer, body),
     };
     let mut response = Response::new(whole(""));
     *response.body_mut() = streamed(pieces, answer.pause, script, entry);
@@ -306,7 +313,10 @@ async fn count_tokens(sim: Sim, request: Request<Incoming>, wire: Wire) -> Respo
     entry.end(End::Complete);
     let counted = match wire {
         Wire::Gemini => gemini::count(answer.input_tokens),
-        _ => format!("{{\"input_tokens\":{}}}", answer.input_tokens).into_bytes(),
+        Wire::Responses => serde_json::json!({"object": "response.input_tokens", "input_tokens": answer.input_tokens})
+            .to_string()
+            .into_bytes(),
+        _ => serde_json::json!({"input_tokens": answer.input_tokens}).to_string().into_bytes(),
     };
     json(StatusCode::OK, counted)
 }

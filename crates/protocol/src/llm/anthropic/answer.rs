@@ -10,8 +10,8 @@ use crate::llm::{
     ir::{self, Arguments, Part, StopReason},
     loss::Loss,
     node::{Node, object_text},
+    opaque::{self, Kind},
     segments::Found,
-    signed,
     translate::TranslateContext,
     write::JsonWriter,
 };
@@ -59,11 +59,8 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
         json.string_member("role", "assistant");
         json.string_member("model", context.model);
         json.array_member("content", |json| {
-            let mut calls = 0_usize;
             for part in &answer.parts {
-                let minted = format!("{}_{calls}", context.call_id);
-                calls = calls.saturating_add(usize::from(matches!(part, Part::ToolCall { .. })));
-                write_part(part, &minted, context.reasoning_scope, losses, json);
+                write_part(part, context.reasoning_scope, losses, json);
             }
         });
         json.string_member("stop_reason", wire::stop_name(answer.stop.as_ref().unwrap_or(&StopReason::EndTurn)));
@@ -74,11 +71,11 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
 }
 
 /// What another vendor signed, with a note of who may be shown it again.
-pub(super) fn signed(scope: Option<&str>, data: &str) -> String {
-    scope.map_or_else(|| data.to_owned(), |scope| signed::wrap(scope, data))
+pub(super) fn signed(kind: Kind, scope: Option<&str>, data: &str) -> String {
+    scope.map_or_else(|| data.to_owned(), |scope| opaque::wrap(kind, scope, data))
 }
 
-fn write_part(part: &Part, minted: &str, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+fn write_part(part: &Part, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => json.object(|json| {
             json.string_member("type", "text");
@@ -87,15 +84,15 @@ fn write_part(part: &Part, minted: &str, scope: Option<&str>, losses: &mut Vec<L
         Part::Reasoning { text, signature, .. } => json.object(|json| {
             json.string_member("type", "thinking");
             json.string_member("thinking", text);
-            let signature = signature.as_deref().map(|signature| signed(scope, signature));
+            let signature = signature.as_deref().map(|signature| signed(Kind::Signed, scope, signature));
             json.string_member("signature", &signature.unwrap_or_default());
         }),
         Part::RedactedReasoning { data, .. } => json.object(|json| {
             json.string_member("type", "redacted_thinking");
-            json.string_member("data", &signed(scope, data));
+            json.string_member("data", &signed(Kind::Redacted, scope, data));
         }),
         Part::ToolCall { id, name, arguments, .. } => {
-            write_call(if id.is_empty() { minted } else { id }, name, arguments, json);
+            write_call(id, name, arguments, json);
         }
         Part::Foreign { kind, pointer } => {
             losses.push(Loss::new(pointer.clone(), kind.clone(), "dropped: only its own vendor knows it"));

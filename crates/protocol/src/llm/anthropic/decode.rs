@@ -12,7 +12,7 @@ use crate::llm::{
         Thinking, Tool, ToolChoice,
     },
     node::{Node, pointer_to},
-    signed::{self, Signed},
+    opaque::{self, Kind},
 };
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
@@ -158,8 +158,10 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
 
 /// What a vendor signed, and who may be shown it where this gateway has noted that.
 fn opened(text: &str) -> (String, Option<String>) {
-    let Signed { scope, data } = signed::open(text);
-    (data.to_owned(), scope.map(str::to_owned))
+    match opaque::unwrap(text).filter(|inner| inner.kind != Kind::Item) {
+        Some(inner) => (inner.data.to_owned(), Some(inner.label.to_owned())),
+        None => (text.to_owned(), None),
+    }
 }
 
 /// The arguments of a call; of one that was cut short, the text as far as it came.

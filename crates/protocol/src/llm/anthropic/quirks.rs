@@ -9,7 +9,7 @@ use crate::llm::{
     ir::{Part, Request, Thinking},
     loss::Loss,
     node::Node,
-    signed,
+    opaque,
     target::TargetWire,
     write::JsonWriter,
 };
@@ -60,7 +60,7 @@ fn unsigned(block: Node<'_, '_>) -> bool {
         "redacted_thinking" => block.get("data").and_then(Node::text).or(Some("".into())),
         _ => return false,
     };
-    signed.is_none_or(|signature| signed::is_wrapped(&signature))
+    signed.is_none_or(|signature| opaque::is_wrapped(&signature))
 }
 
 /// The least budget that the API takes.

@@ -4,11 +4,7 @@
 
 use tidegate_core::segment::Origin;
 
-use super::{
-    decode, fields, head,
-    thoughts::{self, Sort},
-    wire,
-};
+use super::{decode, fields, head, thoughts, wire};
 use crate::{
     json::NodeId,
     llm::{
@@ -16,6 +12,7 @@ use crate::{
         ir::{self, Arguments, Part, StopReason},
         loss::Loss,
         node::{Node, object_text},
+        opaque::Kind,
         segments::Found,
         translate::TranslateContext,
         write::JsonWriter,
@@ -140,11 +137,8 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
         json.array_member("candidates", |json| {
             let stop = answer.stop.as_ref().unwrap_or(&StopReason::EndTurn);
             candidate(Some(stop), json, |json| {
-                let mut calls = 0_usize;
                 for part in &answer.parts {
-                    let minted = format!("{}_{calls}", context.call_id);
-                    calls = calls.saturating_add(usize::from(matches!(part, Part::ToolCall { .. })));
-                    write_part(part, &minted, context.reasoning_scope, losses, json);
+                    write_part(part, context.reasoning_scope, losses, json);
                 }
             });
         });
@@ -179,18 +173,18 @@ pub(super) fn candidate(stop: Option<&StopReason>, json: &mut JsonWriter, parts:
     });
 }
 
-fn write_part(part: &Part, minted: &str, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+fn write_part(part: &Part, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => write_text(text, json),
         Part::Reasoning { text, signature, .. } => {
-            let signature = signature.as_deref().map(|data| thoughts::wrap(Sort::Signed, scope, data));
+            let signature = signature.as_deref().map(|data| thoughts::wrap(Kind::Signed, scope, data));
             write_thought(text, signature.as_deref(), json);
         }
         Part::RedactedReasoning { data, .. } => {
-            write_thought("", Some(&thoughts::wrap(Sort::Redacted, scope, data)), json);
+            write_thought("", Some(&thoughts::wrap(Kind::Redacted, scope, data)), json);
         }
         Part::ToolCall { id, name, arguments, .. } => {
-            write_call(if id.is_empty() { minted } else { id }, name, arguments, json);
+            write_call(id, name, arguments, json);
         }
         Part::Foreign { kind, pointer } => {
             losses.push(Loss::new(pointer.clone(), kind.clone(), "dropped: only its own vendor knows it"));

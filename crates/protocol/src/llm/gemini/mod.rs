@@ -136,7 +136,7 @@ impl Codec for Gemini {
         fields::get(root, "totalTokens").and_then(Node::as_u64)
     }
 
-    fn count_json(&self, tokens: u64) -> Vec<u8> {
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
         answer::count_json(tokens)
     }
 

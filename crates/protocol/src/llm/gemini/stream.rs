@@ -43,7 +43,11 @@ pub(super) fn pieces(root: Node<'_, '_>, out: &mut FramePieces) {
             let spoken = fields::get(part, "text");
             let kind = if fields::is_true(part, "thought") { THOUGHT } else { TEXT };
             head::walk_part(part, Origin::Completion, &mut |found| {
-                let Some(place) = found.place().filter(|place| root.is_long_text(place.node)) else { return };
+                let Some(place) =
+                    found.place().filter(|place| root.is_text(place.node) && !root.is_empty_text(place.node))
+                else {
+                    return;
+                };
                 let own = spoken.is_some_and(|text| text.id() == place.node);
                 let channel = if own { channel(number, kind, 0) } else { channel(number, WHOLE, whole) };
                 whole = whole.saturating_add(u64::from(!own));

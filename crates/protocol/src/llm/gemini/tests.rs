@@ -7,11 +7,13 @@ use tidegate_core::{
     usage::{Usage, UsageSource},
 };
 
-use super::thoughts::{self, NO_SIGNATURE, Sort};
+use super::thoughts::{self, NO_SIGNATURE};
 use crate::{
     llm::{
         Answer, Dialect, ErrorKind, ErrorView, Lane, ModelCall, Named, Operation, Params, PrepareError, ReadError,
-        StopReason, StreamError, StreamReader, StreamTranslator, TargetWire, TranslateContext, rewrite_piece,
+        StopReason, StreamError, StreamReader, StreamTranslator, TargetWire, TranslateContext,
+        opaque::Kind,
+        rewrite_piece,
         tests::{
             CONTEXT,
             corpus_gemini::{gemini_stream, gemini_unary},
@@ -164,7 +166,10 @@ fn both_spellings_are_read_and_a_body_with_both_is_refused() {
     assert_eq!((&chat["max_completion_tokens"], &chat["tool_choice"]), (&json!(7), &json!("none")));
     assert_eq!(losses, ["/generationConfig/candidateCount generationConfig/candidateCount"]);
     for (body, pointer) in [
-        (json!({"contents": [{"parts": []}], "systemInstruction": {}, "system_instruction": {}}), "/system_instruction"),
+        (
+            json!({"contents": [{"parts": []}], "systemInstruction": {}, "system_instruction": {}}),
+            "/system_instruction",
+        ),
         (json!({"contents": [{"parts": [{"inline_data": {}, "inlineData": {}}]}]}), "/contents/0/parts/0/inline_data"),
         (json!({"contents": [{}], "generationConfig": {"topK": 1, "top_k": 2}}), "/generationConfig/top_k"),
         (json!({}), ""),
@@ -193,7 +198,8 @@ fn what_only_google_has_is_refused_on_the_way_to_others() {
     assert_eq!(refused(json!({"contents": user, "cachedContent": "cachedContents/1"})).0, "/cachedContent");
     let film = json!([{"parts": [{"inlineData": {"mimeType": "video/mp4", "data": "QQ=="}}]}]);
     assert_eq!(refused(json!({"contents": film})).0, "/contents/0/parts/0");
-    let file = json!([{"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}}]}]);
+    let file =
+        json!([{"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}}]}]);
     assert!(refused(json!({"contents": file})).1.contains("file id"));
 }
 
@@ -214,7 +220,8 @@ fn guards_see_every_text_and_no_ciphertext() {
         assert_eq!(found.map(|segment| segment.origin), Some(origin), "{name}");
     }
     assert!(segments.iter().all(|segment| segment.text != "no" && segment.text != "f"));
-    let number = segments.iter().find(|segment| segment.kind == SegmentKind::Number).map(|segment| segment.path).unwrap();
+    let number =
+        segments.iter().find(|segment| segment.kind == SegmentKind::Number).map(|segment| segment.path).unwrap();
     let facts = call.facts();
     assert_eq!((facts.surface, &facts.tools[..]), ("gemini".into(), &["f".into()][..]));
     // A picture and a file that nobody here has seen.
@@ -232,7 +239,8 @@ fn verbatim_lane_changes_nothing_and_the_path_names_the_model() {
     for (stream, path) in
         [(false, "/models/gemini-x:generateContent"), (true, "/models/gemini-x:streamGenerateContent?alt=sse")]
     {
-        let call = ModelCall::read_named(Dialect::Gemini, Operation::Generate, Some(named(stream)), body.into()).unwrap();
+        let call =
+            ModelCall::read_named(Dialect::Gemini, Operation::Generate, Some(named(stream)), body.into()).unwrap();
         let out = call.prepare(&wire(Dialect::Gemini, "gemini-x")).unwrap();
         assert_eq!((out.lane, &*out.path, &*out.body), (Lane::Verbatim, path, body.as_bytes()));
     }
@@ -254,7 +262,10 @@ fn names_of_models_inside_bodies_are_the_targets() {
     let out = call.prepare(&wire(Dialect::Gemini, "up")).unwrap();
     assert_eq!(out.path, "/models/up:batchEmbedContents");
     let sent: Value = serde_json::from_slice(&out.body).unwrap();
-    assert_eq!((&sent["requests"][0]["model"], &sent["requests"][1]["model"]), (&json!("models/up"), &json!("models/up")));
+    assert_eq!(
+        (&sent["requests"][0]["model"], &sent["requests"][1]["model"]),
+        (&json!("models/up"), &json!("models/up"))
+    );
     assert_eq!(call.segments().iter().filter(|segment| segment.text.len() == 1).count(), 2);
     assert!(matches!(call.prepare(&wire(Dialect::OpenAiChat, "up")), Err(PrepareError::Unsupported(_))));
     let answer = br#"{"embeddings":[{"values":[0.1]}],"usageMetadata":{"promptTokenCount":3}}"#;
@@ -266,7 +277,9 @@ fn names_of_models_inside_bodies_are_the_targets() {
 
 #[test]
 fn counts_are_told_in_the_callers_shape() {
-    let counted = Answer::read(Dialect::Gemini, Bytes::from_static(br#"{"totalTokens":31,"cachedContentTokenCount":3}"#)).unwrap();
+    let counted =
+        Answer::read(Dialect::Gemini, Bytes::from_static(br#"{"totalTokens":31,"cachedContentTokenCount":3}"#))
+            .unwrap();
     assert_eq!(counted.counted_tokens(), Some(31));
     assert_eq!(translate_answer(&counted, Dialect::Anthropic, &CONTEXT).unwrap().0, r#"{"input_tokens":31}"#);
     let counted = Answer::read(Dialect::Anthropic, Bytes::from_static(br#"{"input_tokens":31}"#)).unwrap();
@@ -337,7 +350,8 @@ fn trap_8_the_signature_goes_back_on_the_first_of_parallel_calls() {
             let tool = |at: usize| json!({"role": "tool", "tool_call_id": format!("call_0_{at}"), "content": "1"});
             json!({"model": "m", "messages": [{"role": "user", "content": "a"}, answer["choices"][0]["message"], tool(0), tool(1)]})
         } else {
-            let result = |at: usize| json!({"type": "tool_result", "tool_use_id": format!("call_0_{at}"), "content": "1"});
+            let result =
+                |at: usize| json!({"type": "tool_result", "tool_use_id": format!("call_0_{at}"), "content": "1"});
             json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "a"},
                 {"role": "assistant", "content": answer["content"]}, {"role": "user", "content": [result(0), result(1)]}]})
         };
@@ -345,13 +359,19 @@ fn trap_8_the_signature_goes_back_on_the_first_of_parallel_calls() {
         let (own, losses) = sent(&call, &scoped("google/g", wire(Dialect::Gemini, "gemini-3-pro")));
         let parts = &own["contents"][1]["parts"];
         assert_eq!(parts[0], json!({"text": "Look."}));
-        assert_eq!((&parts[1]["functionCall"]["name"], &parts[1]["thoughtSignature"]), (&json!("a"), &json!("c2ln+/8=")));
+        assert_eq!(
+            (&parts[1]["functionCall"]["name"], &parts[1]["thoughtSignature"]),
+            (&json!("a"), &json!("c2ln+/8="))
+        );
         assert_eq!((&parts[2]["functionCall"]["name"], &parts[2]["thoughtSignature"]), (&json!("b"), &Value::Null));
         assert!(losses.is_empty(), "{losses:?}");
         // Another model is not shown it, and is told not to look for one.
         let (other, losses) = sent(&call, &scoped("google/h", wire(Dialect::Gemini, "gemini-3-flash")));
         let parts = &other["contents"][1]["parts"];
-        assert_eq!((&parts[1]["thoughtSignature"], &parts[2]["thoughtSignature"]), (&json!(NO_SIGNATURE), &Value::Null));
+        assert_eq!(
+            (&parts[1]["thoughtSignature"], &parts[2]["thoughtSignature"]),
+            (&json!(NO_SIGNATURE), &Value::Null)
+        );
         assert!(losses.iter().any(|loss| loss.ends_with(" thoughtSignature")), "{losses:?}");
         let (older, _) = sent(&call, &scoped("google/h", wire(Dialect::Gemini, "gemini-2.5-pro")));
         assert!(!older.to_string().contains("thoughtSignature"));
@@ -412,15 +432,23 @@ fn wrapped_thoughts_of_this_dialect_never_reach_an_anthropic_server() {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": content}, {"role": "user", "content": "b"}]});
     let call = ModelCall::read(Dialect::Anthropic, Operation::Generate, Bytes::from(body.to_string())).unwrap();
     let out = call.prepare(&wire(Dialect::Anthropic, "c")).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&out.body).unwrap()["messages"][1]["content"], json!([{"type": "text", "text": "x"}]));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&out.body).unwrap()["messages"][1]["content"],
+        json!([{"type": "text", "text": "x"}])
+    );
 }
 
 #[test]
 fn trap_12_redacted_thoughts_are_never_shown_as_text() {
-    let wrapped = thoughts::wrap(Sort::Redacted, Some("a/c"), "b3Bh");
+    let wrapped = thoughts::wrap(Kind::Redacted, Some("a/c"), "b3Bh");
     let body = json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "", "thought": true, "thoughtSignature": wrapped}, {"text": "ok"}]}, {"role": "user", "parts": [{"text": "b"}]}]});
     let call = read(&body).unwrap();
-    let shown: Vec<_> = call.segments().iter().filter(|segment| segment.kind == SegmentKind::Text && segment.text.len() > 2).map(|segment| segment.text.to_string()).collect();
+    let shown: Vec<_> = call
+        .segments()
+        .iter()
+        .filter(|segment| segment.kind == SegmentKind::Text && segment.text.len() > 2)
+        .map(|segment| segment.text.to_string())
+        .collect();
     assert!(shown.is_empty(), "{shown:?}");
     let (chat, _) = sent(&call, &wire(Dialect::OpenAiChat, "up"));
     assert_eq!(chat["messages"][1], json!({"role": "assistant", "content": "ok"}));
@@ -431,10 +459,14 @@ fn trap_15_output_is_what_was_said_and_what_was_thought() {
     let body = json!({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 20,
         "cachedContentTokenCount": 8, "toolUsePromptTokenCount": 3, "candidatesTokenCount": 5, "thoughtsTokenCount": 4, "totalTokenCount": 32}});
     let answer = Answer::read(Dialect::Gemini, Bytes::from(body.to_string())).unwrap();
-    let usage = Usage { input: 15, cache_read: 8, output: 9, reasoning: 4, source: UsageSource::Vendor, ..Usage::default() };
+    let usage =
+        Usage { input: 15, cache_read: 8, output: 9, reasoning: 4, source: UsageSource::Vendor, ..Usage::default() };
     assert_eq!(answer.usage(), Some(usage));
     let anthropic = answered(&body.to_string(), Dialect::Anthropic)["usage"].clone();
-    assert_eq!((&anthropic["input_tokens"], &anthropic["cache_read_input_tokens"], &anthropic["output_tokens"]), (&json!(15), &json!(8), &json!(9)));
+    assert_eq!(
+        (&anthropic["input_tokens"], &anthropic["cache_read_input_tokens"], &anthropic["output_tokens"]),
+        (&json!(15), &json!(8), &json!(9))
+    );
 }
 
 #[test]
@@ -463,18 +495,24 @@ fn trap_18_an_error_inside_a_stream_is_told_in_the_callers_dialect() {
     let errors: Vec<_> = frames(&stream).iter().filter_map(|frame| reader.read(frame).unwrap().error).collect();
     assert_eq!((errors.len(), errors[0].kind), (1, ErrorKind::Overloaded));
     assert!(!reader.may_end());
-    let anthropic = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n";
+    let anthropic =
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n";
     let out = streamed(anthropic, Dialect::Anthropic, Dialect::Gemini).unwrap();
-    assert_eq!(data(&out[0])["error"], json!({"code": 503, "message": "m", "status": "UNAVAILABLE", "details": [{
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "upstream_error", "domain": "tidegate", "metadata": {"call_id": "call_0"}}]}));
+    assert_eq!(
+        data(&out[0])["error"],
+        json!({"code": 503, "message": "m", "status": "UNAVAILABLE", "details": [{
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "upstream_error", "domain": "tidegate", "metadata": {"call_id": "call_0"}}]})
+    );
 }
 
 #[test]
 fn trap_19_a_call_that_was_cut_short_is_marked_and_not_mended() {
-    let chat = |arguments: &str| crate::llm::tests::corpus::chat_unary(
+    let chat = |arguments: &str| {
+        crate::llm::tests::corpus::chat_unary(
         &json!({"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}]}).to_string(),
         "length",
-    );
+    )
+    };
     let answer = Answer::read(Dialect::OpenAiChat, Bytes::from(chat(r#"{"a":"unfin"#))).unwrap();
     let (body, _) = translate_answer(&answer, Dialect::Gemini, &CONTEXT).unwrap();
     let candidate = serde_json::from_slice::<Value>(&body).unwrap()["candidates"][0].clone();
@@ -483,24 +521,33 @@ fn trap_19_a_call_that_was_cut_short_is_marked_and_not_mended() {
     assert_eq!((call.get("args"), &call["willContinue"]), (None, &json!(true)));
     assert_eq!(call["partialArgs"][0]["stringValue"], r#"{"a":"unfin"#);
     let back = answered(&String::from_utf8(body.to_vec()).unwrap(), Dialect::Anthropic);
-    assert_eq!((&back["content"][0]["incomplete"], &back["content"][0]["partial_json"]), (&json!(true), &json!(r#"{"a":"unfin"#)));
+    assert_eq!(
+        (&back["content"][0]["incomplete"], &back["content"][0]["partial_json"]),
+        (&json!(true), &json!(r#"{"a":"unfin"#))
+    );
 }
 
 #[test]
 fn trap_22_orphan_results_and_dangling_calls_are_refused_by_name() {
-    let refused = |contents: Value| match read(&json!({"contents": contents})).unwrap().prepare(&wire(Dialect::OpenAiChat, "up")) {
-        Err(PrepareError::Invalid { pointer, message }) => (pointer, message),
-        other => panic!("{other:?}"),
-    };
-    let (pointer, message) = refused(json!([{"parts": [{"text": "a"}, {"functionResponse": {"name": "lost", "response": {}}}]}]));
+    let refused =
+        |contents: Value| match read(&json!({"contents": contents})).unwrap().prepare(&wire(Dialect::OpenAiChat, "up"))
+        {
+            Err(PrepareError::Invalid { pointer, message }) => (pointer, message),
+            other => panic!("{other:?}"),
+        };
+    let (pointer, message) =
+        refused(json!([{"parts": [{"text": "a"}, {"functionResponse": {"name": "lost", "response": {}}}]}]));
     assert!(pointer == "/contents/0" && message.contains("`lost`"), "{pointer} {message}");
-    let (_, message) = refused(json!([{"parts": [{"text": "a"}]}, {"role": "model", "parts": [{"functionCall": {"id": "open", "name": "f"}}]}]));
+    let (_, message) = refused(
+        json!([{"parts": [{"text": "a"}]}, {"role": "model", "parts": [{"functionCall": {"id": "open", "name": "f"}}]}]),
+    );
     assert!(message.contains("`open`"), "{message}");
 }
 
 #[test]
 fn trap_24_a_strict_tool_is_held_to_its_schema() {
-    let tools = json!([{"type": "function", "function": {"name": "f", "strict": true, "parameters": {"type": "object"}}}]);
+    let tools =
+        json!([{"type": "function", "function": {"name": "f", "strict": true, "parameters": {"type": "object"}}}]);
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "tools": tools, "parallel_tool_calls": false});
     let (gemini, losses) = from_chat(&body, "gemini-3-pro");
     assert_eq!(gemini["toolConfig"]["functionCallingConfig"]["mode"], "VALIDATED");
@@ -535,7 +582,8 @@ fn a_rewritten_text_of_a_piece_does_not_survive_beside_it() {
     let facts = reader.read(&frame).unwrap();
     assert_eq!(facts.pieces.iter().map(|piece| &*piece.text).collect::<Vec<_>>(), ["secret", "secret"]);
     assert_ne!(facts.pieces[0].channel, facts.pieces[1].channel);
-    let out = rewrite_piece(Dialect::Gemini, &rewrite_piece(Dialect::Gemini, &frame, 0, "[x]").unwrap(), 1, "[y]").unwrap();
+    let out =
+        rewrite_piece(Dialect::Gemini, &rewrite_piece(Dialect::Gemini, &frame, 0, "[x]").unwrap(), 1, "[y]").unwrap();
     assert!(!String::from_utf8_lossy(&out.raw).contains("secret"));
     let mut answer = Answer::read(Dialect::Gemini, Bytes::from(chunk)).unwrap();
     let paths: Vec<_> = answer.segments().iter().map(|segment| segment.path).collect();
@@ -548,7 +596,10 @@ fn errors_are_read_and_written_with_googles_names() {
     let read = |status, body: &str| Dialect::Gemini.read_error(status, body.as_bytes());
     let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#;
     let error = read(400, body);
-    assert_eq!((error.kind, error.code.as_deref(), error.type_name.as_deref()), (ErrorKind::Authentication, Some("API_KEY_INVALID"), Some("INVALID_ARGUMENT")));
+    assert_eq!(
+        (error.kind, error.code.as_deref(), error.type_name.as_deref()),
+        (ErrorKind::Authentication, Some("API_KEY_INVALID"), Some("INVALID_ARGUMENT"))
+    );
     assert_eq!(read(429, r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#).message, "m");
     assert_eq!(read(502, "<html>").message, "<html>");
     for (kind, status, name) in [
@@ -582,6 +633,9 @@ fn a_targets_parameters_stand_in_generation_config_however_it_is_spelled() {
     assert_eq!(tuned(json!({"contents": [{}]}))["generationConfig"], expected);
     let spelled = tuned(json!({"contents": [{}], "generation_config": {"max_output_tokens": 9, "seed": 1}}));
     assert_eq!(spelled.get("generationConfig"), None);
-    assert_eq!(spelled["generation_config"], json!({"temperature": 0.2, "topP": 0.5, "max_output_tokens": 5, "seed": 1}));
+    assert_eq!(
+        spelled["generation_config"],
+        json!({"temperature": 0.2, "topP": 0.5, "max_output_tokens": 5, "seed": 1})
+    );
     assert!(Params::new([("candidateCount".to_owned(), "2".to_owned())]).is_err());
 }

@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::llm::{
     ir::Part,
-    signed::{self, Signed},
+    opaque::{self, Kind},
     target::TargetWire,
 };
 
@@ -19,44 +19,30 @@ use crate::llm::{
 pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// What the base64 of everything begins with that this gateway wrapped.
-const WRAPPED: &str = "dGlkZWdhdGU7";
+const WRAPPED: &str = "dGlkZWdhdGUx";
 
 /// Whether this gateway wrapped it: another vendor signed it.
 pub(super) fn is_wrapped(signature: &str) -> bool {
     signature.starts_with(WRAPPED)
 }
 
-/// Which sort of reasoning was wrapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// Its words stand beside it.
-    Signed,
-    /// It has none that anybody but its vendor can read.
-    Redacted,
-}
-
 /// What another vendor signed, for this dialect's field.
-pub(super) fn wrap(sort: Sort, scope: Option<&str>, data: &str) -> String {
-    let mark = if sort == Sort::Redacted { 'r' } else { 's' };
-    STANDARD.encode(signed::wrap(scope.unwrap_or_default(), &format!("{mark}{data}")))
+pub(super) fn wrap(kind: Kind, scope: Option<&str>, data: &str) -> String {
+    STANDARD.encode(opaque::wrap(kind, scope.unwrap_or_default(), data))
 }
 
 /// A thought of a caller's history, from its words and its signature.
 pub(super) fn part(text: String, signature: Option<&str>) -> Part {
-    let opened = signature.filter(|signature| is_wrapped(signature)).and_then(open);
-    match opened {
-        Some((Sort::Redacted, data, scope)) => Part::RedactedReasoning { data, scope },
-        Some((Sort::Signed, data, scope)) => Part::Reasoning { text, signature: Some(data), scope },
+    let opened =
+        signature.filter(|signature| is_wrapped(signature)).and_then(|signature| STANDARD.decode(signature).ok());
+    let opened = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+    let inner = opened.as_deref().and_then(opaque::unwrap);
+    let scope = inner.map(|inner| inner.label).filter(|label| !label.is_empty()).map(str::to_owned);
+    match inner {
+        Some(inner) if inner.kind == Kind::Redacted => Part::RedactedReasoning { data: inner.data.to_owned(), scope },
+        Some(inner) => Part::Reasoning { text, signature: Some(inner.data.to_owned()), scope },
         None => Part::Reasoning { text, signature: signature.map(str::to_owned), scope: None },
     }
-}
-
-fn open(signature: &str) -> Option<(Sort, String, Option<String>)> {
-    let text = String::from_utf8(STANDARD.decode(signature).ok()?).ok()?;
-    let Signed { scope, data } = signed::open(&text);
-    let sort = if data.starts_with('r') { Sort::Redacted } else { Sort::Signed };
-    let data = data.get(1..)?.to_owned();
-    Some((sort, data, scope.filter(|scope| !scope.is_empty()).map(str::to_owned)))
 }
 
 /// Whether reasoning of this scope may be shown to the target.

@@ -334,7 +334,7 @@ fn sampling<'request>(request: &'request Request, json: &mut JsonWriter) -> Vec<
 }
 
 /// A budget of thinking tokens becomes the effort that spends about as much.
-fn effort(request: &Request) -> Option<&str> {
+pub(in crate::llm) fn effort(request: &Request) -> Option<&str> {
     match (&request.effort, &request.thinking) {
         // Many models refuse `none`; not to ask is as near as all of them come.
         (_, Some(Thinking::Disabled)) => None,

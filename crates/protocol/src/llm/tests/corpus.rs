@@ -1,5 +1,7 @@
 //! The golden corpus: for each dialect, answers whole and as the vendor streams them.
 
+pub(crate) mod responses;
+
 use crate::llm::Dialect;
 
 pub(crate) struct Case {
@@ -75,6 +77,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = chat_cases();
     cases.extend(anthropic_cases());
     cases.extend(super::corpus_gemini::cases());
+    cases.extend(responses::cases());
     cases
 }
 

@@ -10,6 +10,7 @@ use crate::{
     llm::{
         error::{ErrorView, StreamError},
         ir::{StopReason, StreamEvent},
+        opaque,
         translate::{HELD_BYTES, StreamEncoder, TranslateContext},
         write::JsonWriter,
     },
@@ -267,11 +268,11 @@ impl StreamEncoder for Encoder {
             }
             StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
             StreamEvent::Signature { slot, signature } => {
-                let signature = answer::signed(self.scope.as_deref(), &signature);
+                let signature = answer::signed(opaque::Kind::Signed, self.scope.as_deref(), &signature);
                 self.signature(slot, &signature, out)?;
             }
             StreamEvent::Redacted { data, .. } => {
-                let data = answer::signed(self.scope.as_deref(), &data);
+                let data = answer::signed(opaque::Kind::Redacted, self.scope.as_deref(), &data);
                 self.redacted(&data, out);
             }
             StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,

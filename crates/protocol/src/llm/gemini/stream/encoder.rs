@@ -5,15 +5,12 @@
 
 use tidegate_core::usage::Usage;
 
-use super::super::{
-    answer, errors,
-    thoughts::{self, Sort},
-    wire,
-};
+use super::super::{answer, errors, thoughts, wire};
 use crate::{
     llm::{
         error::{ErrorView, StreamError},
         ir::{Arguments, StopReason, StreamEvent},
+        opaque::Kind,
         translate::{HELD_BYTES, StreamEncoder, TranslateContext},
         write::JsonWriter,
     },
@@ -115,11 +112,11 @@ impl StreamEncoder for Encoder {
             }
             StreamEvent::Reasoning { text, .. } => out.push(self.thought(&text, None)),
             StreamEvent::Signature { signature, .. } => {
-                let signature = thoughts::wrap(Sort::Signed, self.scope.as_deref(), &signature);
+                let signature = thoughts::wrap(Kind::Signed, self.scope.as_deref(), &signature);
                 out.push(self.thought("", Some(&signature)));
             }
             StreamEvent::Redacted { data, .. } => {
-                let data = thoughts::wrap(Sort::Redacted, self.scope.as_deref(), &data);
+                let data = thoughts::wrap(Kind::Redacted, self.scope.as_deref(), &data);
                 out.push(self.thought("", Some(&data)));
             }
             StreamEvent::ToolStart { slot, id, name } => {
