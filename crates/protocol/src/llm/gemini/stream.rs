@@ -66,15 +66,21 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
     for (at, candidate) in fields::list(root, "candidates").enumerate() {
         any = true;
         let number = wire::index_of(candidate, at);
+        let mut whole = false;
         for part in parts(candidate) {
             let call = fields::present(part, "functionCall");
             if let Some(name) = call.and_then(|call| fields::text(call, "name")) {
                 facts.tool_starts.push(ToolStart { channel: channel(number, WHOLE, 0), name });
             }
-            // Pictures, signatures and whatever else is no text.
-            facts.semantic |= fields::members(part).any(|(name, _)| !matches!(&*name, "text" | "thought"));
+            for (name, _) in fields::members(part).filter(|(name, _)| !matches!(&**name, "text" | "thought")) {
+                // Pictures, signatures and whatever else is no text.
+                facts.semantic = true;
+                whole |= name != "thoughtSignature";
+            }
         }
-        facts.closes.push((channel(number, WHOLE, 0), channel(number, WHOLE, 0xFFFF)));
+        if whole {
+            facts.closes.push((channel(number, WHOLE, 0), channel(number, WHOLE, 0xFFFF)));
+        }
         let reason = fields::text(candidate, "finishReason").and_then(|name| wire::stop_reason(&name, false));
         if let Some(reason) = reason {
             facts.closes.push((channel(number, 0, 0), channel(number, 0xF, 0xFFFF)));
