@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use tidegate_core::{
     facts::{Action, Facts, Resource},
-    ids::{Digest, ModelName, ToolName},
+    ids::{Digest, Digester, ModelName, ToolName},
     segment::{Origin, Segment, SegmentPath},
 };
 
@@ -92,6 +92,8 @@ pub struct ModelCall {
     operation: Operation,
     body: EditableBody,
     model: ModelName,
+    /// Whether the path said what is asked of which model, and not the body.
+    in_path: bool,
     stream: bool,
     max_output: Option<u64>,
     choices: u64,
@@ -127,6 +129,7 @@ impl ModelCall {
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         root.expect_object()?;
         let mut head = dialect.codec().head(root, operation)?;
+        let in_path = named.is_some();
         if let Some(named) = named {
             if named.model.is_empty() || named.model.len() > MOST_MODEL_NAME {
                 return Err(ReadError::new("", "the path must name a model of 1 to 256 bytes"));
@@ -161,6 +164,7 @@ impl ModelCall {
             dialect,
             operation,
             model: head.model_name.into(),
+            in_path,
             stream: head.stream,
             max_output: head.max_output,
             choices: head.choices,
@@ -282,10 +286,21 @@ impl ModelCall {
         self.body.version()
     }
 
-    /// The SHA-256 of the body as it stands.
+    /// The SHA-256 of the body as it stands; where the path says what is asked of which model, over both.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.body.digest()
+        let body = self.body.digest();
+        if !self.in_path {
+            return body;
+        }
+        let mut digester = Digester::new();
+        let how = if self.stream { "stream" } else { "whole" };
+        for part in [self.operation.as_str(), how, self.model.as_str()] {
+            digester.update(part.as_bytes());
+            digester.update(b"\n");
+        }
+        digester.update(body.as_bytes());
+        digester.digest()
     }
 
     /// The body as it stands, in the caller's dialect and with the model as the caller named it.

@@ -253,6 +253,23 @@ fn verbatim_lane_changes_nothing_and_the_path_names_the_model() {
 }
 
 #[test]
+fn the_same_body_for_another_model_or_method_is_another_call() {
+    let body = r#"{"contents":[{"parts":[{"text":"a"}]}]}"#;
+    let digest = |operation, model: &str, stream| {
+        let named = Named { model: model.to_owned(), stream };
+        ModelCall::read_named(Dialect::Gemini, operation, Some(named), body.into()).unwrap().digest()
+    };
+    let all = [
+        digest(Operation::Generate, "a", false),
+        digest(Operation::Generate, "a", true),
+        digest(Operation::Generate, "b", false),
+        digest(Operation::CountTokens, "a", false),
+    ];
+    assert_eq!(std::collections::HashSet::from(all).len(), 4);
+    assert_eq!(all[0], digest(Operation::Generate, "a", false));
+}
+
+#[test]
 fn names_of_models_inside_bodies_are_the_targets() {
     let count = r#"{"generateContentRequest":{"model":"models/fast","contents":[{"parts":[{"text":"a"}]}]}}"#;
     let out = read_as(Operation::CountTokens, count).unwrap().prepare(&wire(Dialect::Gemini, "up")).unwrap();
