@@ -1,15 +1,14 @@
-//! The targets of model calls in every dialect: what callers ask and what vendors stream.
+//! The targets of model calls' dialects: bodies and streams of upstreams and callers that wish the gateway ill.
 //!
 //! Each says in its first lines which promise it holds the code to; `assert!` is how it says no.
 
 use bytes::Bytes;
 use tidegate_protocol::{
-    json::{Limits, scan},
     llm::{
-        Answer, Dialect, ModelCall, Named, Operation, Quirks, StreamReader, StreamTranslator, TargetWire,
-        TranslateContext,
+        Answer, Dialect, ModelCall, Operation, Quirks, StreamReader, StreamTranslator, TargetWire, TranslateContext,
+        rewrite_pieces,
     },
-    sse::SseParser,
+    sse::{Frame, SseParser},
 };
 
 const CONTEXT: TranslateContext<'static> = TranslateContext {
@@ -21,65 +20,77 @@ const CONTEXT: TranslateContext<'static> = TranslateContext {
     forms: &[],
 };
 
-/// A request that is read can be asked about, rewritten where guards look, and is strict JSON for whatever target it can
-/// be written for.
-pub fn model_request(bytes: &[u8]) {
+/// A request's texts can be taken out of it, and what is prepared for any upstream holds none of them.
+pub fn responses_call(bytes: &[u8]) {
+    let body = Bytes::copy_from_slice(bytes);
+    let Ok(mut call) = ModelCall::read(Dialect::OpenAiResponses, Operation::Generate, body) else { return };
+    let _ = (call.facts(), call.estimate());
     let quirks = Quirks::default();
+    let to = |dialect| TargetWire {
+        dialect,
+        model: "m",
+        default_max_output: None,
+        quirks: &quirks,
+        reasoning_scope: Some("p/m"),
+    };
+    let paths: Vec<_> = call.segments().iter().map(|segment| segment.path).take(16).collect();
+    for path in &paths {
+        call.replace_segment(*path, "[redacted]");
+    }
+    let texts = call.segments();
+    let mut replaced = texts.iter().filter(|segment| paths.contains(&segment.path));
+    assert!(replaced.all(|segment| segment.text.starts_with("[redacted]")));
     for dialect in Dialect::ALL {
-        let named = Named { model: "m".to_owned(), stream: bytes.len() % 2 == 0 };
-        let body = Bytes::copy_from_slice(bytes);
-        let Ok(mut call) = ModelCall::read_named(dialect, Operation::Generate, Some(named), body) else { continue };
-        let _ = (call.facts(), call.estimate(), call.max_output_tokens());
-        let paths: Vec<_> = call.segments().iter().map(|segment| segment.path).step_by(2).take(8).collect();
-        for path in paths {
-            call.replace_segment(path, "[redacted]");
-        }
-        for to in Dialect::ALL {
-            let wire = TargetWire {
-                dialect: to,
-                model: "m",
-                default_max_output: None,
-                quirks: &quirks,
-                reasoning_scope: Some("p/m"),
-            };
-            if let Ok(outgoing) = call.prepare(&wire) {
-                let read = scan(&outgoing.body, &Limits::default());
-                assert!(read.is_ok(), "{dialect:?} to {to:?}: {}", String::from_utf8_lossy(&outgoing.body));
-            }
+        let Ok(outgoing) = call.prepare(&to(dialect)) else { continue };
+        if dialect == Dialect::OpenAiResponses {
+            let again = ModelCall::read(dialect, Operation::Generate, outgoing.body);
+            assert!(again.is_ok(), "{again:?}");
         }
     }
 }
 
-/// A stream's reader and its translations take any frames, never end well before the model has stopped, and write frames
-/// that a reader of their own dialect takes. A whole answer is taken or refused.
-pub fn model_stream(bytes: &[u8]) {
-    let mut parser = SseParser::new(1 << 16);
-    parser.push(Bytes::copy_from_slice(bytes));
-    let mut frames = Vec::new();
-    while let Some(Ok(frame)) = parser.next_frame() {
-        frames.push(frame);
+/// An answer that is read can be told in every dialect, and a guard's mark is in each.
+pub fn responses_answer(bytes: &[u8]) {
+    let Ok(mut answer) = Answer::read(Dialect::OpenAiResponses, Bytes::copy_from_slice(bytes)) else { return };
+    let first = answer.segments().first().map(|segment| segment.path);
+    if let Some(path) = first {
+        answer.replace_segment(path, "[redacted]");
+        assert!(String::from_utf8_lossy(&answer.body()).contains("[redacted]"));
     }
-    for dialect in Dialect::ALL {
-        let _ = Answer::read(dialect, Bytes::copy_from_slice(bytes));
-        let mut reader = StreamReader::new(dialect);
-        for frame in &frames {
-            let ended = reader.read(frame).is_ok_and(|facts| facts.terminator);
-            assert!(!ended || reader.finished());
+    for to in Dialect::ALL {
+        if let Ok((body, _)) = tidegate_protocol::llm::translate_answer(&answer, to, &CONTEXT) {
+            assert!(Answer::read(to, body).is_ok(), "{to:?}");
         }
-        for to in Dialect::ALL {
-            let mut written = StreamReader::new(to);
-            assert!(StreamTranslator::new(dialect, to, &CONTEXT).finish().is_err(), "a stream of nothing ended well");
-            let mut translator = StreamTranslator::new(dialect, to, &CONTEXT);
-            for frame in &frames {
-                let Ok(out) = translator.push(frame) else { break };
-                for frame in &out {
-                    assert!(
-                        written.read(frame).is_ok(),
-                        "{dialect:?} to {to:?}: {}",
-                        String::from_utf8_lossy(&frame.raw)
-                    );
-                }
+    }
+}
+
+fn frames(bytes: &[u8]) -> Vec<Frame> {
+    let mut parser = SseParser::new(1 << 20);
+    parser.push(Bytes::copy_from_slice(bytes));
+    std::iter::from_fn(|| parser.next_frame()).map_while(Result::ok).collect()
+}
+
+/// A stream's texts can be rewritten where they stand, each of them, and no stream ends well twice in any dialect.
+pub fn responses_stream(bytes: &[u8]) {
+    let frames = frames(bytes);
+    let mut reader = StreamReader::new(Dialect::OpenAiResponses);
+    for frame in &frames {
+        let Ok(facts) = reader.read(frame) else { break };
+        let marks: Vec<(usize, &str)> = (0..facts.pieces.len()).map(|at| (at, "[x]")).collect();
+        if !marks.is_empty() {
+            assert!(rewrite_pieces(Dialect::OpenAiResponses, frame, &marks).is_ok());
+        }
+    }
+    for to in Dialect::ALL {
+        let mut translator = StreamTranslator::new(Dialect::OpenAiResponses, to, &CONTEXT);
+        let mut surface = StreamReader::new(to);
+        let mut ends = 0;
+        for frame in &frames {
+            let Ok(out) = translator.push(frame) else { break };
+            for frame in &out {
+                ends += usize::from(surface.read(frame).is_ok_and(|facts| facts.terminator));
             }
         }
+        assert!(ends <= 1, "{to:?}");
     }
 }

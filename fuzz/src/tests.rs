@@ -39,6 +39,11 @@ const NATIVE: &[&str] = &[
     "/vector_stores/a%20b/files\n[\"x\",1,null]",
     "/images\nno json at all",
 ];
+const RESPONSES: &[&str] = &[
+    r#"{"model":"m","instructions":"s","input":[{"role":"user","content":[{"type":"input_text","text":"t"},{"type":"input_image","image_url":"https://x/y"}]},{"type":"reasoning","id":"rs","summary":[{"type":"summary_text","text":"u"}],"encrypted_content":"tidegate1.s.3.p/msig"},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"o"}],"tools":[{"type":"namespace","name":"n","tools":[{"type":"custom","name":"f"}]}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"custom","name":"f"}]}}"#,
+    r#"{"id":"r","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[{"type":"message","content":[{"type":"output_text","text":"a","logprobs":[1]}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{\"a\":"},{"type":"reasoning","id":"rs","summary":[],"encrypted_content":"x"}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"output\":[]}}\n\ndata: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\"}}\n\ndata: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":0,\"delta\":\"{}\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":1,\"delta\":\"t\"}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"t\"}]}],\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n",
+];
 const NAMES: &[&str] = &[
     "notes\nsearch",
     "a-very-long-name-of-some-server-in-here\nand_a_tool_whose_name_goes_on_and_on_and_on",
@@ -81,7 +86,7 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more = [MODELS, NATIVE, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more = [MODELS, NATIVE, RESPONSES, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // The first byte chooses what the answer is taken for: a list of each kind, a tool's result, and rewriting.
     for choice in [2_u8, 3, 4, 5, 6, 9, 0x13, 0x22, 0x23, 0x32] {

@@ -188,6 +188,11 @@ pub(crate) trait Codec: Sync {
     /// Shows every text, image and tool of a request, in the order of the body.
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found));
 
+    /// Whether a request goes on from, or leaves behind, something that its vendor keeps: asked twice, it is not the same.
+    fn is_stateful(&self, _: Node<'_, '_>) -> bool {
+        false
+    }
+
     /// Edits that the target needs in a body of its own dialect, the model's name apart. Answers whether usage was
     /// asked for that the caller did not ask for.
     fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool;

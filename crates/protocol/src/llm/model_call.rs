@@ -246,6 +246,14 @@ impl ModelCall {
         }
     }
 
+    /// Whether the same call again is the same question: not so where it goes on from what its vendor keeps, or is
+    /// answered later.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        !self.dialect.codec().is_stateful(root)
+    }
+
     /// How many answers were asked for: `n` of the Chat dialect, 1 elsewhere.
     #[must_use]
     pub fn choices(&self) -> u64 {

@@ -84,6 +84,34 @@ async fn max_tokens_cut_the_echo_in_both_dialects() {
 }
 
 #[tokio::test]
+async fn responses_are_the_same_whole_and_as_the_last_of_their_events() {
+    let sim = Sim::new();
+    let tools = json!([{"type": "namespace", "name": "shell", "tools": [{"type": "custom", "name": "exec"}]}]);
+    let ask = |prompt: &str, stream: bool| {
+        let input = json!([{"type": "additional_tools", "tools": tools}, {"role": "user", "content": prompt}]);
+        post("/v1/responses", &json!({"model": "chat", "stream": stream, "max_output_tokens": 9, "input": input}))
+    };
+    for (prompt, kind, status) in [
+        ("hello", "message", "completed"),
+        ("a prompt that is too long for so few tokens", "message", "incomplete"),
+        ("[[sim: tool shell__exec {\"input\":\"ls\"}]]", "custom_tool_call", "completed"),
+    ] {
+        let (_, _, whole) = send(&sim, ask(prompt, false)).await;
+        let whole: Value = serde_json::from_slice(&whole.unwrap()).unwrap();
+        assert_eq!((&whole["status"], &whole["output"][0]["type"]), (&json!(status), &json!(kind)));
+        let (_, _, streamed) = send(&sim, ask(prompt, true)).await;
+        let streamed = String::from_utf8(streamed.unwrap().to_vec()).unwrap();
+        let last = streamed.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!((&last["type"], &last["response"]), (&json!(format!("response.{status}")), &whole));
+        if kind == "message" {
+            let counted = sim.ledger().requests.last().unwrap().output_tokens;
+            assert_eq!(whole["usage"]["output_tokens"], counted);
+        }
+    }
+}
+
+#[tokio::test]
 async fn mcp_lists_in_pages_and_calls_tools_in_a_session() {
     let sim = Sim::new();
     let initialize =

@@ -10,7 +10,7 @@ use crate::llm::{
     ir::{self, Arguments, Part, StopReason},
     loss::Loss,
     node::{Node, object_text},
-    opaque::{self, Kind},
+    opaque,
     segments::Found,
     translate::TranslateContext,
     write::JsonWriter,
@@ -70,11 +70,6 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
     json.into_bytes()
 }
 
-/// What another vendor signed, with a note of who may be shown it again.
-pub(super) fn signed(kind: Kind, scope: Option<&str>, data: &str) -> String {
-    scope.map_or_else(|| data.to_owned(), |scope| opaque::wrap(kind, scope, data))
-}
-
 fn write_part(part: &Part, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => json.object(|json| {
@@ -84,12 +79,11 @@ fn write_part(part: &Part, scope: Option<&str>, losses: &mut Vec<Loss>, json: &m
         Part::Reasoning { text, signature, .. } => json.object(|json| {
             json.string_member("type", "thinking");
             json.string_member("thinking", text);
-            let signature = signature.as_deref().map(|signature| signed(Kind::Signed, scope, signature));
-            json.string_member("signature", &signature.unwrap_or_default());
+            json.string_member("signature", &opaque::scoped(signature.as_deref().unwrap_or_default(), scope));
         }),
         Part::RedactedReasoning { data, .. } => json.object(|json| {
             json.string_member("type", "redacted_thinking");
-            json.string_member("data", &signed(Kind::Redacted, scope, data));
+            json.string_member("data", &opaque::scoped(data, scope));
         }),
         Part::ToolCall { id, name, arguments, .. } => {
             write_call(id, name, arguments, json);

@@ -12,7 +12,7 @@ use crate::llm::{
         Thinking, Tool, ToolChoice,
     },
     node::{Node, pointer_to},
-    opaque::{self, Kind},
+    opaque,
 };
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
@@ -115,14 +115,18 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
     Ok(match &*kind {
         "text" => Part::Text { text: block.required_text("text")?.into_owned(), cache: cache(block) },
         "thinking" => {
-            let text = block.required_text("thinking")?.into_owned();
             let signature = block.optional_text("signature")?.filter(|signature| !signature.is_empty());
-            let (signature, scope) = signature.map(|signature| opened(&signature)).unzip();
-            Part::Reasoning { text, signature, scope: scope.flatten() }
+            let (signature, scope) = signature.as_deref().map(opaque::unscoped).unzip();
+            Part::Reasoning {
+                text: block.required_text("thinking")?.into_owned(),
+                signature: signature.map(str::to_owned),
+                scope: scope.flatten().map(str::to_owned),
+            }
         }
         "redacted_thinking" => {
-            let (data, scope) = opened(&block.required_text("data")?);
-            Part::RedactedReasoning { data, scope }
+            let data = block.required_text("data")?;
+            let (data, scope) = opaque::unscoped(&data);
+            Part::RedactedReasoning { data: data.to_owned(), scope: scope.map(str::to_owned) }
         }
         "tool_use" => Part::ToolCall {
             id: block.required_text("id")?.into_owned(),
@@ -154,14 +158,6 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
         }
         other => Part::Foreign { kind: other.to_owned(), pointer: format!("{pointer}/{at}") },
     })
-}
-
-/// What a vendor signed, and who may be shown it where this gateway has noted that.
-fn opened(text: &str) -> (String, Option<String>) {
-    match opaque::unwrap(text).filter(|inner| inner.kind != Kind::Item) {
-        Some(inner) => (inner.data.to_owned(), Some(inner.label.to_owned())),
-        None => (text.to_owned(), None),
-    }
 }
 
 /// The arguments of a call; of one that was cut short, the text as far as it came.

@@ -174,8 +174,8 @@ impl Writer<'_> {
                 }
                 Part::Reasoning { text, .. } if signature.is_some() => thought(text, signature, self.json),
                 // Its signature stands on the call.
-                Part::Reasoning { text, signature: Some(_), scope }
-                    if text.is_empty() && thoughts::in_scope(scope.as_deref(), self.to) => {}
+                Part::Reasoning { text, signature: Some(signed), scope }
+                    if text.is_empty() && thoughts::fits(signed, scope.as_deref(), self.to) => {}
                 Part::Reasoning { .. } | Part::RedactedReasoning { .. } => self.losses.push(Loss::new(
                     self.message.pointer.clone(),
                     "reasoning",

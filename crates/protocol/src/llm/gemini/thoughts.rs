@@ -45,9 +45,9 @@ pub(super) fn part(text: String, signature: Option<&str>) -> Part {
     }
 }
 
-/// Whether reasoning of this scope may be shown to the target.
-pub(super) fn in_scope(scope: Option<&str>, to: &TargetWire<'_>) -> bool {
-    to.reasoning_scope.is_none_or(|own| scope == Some(own))
+/// Whether what was signed may be shown to the target.
+pub(super) fn fits(signature: &str, scope: Option<&str>, to: &TargetWire<'_>) -> bool {
+    !opaque::is_wrapped(signature) && to.reasoning_scope.is_none_or(|own| scope == Some(own))
 }
 
 /// For each part of a model's turn the signature that goes on it: one that stands by itself belongs to the call after
@@ -57,7 +57,7 @@ pub(super) fn placed<'turn>(parts: &'turn [Part], to: &TargetWire<'_>) -> Vec<Op
     let mut left = Vec::new();
     for (at, part) in parts.iter().enumerate() {
         let Part::Reasoning { text, signature: Some(signature), scope } = part else { continue };
-        if !in_scope(scope.as_deref(), to) {
+        if !fits(signature, scope.as_deref(), to) {
             continue;
         }
         let next = at.saturating_add(1);
@@ -69,14 +69,13 @@ pub(super) fn placed<'turn>(parts: &'turn [Part], to: &TargetWire<'_>) -> Vec<Op
             set(&mut placed, at, signature);
         }
     }
-    let calls = parts.iter().enumerate().filter(|(_, part)| matches!(part, Part::ToolCall { .. })).map(|(at, _)| at);
-    let mut calls = calls.filter(|at| placed.get(*at).is_some_and(Option::is_none)).collect::<Vec<_>>().into_iter();
     // Of calls at once only the first is signed: a turn that has a signed call needs no other.
-    let signed =
+    let first = parts.iter().position(|part| matches!(part, Part::ToolCall { .. }));
+    let is_signed =
         parts.iter().zip(&placed).any(|(part, place)| place.is_some() && matches!(part, Part::ToolCall { .. }));
+    let mut call = first.filter(|_| !is_signed);
     for (at, signature) in left {
-        let call = if signed { None } else { calls.next() };
-        set(&mut placed, call.unwrap_or(at), signature);
+        set(&mut placed, call.take().unwrap_or(at), signature);
     }
     placed
 }

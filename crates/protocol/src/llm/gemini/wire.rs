@@ -2,6 +2,8 @@
 //!
 //! Owns what both directions of this dialect share. Never reads a whole body. Called by the dialect's other files.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use tidegate_core::usage::{Usage, UsageSource};
 
@@ -43,7 +45,8 @@ pub(super) fn path(operation: Operation, model: &str, stream: bool) -> Result<St
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (byte == b'/' && whole) {
             path.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(path, "%{byte:02X}");
         }
     }
     path.push_str(verb);

@@ -83,6 +83,10 @@ impl Codec for OpenAiResponses {
         head::walk(root, see);
     }
 
+    fn is_stateful(&self, root: Node<'_, '_>) -> bool {
+        head::is_stateful(root)
+    }
+
     fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool {
         quirks::patch(root, to, patch);
         false

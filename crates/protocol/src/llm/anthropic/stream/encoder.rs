@@ -204,7 +204,7 @@ impl Encoder {
                 json.number_member("index", open.index);
                 json.object_member("delta", |json| {
                     json.string_member("type", "signature_delta");
-                    json.string_member("signature", signature);
+                    json.string_member("signature", &opaque::scoped(signature, self.scope.as_deref()));
                 });
             }));
         }
@@ -267,12 +267,9 @@ impl StreamEncoder for Encoder {
                 self.text(slot, Kind::Text, &text, out)?;
             }
             StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
-            StreamEvent::Signature { slot, signature } => {
-                let signature = answer::signed(opaque::Kind::Signed, self.scope.as_deref(), &signature);
-                self.signature(slot, &signature, out)?;
-            }
+            StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
             StreamEvent::Redacted { data, .. } => {
-                let data = answer::signed(opaque::Kind::Redacted, self.scope.as_deref(), &data);
+                let data = opaque::scoped(&data, self.scope.as_deref());
                 self.redacted(&data, out);
             }
             StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,

@@ -143,11 +143,13 @@ impl StreamDecoder for Decoder {
             if wire::index_of(candidate, at) != 0 {
                 continue;
             }
-            parts(candidate)
-                .filter(|_| !self.stopped)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .try_for_each(|part| self.part(part, out))?;
+            // What comes after the reason to finish is no part of the answer.
+            if self.stopped {
+                continue;
+            }
+            for part in parts(candidate) {
+                self.part(part, out)?;
+            }
             let reason = fields::text(candidate, "finishReason");
             if let Some(reason) = reason.and_then(|name| wire::stop_reason(&name, self.calls > 0)) {
                 self.stop(reason, out);
