@@ -91,10 +91,11 @@ macro_rules! files {
 }
 
 /// The vendor files, as they are part of the binary.
-pub(crate) const FILES: [(&str, &str); 14] = files!(
+pub(crate) const FILES: [(&str, &str); 15] = files!(
     "anthropic",
     "deepseek",
     "fireworks",
+    "google",
     "groq",
     "llama-cpp",
     "lm-studio",

@@ -14,6 +14,7 @@ use crate::{
         anthropic::Anthropic,
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
         framing::Framing,
+        gemini::Gemini,
         ir,
         loss::Loss,
         model_call::{Head, Operation},
@@ -37,18 +38,21 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// Google's Gemini API, and Vertex AI's form of it.
+    Gemini,
     /// OpenAI's Responses and what is compatible with it.
     OpenAiResponses,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses];
+    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Gemini];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::Gemini => &Gemini,
             Self::OpenAiResponses => &OpenAiResponses,
         }
     }
@@ -65,6 +69,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
             Self::OpenAiResponses => "openai_responses",
         }
     }
@@ -155,6 +160,21 @@ pub(crate) trait Codec: Sync {
         true
     }
 
+    /// A member by its name in this dialect, also where it may be spelled in another way.
+    fn member<'tape, 'body>(&self, node: Node<'tape, 'body>, name: &str) -> Option<Node<'tape, 'body>> {
+        node.get(name)
+    }
+
+    /// Writes the target's name for the model where the body names it.
+    fn name_model(&self, root: Node<'_, '_>, model: &str, patch: &mut Patch) {
+        let named = root.get("model").filter(|named| self.model_in_body() && !named.text_is(model));
+        if let Some(named) = named {
+            let mut name = JsonWriter::default();
+            name.string(model);
+            patch.replace(named.span(), name.into_bytes());
+        }
+    }
+
     /// How streams are cut into frames.
     fn framing(&self) -> Framing {
         Framing::Sse
@@ -220,6 +240,16 @@ pub(crate) trait Codec: Sync {
     fn echoes(&self, _: Node<'_, '_>, _: &mut dyn FnMut(NodeId)) {}
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
+
+    /// The model that an answer names.
+    fn answer_model(&self, root: Node<'_, '_>) -> Option<String> {
+        root.get("model").and_then(Node::text).map(Cow::into_owned)
+    }
+
+    /// The tokens that an answer to [`Operation::CountTokens`] tells.
+    fn counted(&self, root: Node<'_, '_>) -> Option<u64> {
+        root.get("input_tokens").and_then(Node::as_u64)
+    }
 
     /// The error of an answer that came with a good status and says that the model failed.
     fn answer_failure(&self, _: Node<'_, '_>) -> Option<UpstreamError> {

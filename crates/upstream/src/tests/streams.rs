@@ -241,3 +241,44 @@ async fn a_reader_that_pauses_pauses_the_upstream() {
     drop(stream);
     assert!(server.client_gone(Duration::from_secs(2)).await.is_some());
 }
+
+/// A stream of Gemini, piece by piece; the last one says why the model stopped.
+const GEMINI_EVENTS: [&str; 2] = [
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hel\"}],\"role\":\"model\"},\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":3}}\r\n\r\n",
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"lo\"}],\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":2,\"totalTokenCount\":5}}\r\n\r\n",
+];
+
+#[tokio::test]
+async fn a_stream_without_a_terminator_ends_with_its_body_once_the_model_has_stopped() {
+    let google = |server: &Scripted| Arc::new(target("a", Dialect::Gemini, &server.url("/v1beta")));
+    let server = upstream((0..2).map(|_| Reply::events(GEMINI_EVENTS.concat()))).await;
+    let mut own = events(Bench::new().ask(&gemini(true), &[google(&server)]).await.unwrap());
+    let (got, fault) = drain(&mut own).await;
+    assert!(fault.is_none() && own.finished(), "{fault:?}");
+    let raw: Vec<u8> = got.iter().flat_map(|event| event.frame.raw.to_vec()).collect();
+    assert_eq!(String::from_utf8(raw).unwrap(), GEMINI_EVENTS.concat());
+    assert!(got.last().unwrap().facts.terminator);
+    assert_eq!((own.usage().input, own.usage().output, own.usage().source), (3, 2, UsageSource::Vendor));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&chat(true), &[google(&server)]).await.unwrap())).await;
+    assert!(fault.is_none(), "{fault:?}");
+    assert_eq!(said(&got), "hello");
+    assert_eq!(got.last().unwrap().frame.data.as_deref(), Some(&b"[DONE]"[..]));
+    let paths: Vec<String> = server.received().iter().map(|request| request.path.clone()).collect();
+    assert!(paths.iter().all(|path| path.starts_with("/v1beta/models/m:streamGenerateContent")), "{paths:?}");
+    // The other way: a caller whose dialect has no terminator is given none, and nothing where the stream was cut.
+    let server = upstream([Reply::events(whole()), Reply::events(CHAT_EVENTS[..3].concat())]).await;
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[at("a", &server)]).await.unwrap())).await;
+    assert!(fault.is_none() && got.last().unwrap().facts.terminator, "{fault:?}");
+    assert!(String::from_utf8_lossy(&got[got.len() - 2].frame.raw).contains("\"finishReason\":\"STOP\""));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[at("a", &server)]).await.unwrap())).await;
+    assert!(fault.is_some());
+    assert!(got.iter().all(|event| !String::from_utf8_lossy(&event.frame.raw).contains("finishReason")));
+}
+
+#[tokio::test]
+async fn a_gemini_stream_that_is_cut_is_an_error() {
+    let server = upstream([Reply::events(GEMINI_EVENTS[0].to_owned())]).await;
+    let target = Arc::new(target("a", Dialect::Gemini, &server.url("/v1beta")));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[target]).await.unwrap())).await;
+    assert_eq!((said(&got), fault.map(|fault| fault.code)), ("hel".to_owned(), Some(FaultCode::UpstreamUnavailable)));
+}

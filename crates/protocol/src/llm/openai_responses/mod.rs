@@ -60,7 +60,7 @@ impl Codec for OpenAiResponses {
         match operation {
             Operation::Generate => Ok("/responses".into()),
             Operation::CountTokens => Ok("/responses/input_tokens".into()),
-            Operation::Complete | Operation::Embed => Err(PrepareError::Unsupported(
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => Err(PrepareError::Unsupported(
                 "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's older one",
             )),
         }
