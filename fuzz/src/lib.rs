@@ -3,6 +3,7 @@
 //! They run on stable Rust: the tests here feed them a seeded corpus and mutations of it, and any fuzzer can call them.
 //! Nothing in the product depends on this crate.
 
+mod dialects;
 mod models;
 mod product;
 mod targets;
@@ -10,6 +11,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+pub use dialects::{model_request, model_stream};
 pub use models::{responses_answer, responses_call, responses_stream};
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
 pub use targets::{
@@ -20,7 +22,7 @@ pub use targets::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 21] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
@@ -29,6 +31,8 @@ pub const TARGETS: [Target; 19] = [
     ("jsonrpc_read", jsonrpc_read),
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),
+    ("model_request", model_request),
+    ("model_stream", model_stream),
     ("native_call", native_call),
     ("responses_call", responses_call),
     ("responses_answer", responses_answer),

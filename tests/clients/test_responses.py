@@ -119,7 +119,9 @@ def test_a_tool_loop(client, provider, streamed):
     assert call.id != call.call_id
     turns += [item.to_dict() for item in answer.output]
     turns += [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}]
-    assert ask(turns).output_text == f"echo: {ASK}"
+    # What a tool said is the last thing that a user says, in one dialect, and a thing of its own in the others.
+    heard = "sunny" if provider == "messages" else ASK
+    assert ask(turns).output_text == f"echo: {heard}"
 
 
 class Person(pydantic.BaseModel):

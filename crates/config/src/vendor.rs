@@ -98,6 +98,7 @@ pub(crate) const FILES: [(&str, &str); 15] = files!(
     "bedrock",
     "deepseek",
     "fireworks",
+    "google",
     "groq",
     "llama-cpp",
     "lm-studio",

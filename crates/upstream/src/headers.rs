@@ -33,6 +33,10 @@ const REQUEST_BEDROCK: [&str; 5] = [
     "x-amzn-bedrock-service-tier",
 ];
 
+/// Headers that callers may send on to a Gemini upstream: who calls, and how long he waits. Whose quota counts is the
+/// account's own affair.
+const REQUEST_GEMINI: [&str; 2] = ["x-goog-api-client", "x-server-timeout"];
+
 /// Headers that callers may also send on to a vendor's own API.
 const REQUEST_API: [&str; 3] = ["accept", "range", "if-none-match"];
 
@@ -53,6 +57,9 @@ const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
 /// Prefixes and names of headers of a Bedrock answer that pass to callers of the same dialect.
 const RESPONSE_BEDROCK: [&str; 3] = ["x-amzn-requestid", "x-amzn-errortype", "x-amzn-bedrock-"];
 
+/// Names of headers of a Gemini answer that pass to callers of the same dialect.
+const RESPONSE_GEMINI: [&str; 2] = ["server-timing", "x-gemini-service-tier"];
+
 /// The version of the Messages API that is asked for where the caller did not say.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
@@ -63,6 +70,7 @@ fn request_list(dialect: Dialect) -> &'static [&'static str] {
         Dialect::OpenAiResponses => &REQUEST_RESPONSES,
         Dialect::Anthropic => &REQUEST_ANTHROPIC,
         Dialect::Bedrock | Dialect::BedrockInvoke => &REQUEST_BEDROCK,
+        Dialect::Gemini => &REQUEST_GEMINI,
     }
 }
 
@@ -72,6 +80,7 @@ fn response_list(dialect: Dialect) -> &'static [&'static str] {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => &RESPONSE_OPENAI,
         Dialect::Anthropic => &RESPONSE_ANTHROPIC,
         Dialect::Bedrock | Dialect::BedrockInvoke => &RESPONSE_BEDROCK,
+        Dialect::Gemini => &RESPONSE_GEMINI,
     }
 }
 

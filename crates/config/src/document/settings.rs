@@ -195,17 +195,13 @@ pub enum DefaultProvider {
 }
 
 /// The surfaces that have models.
-pub(crate) const SURFACES: [&str; 3] = ["openai", "anthropic", "bedrock"];
+pub(crate) const SURFACES: [&str; 4] = ["openai", "anthropic", "gemini", "bedrock"];
 
 impl Field for DefaultProvider {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         match &node.value {
             Value::Map(entries) => {
-                reader.unknown(
-                    entries,
-                    &SURFACES,
-                    &[("gemini", "remove it: the Gemini surface comes with a later version")],
-                );
+                reader.unknown(entries, &SURFACES, &[]);
                 let mut surfaces = BTreeMap::new();
                 for surface in SURFACES {
                     if let Some(provider) = reader.field::<String>(entries, surface) {
@@ -238,7 +234,8 @@ impl JsonSchema for DefaultProvider {
             "anyOf": [
                 { "type": "string" },
                 { "type": "object", "additionalProperties": false, "properties": {
-                    "openai": surface("openai"), "anthropic": surface("anthropic"), "bedrock": surface("bedrock"),
+                    "openai": surface("openai"), "anthropic": surface("anthropic"), "gemini": surface("gemini"),
+                    "bedrock": surface("bedrock"),
                 } },
             ],
         })

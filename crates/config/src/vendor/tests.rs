@@ -12,7 +12,8 @@ fn every_file_is_read_and_has_a_source() {
         let url = vendor.base_url.as_deref();
         assert_eq!(url.is_none(), vendor.is_sim());
         if let Some(url) = url {
-            assert!(url.ends_with("/v1") || vendor.scheme == Scheme::Aws, "{url}");
+            let version = if vendor.dialect == Dialect::Gemini { "/v1beta" } else { "/v1" };
+            assert!(url.ends_with(version) || vendor.scheme == Scheme::Aws, "{url}");
             assert!(vendor.is_local() || url.starts_with("https://"), "{url}");
         }
     }

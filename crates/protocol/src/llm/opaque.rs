@@ -59,9 +59,10 @@ pub(crate) fn unwrap(text: &str) -> Option<Opaque<'_>> {
     Some(Opaque { kind: Kind::of(kind)?, label, data })
 }
 
-/// A signature as a dialect shows it that has no place for a scope beside it: one of the gateway's own takes it inside.
+/// A signature as a dialect shows it that has no place for a scope beside it: what another vendor
+/// signed takes it inside.
 pub(crate) fn scoped<'text>(signature: &'text str, scope: Option<&str>) -> Cow<'text, str> {
-    match scope.filter(|_| is_wrapped(signature)) {
+    match scope.filter(|_| !signature.is_empty()) {
         Some(scope) => Cow::Owned(wrap(Kind::Scoped, scope, signature)),
         None => Cow::Borrowed(signature),
     }

@@ -51,16 +51,20 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 13] = [
+const OPAQUE: [&str; 17] = [
     "type",
     "id",
     "tool_use_id",
     "call_id",
     "item_id",
     "signature",
+    "thoughtSignature",
+    "thought_signature",
     "encrypted_content",
     "encrypted_index",
     "media_type",
+    "mimeType",
+    "mime_type",
     "cache_control",
     "toolUseId",
     "redactedContent",
@@ -117,7 +121,7 @@ pub(crate) fn tool_words(node: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
 }
 
 /// Members whose numbers and strings the gateway itself reads, or that hold no words: marks, pictures and sounds.
-const READ: [&str; 18] = [
+const READ: [&str; 20] = [
     "model",
     "role",
     "name",
@@ -125,6 +129,8 @@ const READ: [&str; 18] = [
     "max_tokens",
     "max_completion_tokens",
     "budget_tokens",
+    "maxOutputTokens",
+    "max_output_tokens",
     "n",
     "tool_call_id",
     "object",

@@ -9,6 +9,7 @@ mod answer;
 mod anthropic;
 mod bedrock;
 mod body;
+mod gemini;
 mod ledger;
 mod mcp;
 mod openai;

@@ -176,3 +176,29 @@ async fn bedrock_streams_end_with_the_usage_and_fail_with_their_type() {
     let (_, _, bytes) = send(&sim, post("/model/chat/count-tokens", &counted)).await;
     assert_eq!(bytes.unwrap(), r#"{"inputTokens":2}"#);
 }
+
+#[tokio::test]
+async fn gemini_is_spoken_whole_streamed_counted_and_embedded() {
+    let sim = Sim::new();
+    let content = json!({"role": "user", "parts": [{"text": "[[sim: tool look {\"a\":1}]]"}]});
+    let body = json!({"contents": [content], "tools": [{"functionDeclarations": [{"name": "look"}]}]});
+    let (status, _, whole) = send(&sim, post("/v1beta/models/chat:generateContent", &body)).await;
+    let whole: Value = serde_json::from_slice(&whole.unwrap()).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    let call = json!({"functionCall": {"name": "look", "args": {"a": 1}}});
+    assert_eq!(whole.pointer("/candidates/0/content/parts/0"), Some(&call));
+    assert_eq!(whole.pointer("/candidates/0/finishReason"), Some(&json!("STOP")));
+    let hello = json!({"contents": [{"parts": [{"text": "hello"}]}]});
+    let (_, _, stream) = send(&sim, post("/models/chat:streamGenerateContent?alt=sse", &hello)).await;
+    let stream = String::from_utf8(stream.unwrap().to_vec()).unwrap();
+    assert!(stream.contains("\"text\":\"echo: \"") && stream.matches("finishReason").count() == 1, "{stream}");
+    let (_, _, count) = send(&sim, post("/v1beta/models/chat:countTokens", &hello)).await;
+    assert_eq!(count.unwrap(), r#"{"totalTokens":2}"#);
+    let many = json!({"requests": [{"content": {"parts": [{"text": "a"}]}}, {"content": {"parts": [{"text": "b"}]}}]});
+    let (_, _, embedded) = send(&sim, post("/v1beta/models/embed:batchEmbedContents", &many)).await;
+    let embedded: Value = serde_json::from_slice(&embedded.unwrap()).unwrap();
+    assert_eq!(embedded["embeddings"].as_array().map(Vec::len), Some(2));
+    let (status, _, missing) = send(&sim, post("/v1beta/models/nobody:generateContent", &hello)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(String::from_utf8_lossy(&missing.unwrap()).contains("NOT_FOUND"));
+}

@@ -124,7 +124,7 @@ impl Codec for BedrockInvoke {
         match operation {
             Operation::Generate if stream => Ok(wire::path(model, "invoke-with-response-stream")),
             Operation::Generate => Ok(wire::path(model, "invoke")),
-            Operation::CountTokens | Operation::Complete | Operation::Embed => {
+            Operation::CountTokens | Operation::Complete | Operation::Embed | Operation::EmbedBatch => {
                 Err(PrepareError::Unsupported("this form of the provider's API only generates; ask in another"))
             }
         }

@@ -58,7 +58,7 @@ impl Codec for Bedrock {
             Operation::Generate if stream => "converse-stream",
             Operation::Generate => "converse",
             Operation::CountTokens => "count-tokens",
-            Operation::Complete | Operation::Embed => {
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => {
                 return Err(PrepareError::Unsupported(
                     "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's",
                 ));

@@ -60,7 +60,7 @@ impl Codec for OpenAiResponses {
         match operation {
             Operation::Generate => Ok("/responses".into()),
             Operation::CountTokens => Ok("/responses/input_tokens".into()),
-            Operation::Complete | Operation::Embed => Err(PrepareError::Unsupported(
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => Err(PrepareError::Unsupported(
                 "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's older one",
             )),
         }
@@ -72,6 +72,15 @@ impl Codec for OpenAiResponses {
             "reasoning_effort" => ParamPlace { parent: Some("reasoning"), name: "effort", instead_of: None },
             "verbosity" => ParamPlace { parent: Some("text"), name, instead_of: None },
             _ => ParamPlace::member(name),
+        }
+    }
+
+    fn path_without_model(&self, operation: Operation) -> Option<&'static str> {
+        // A stored prompt may name the model, and the input.
+        match operation {
+            Operation::Generate => Some("/responses"),
+            Operation::CountTokens => Some("/responses/input_tokens"),
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => None,
         }
     }
 

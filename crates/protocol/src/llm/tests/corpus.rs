@@ -13,6 +13,13 @@ pub(crate) struct Case {
     pub(crate) stream: Vec<u8>,
 }
 
+impl Case {
+    /// The stream of a dialect whose streams are text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.stream.clone()).unwrap()
+    }
+}
+
 /// `data: …` for each chunk, and the marker.
 pub(crate) fn chat_stream(chunks: &[&str]) -> String {
     let head = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"gpt-up","#;
@@ -85,6 +92,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(anthropic_cases());
     cases.extend(anthropic_cases().into_iter().map(in_chunks));
     cases.extend(bedrock_cases());
+    cases.extend(super::corpus_gemini::cases());
     cases.extend(responses::cases());
     cases
 }

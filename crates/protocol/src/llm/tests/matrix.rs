@@ -55,7 +55,8 @@ fn reader_agrees_with_the_whole_answer() {
         }
         assert_eq!(reader.usage(), answer.usage(), "{}", case.name);
         assert_eq!(stop.as_ref(), answer.stop_reason(), "{}", case.name);
-        assert_eq!(terminators, 1, "{}", case.name);
+        let ended = if case.dialect.ends_with_body() { reader.may_end() } else { terminators == 1 };
+        assert!(ended, "{}", case.name);
         assert!(reader.finished());
         for segment in answer.segments().iter().filter(|_| !case.name.contains("call")) {
             assert!(text.contains(&*segment.text), "{}: {} is not in {text}", case.name, segment.text);
@@ -74,6 +75,9 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
             // Nothing but the last message is missing.
             Dialect::BedrockInvoke => bytes.len() - frames_of(case.dialect, bytes).last().unwrap().raw.len(),
             Dialect::Bedrock => memchr::memmem::find(bytes, b"\"stopReason\":").unwrap(),
+            Dialect::Gemini => memchr::memmem::find(bytes, b"\"finishReason\":\"")
+                .or(memchr::memmem::find(bytes, b"blockReason"))
+                .unwrap(),
             Dialect::OpenAiResponses => memchr::memmem::rfind(bytes, b"\"sequence_number\"").unwrap(),
         };
         let judge = |cut: &[Frame]| {
@@ -107,7 +111,7 @@ fn cut_translation_gives_no_terminator() {
         let stop = match case.dialect {
             Dialect::OpenAiChat => 3,
             Dialect::Bedrock => 2,
-            Dialect::Anthropic | Dialect::BedrockInvoke | Dialect::OpenAiResponses => 1,
+            Dialect::Anthropic | Dialect::BedrockInvoke | Dialect::OpenAiResponses | Dialect::Gemini => 1,
         };
         for to in Dialect::ALL {
             let mut translator = StreamTranslator::new(case.dialect, to, &CONTEXT);

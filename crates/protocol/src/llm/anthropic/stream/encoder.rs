@@ -268,7 +268,10 @@ impl StreamEncoder for Encoder {
             }
             StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
             StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
-            StreamEvent::Redacted { data, .. } => self.redacted(&data, out),
+            StreamEvent::Redacted { data, .. } => {
+                let data = opaque::scoped(&data, self.scope.as_deref());
+                self.redacted(&data, out);
+            }
             StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,
             StreamEvent::ToolArguments { slot, fragment } => {
                 let kind = Kind::Tool { id: String::new(), name: String::new() };
