@@ -583,6 +583,15 @@ fn trap_25_pieces_are_read_the_same_wherever_they_are_cut() {
 }
 
 #[test]
+fn a_sign_of_life_is_no_piece_and_no_comment() {
+    let ping = Dialect::Gemini.ping();
+    assert_eq!((&*ping.raw, ping.data), (&b"\n"[..], None));
+    let stream =
+        gemini_stream(&[r#"[{"text":"a"}]"#, r#"[{"text":"b"}]"#], "STOP").replacen("\r\n\r\n", "\r\n\r\n\n", 1);
+    assert_eq!(frames(&stream).iter().filter(|frame| frame.data.is_some()).count(), 2);
+}
+
+#[test]
 fn a_refused_prompt_is_a_refusal() {
     let unary = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}"#;
     assert_eq!(answered(unary, Dialect::OpenAiChat)["choices"][0]["finish_reason"], "content_filter");
