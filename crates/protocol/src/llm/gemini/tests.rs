@@ -223,7 +223,7 @@ fn guards_see_every_text_and_no_ciphertext() {
     let number =
         segments.iter().find(|segment| segment.kind == SegmentKind::Number).map(|segment| segment.path).unwrap();
     let facts = call.facts();
-    assert_eq!((facts.surface, &facts.tools[..]), ("gemini".into(), &["f".into()][..]));
+    assert_eq!((facts.surface, &facts.tools[..]), ("gemini", &["f".into()][..]));
     // A picture and a file that nobody here has seen.
     assert!(facts.input_tokens > 206_000);
     call.replace_segment(number, "[x]");
@@ -537,7 +537,7 @@ fn trap_19_a_call_that_was_cut_short_is_marked_and_not_mended() {
     let call = &candidate["content"]["parts"][0]["functionCall"];
     assert_eq!((call.get("args"), &call["willContinue"]), (None, &json!(true)));
     assert_eq!(call["partialArgs"][0]["stringValue"], r#"{"a":"unfin"#);
-    let back = answered(&String::from_utf8(body.to_vec()).unwrap(), Dialect::Anthropic);
+    let back = answered(std::str::from_utf8(&body).unwrap(), Dialect::Anthropic);
     assert_eq!(
         (&back["content"][0]["incomplete"], &back["content"][0]["partial_json"]),
         (&json!(true), &json!(r#"{"a":"unfin"#))

@@ -80,7 +80,7 @@ impl Codec for OpenAiResponses {
         match operation {
             Operation::Generate => Some("/responses"),
             Operation::CountTokens => Some("/responses/input_tokens"),
-            Operation::Complete | Operation::Embed => None,
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => None,
         }
     }
 
