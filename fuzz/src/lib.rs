@@ -14,17 +14,20 @@ mod tests;
 pub use dialects::{model_request, model_stream};
 pub use models::{responses_answer, responses_call, responses_stream};
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
-pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks};
+pub use targets::{
+    event_stream, json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks,
+};
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
     ("sse_chunks", sse_chunks),
+    ("event_stream", event_stream),
     ("jsonrpc_read", jsonrpc_read),
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),

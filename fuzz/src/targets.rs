@@ -6,8 +6,10 @@ use bytes::Bytes;
 use tidegate_core::ids::ServerName;
 use tidegate_protocol::{
     body::EditableBody,
+    eventstream::{self, EventStreamError, EventStreamParser},
     json::{Kind, Limits, NodeId, Tape, canonical, scan},
     jsonrpc::{Message, Parts, Payload, read, read_one},
+    llm::{Dialect, StreamReader},
     mcp::{Answer, Direction, Method, ToolCall},
     sse::{Frame, SseError, SseParser},
 };
@@ -106,6 +108,42 @@ pub fn sse_chunks(bytes: &[u8]) {
         let frames = whole.0.iter().flatten().chain(&whole.1);
         let raw: Vec<u8> = frames.flat_map(|frame| frame.raw.to_vec()).collect();
         assert_eq!(raw, stream);
+    }
+}
+
+fn messages(chunks: &[&[u8]]) -> Vec<Result<Frame, EventStreamError>> {
+    let mut parser = EventStreamParser::new(1 << 20);
+    let mut found = Vec::new();
+    for chunk in chunks {
+        parser.push(chunk);
+        while let Some(frame) = parser.next_frame() {
+            found.push(frame);
+        }
+    }
+    found
+}
+
+/// What an AWS event stream says does not depend on where it is cut, every message stays readable with another payload,
+/// and any bytes can be a payload. The first byte chooses the cuts.
+pub fn event_stream(bytes: &[u8]) {
+    let Some((choice, stream)) = bytes.split_first() else { return };
+    let whole = messages(&[stream]);
+    let cut: Vec<&[u8]> = stream.chunks(usize::from(*choice).max(1)).collect();
+    assert_eq!(whole, messages(&cut));
+    let written = eventstream::event("chunk", stream);
+    for frame in whole.into_iter().flatten().chain([written]) {
+        let changed = sound(eventstream::with_payload(&frame, bytes));
+        assert_eq!(changed.data.as_deref(), Some(bytes));
+        assert_eq!(messages(&[&changed.raw]), [Ok(changed)]);
+    }
+    for dialect in [Dialect::Bedrock, Dialect::BedrockInvoke] {
+        let mut reader = StreamReader::new(dialect);
+        let mut parser = dialect.framing().parser(1 << 20);
+        parser.push(eventstream::event("contentBlockDelta", stream).raw);
+        parser.push(Bytes::copy_from_slice(stream));
+        while let Some(Ok(frame)) = parser.next_frame() {
+            let _ = reader.read(&frame);
+        }
     }
 }
 

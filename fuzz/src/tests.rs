@@ -88,6 +88,12 @@ fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
     let more = [MODELS, NATIVE, RESPONSES, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
+    // Messages of an event stream, behind the byte that chooses the cuts.
+    for payload in [&br#"{"delta":{"text":"a"},"contentBlockIndex":0}"#[..], br#"{"bytes":"e30="}"#, b""] {
+        let event = tidegate_protocol::eventstream::event("contentBlockDelta", payload);
+        let error = tidegate_protocol::eventstream::exception("throttlingException", payload);
+        corpus.push([&[3], &*event.raw, &*error.raw].concat());
+    }
     // The first byte chooses what the answer is taken for: a list of each kind, a tool's result, and rewriting.
     for choice in [2_u8, 3, 4, 5, 6, 9, 0x13, 0x22, 0x23, 0x32] {
         corpus.extend(ANSWERS.iter().map(|seed| [&[choice], seed.as_bytes()].concat()));

@@ -4,6 +4,7 @@
 //! to be checked. The command `check`, both start modes and live reload call it; the snapshot is made of its result.
 
 mod access;
+mod aws;
 mod budgets;
 mod policies;
 mod prices;

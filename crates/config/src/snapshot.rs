@@ -3,6 +3,7 @@
 //! Owns look-ups by name. Never changes after it was made: another configuration, or another set of keys, is another
 //! snapshot. Made by [`Snapshot::compile`] from what `check` found sound.
 
+mod aws;
 mod build;
 mod keys;
 mod shared;

@@ -19,6 +19,8 @@ pub enum Scheme {
     OptionalBearer,
     /// The key alone in this header.
     Header(String),
+    /// A signature of AWS, or `Authorization: Bearer` where a key is given.
+    Aws,
 }
 
 /// A vendor, or a kind of server.
@@ -93,6 +95,7 @@ macro_rules! files {
 /// The vendor files, as they are part of the binary.
 pub(crate) const FILES: [(&str, &str); 15] = files!(
     "anthropic",
+    "bedrock",
     "deepseek",
     "fireworks",
     "google",
@@ -182,6 +185,7 @@ fn vendor(file: File) -> Result<Vendor, String> {
         "none" => Scheme::None,
         "bearer" => Scheme::Bearer,
         "optional-bearer" => Scheme::OptionalBearer,
+        "aws" => Scheme::Aws,
         header if http::HeaderName::from_bytes(header.as_bytes()).is_ok() => Scheme::Header(file.auth),
         other => return Err(format!("`{other}` is no way to authenticate")),
     };

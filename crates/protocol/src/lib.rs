@@ -1,4 +1,4 @@
-//! Codecs without I/O: JSON, server-sent events, JSON-RPC, MCP and the model dialects.
+//! Codecs without I/O: JSON, server-sent events, AWS event streams, JSON-RPC, MCP and the model dialects.
 //!
 //! Owns every parse of a byte that comes from outside, and every rewrite of one. Never opens a socket, never starts a
 //! task, never reads a clock. The proxy decodes with it, guards and policies see what it extracts, upstreams encode
@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod call;
+pub mod eventstream;
 pub mod json;
 pub mod jsonrpc;
 pub mod llm;

@@ -114,7 +114,10 @@ async fn step(mut flow: Box<Flow>) -> Option<(Result<Frame<Bytes>, Broken>, Box<
             )),
             Next::Silence => {
                 let ping = flow.dialect.ping();
-                flow.ready.push_back(ping.raw);
+                // Where the framing has none, silence stays silence.
+                if !ping.raw.is_empty() {
+                    flow.ready.push_back(ping.raw);
+                }
             }
         }
     }

@@ -34,6 +34,9 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
+/// The header by which clients of AWS name a request.
+const AMAZON_REQUEST_ID: &str = "x-amzn-requestid";
+
 /// The largest unary body whose cost is worth a header.
 const LARGEST_COSTED: usize = 1024 * 1024;
 
@@ -117,6 +120,9 @@ pub(crate) fn streaming(exchange: &Exchange, status: u16, vendor: HeaderMap) -> 
     headers.insert(header::CONTENT_TYPE, media_type(exchange));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     put(headers, "x-accel-buffering", "no");
+    if exchange.surface == Surface::Model(Dialect::BedrockInvoke) {
+        put(headers, "x-amzn-bedrock-content-type", "application/json");
+    }
     put_common(headers, exchange);
     response
 }
@@ -125,6 +131,7 @@ pub(crate) fn streaming(exchange: &Exchange, status: u16, vendor: HeaderMap) -> 
 fn media_type(exchange: &Exchange) -> HeaderValue {
     match exchange.surface.dialect().map(Dialect::framing) {
         None | Some(Framing::Sse) => HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        Some(framing @ (Framing::EventStream | Framing::EventChunks)) => HeaderValue::from_static(framing.media_type()),
     }
 }
 
@@ -195,6 +202,10 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
 fn put_common(headers: &mut HeaderMap, exchange: &Exchange) {
     let story = &exchange.story;
     put(headers, "x-tidegate-call-id", &exchange.id.to_string());
+    // Its clients show this one to their users; where the vendor gave one, it stands already.
+    if exchange.surface.as_str() == Dialect::Bedrock.surface() && !headers.contains_key(AMAZON_REQUEST_ID) {
+        put(headers, AMAZON_REQUEST_ID, &exchange.id.to_string());
+    }
     put(headers, "x-tidegate-revision", &exchange.snapshot.revision.to_string());
     put(headers, "x-tidegate-cache", story.cache.as_str());
     if let Some(target) = &exchange.target {

@@ -272,11 +272,13 @@ impl EventStream {
     /// Queues what the translator wrote, and the end where the caller's dialect has no frame for it.
     fn translated(&mut self, frames: Vec<Frame>, last: bool) -> Result<(), Box<Fault>> {
         let Some(translation) = &mut self.translation else { return Ok(()) };
+        let mut ended = false;
         for frame in frames {
             let facts = owned(translation.surface.read(&frame).map_err(|error| Box::new(malformed(&error)))?);
+            ended |= facts.terminator;
             self.ready.push_back(Event { frame, facts });
         }
-        if last && translation.ends_with_body {
+        if last && translation.ends_with_body && !ended {
             self.ready.push_back(Event::end_of_body());
         }
         Ok(())

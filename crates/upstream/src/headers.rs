@@ -24,6 +24,15 @@ const REQUEST_RESPONSES: [&str; 5] =
 const REQUEST_ANTHROPIC: [&str; 3] =
     ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
 
+/// Headers that callers may send on to Bedrock: what InvokeModel has no member in the body for.
+const REQUEST_BEDROCK: [&str; 5] = [
+    "x-amzn-bedrock-trace",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
+    "x-amzn-bedrock-performanceconfig-latency",
+    "x-amzn-bedrock-service-tier",
+];
+
 /// Headers that callers may send on to a Gemini upstream: who calls, and how long he waits. Whose quota counts is the
 /// account's own affair.
 const REQUEST_GEMINI: [&str; 2] = ["x-goog-api-client", "x-server-timeout"];
@@ -45,6 +54,9 @@ const RESPONSE_OPENAI: [&str; 5] =
 /// Prefixes and names of headers of an Anthropic-compatible answer that pass to callers of the same dialect.
 const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
 
+/// Prefixes and names of headers of a Bedrock answer that pass to callers of the same dialect.
+const RESPONSE_BEDROCK: [&str; 3] = ["x-amzn-requestid", "x-amzn-errortype", "x-amzn-bedrock-"];
+
 /// Names of headers of a Gemini answer that pass to callers of the same dialect.
 const RESPONSE_GEMINI: [&str; 2] = ["server-timing", "x-gemini-service-tier"];
 
@@ -57,6 +69,7 @@ fn request_list(dialect: Dialect) -> &'static [&'static str] {
         Dialect::OpenAiChat => &REQUEST_OPENAI,
         Dialect::OpenAiResponses => &REQUEST_RESPONSES,
         Dialect::Anthropic => &REQUEST_ANTHROPIC,
+        Dialect::Bedrock | Dialect::BedrockInvoke => &REQUEST_BEDROCK,
         Dialect::Gemini => &REQUEST_GEMINI,
     }
 }
@@ -66,6 +79,7 @@ fn response_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => &RESPONSE_OPENAI,
         Dialect::Anthropic => &RESPONSE_ANTHROPIC,
+        Dialect::Bedrock | Dialect::BedrockInvoke => &RESPONSE_BEDROCK,
         Dialect::Gemini => &RESPONSE_GEMINI,
     }
 }

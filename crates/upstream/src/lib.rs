@@ -46,7 +46,7 @@ pub use crate::{
     breaker::BreakerPolicy,
     clocks::{Clock, Timeouts},
     connect::{ConnectError, InMemoryService},
-    credential::{Auth, CredentialError},
+    credential::{Auth, AwsIdentity, AwsKeys, AwsSigner, AwsSource, CredentialError},
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
     health::{Availability, TargetView},

@@ -232,6 +232,7 @@ impl ModelTraffic<'_> {
             call_id,
             created: clock::wall().0 / 1000,
             reasoning_scope: sent.scope,
+            tools: self.call.tools(),
             forms: &sent.outgoing.forms,
         }
     }

@@ -23,6 +23,10 @@ use crate::{
     retry::RetryPolicy,
 };
 
+/// The address of a cloud's metadata service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataUrl(Url);
+
 /// Where bytes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -33,6 +37,8 @@ pub enum Destination {
         /// Whether it may stand on loopback or a private network, because the configuration named its host for it.
         allow_private: bool,
     },
+    /// Where a cloud says who this machine is. Made by this crate alone: no configuration and no caller names one.
+    Metadata(MetadataUrl),
     /// The simulator inside this process.
     Sim,
     /// A program that is started, for MCP servers alone.
@@ -48,6 +54,11 @@ impl Destination {
         Ok(Self::Http { url: address::parse_destination(text)?, allow_private })
     }
 
+    /// A cloud's metadata service.
+    pub(crate) fn metadata(text: &str) -> Result<Self, AddressError> {
+        Ok(Self::Metadata(MetadataUrl(address::parse_destination(text)?)))
+    }
+
     /// Whether its server is to be verified by a certificate.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -57,7 +68,7 @@ impl Destination {
     /// The URI of `path` under this base. `path` begins with `/`, or is empty for the base itself.
     pub(crate) fn uri(&self, path: &str) -> Result<http::Uri, http::Error> {
         let text = match self {
-            Self::Http { url, .. } => {
+            Self::Http { url, .. } | Self::Metadata(MetadataUrl(url)) => {
                 let base = url.as_str();
                 let (base, query) = base.split_once('?').map_or((base, None), |(base, query)| (base, Some(query)));
                 let base = if path.is_empty() { base } else { base.trim_end_matches('/') };

@@ -70,6 +70,7 @@ impl Checker<'_> {
                 ),
                 None => {}
             }
+            self.aws(&path, name, provider, &vendor);
             self.provider_key(&path, name, provider, &vendor);
             let own = match &vendor.scheme {
                 Scheme::Header(header) => header.as_str(),

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use access::{Allow, Key, Limits, Names, Team};
 pub use budget::{BudgetScope, SharedBudget};
-pub use provider::{Headers, Provider};
+pub use provider::{Aws, Headers, Provider};
 pub use read::Places;
 pub use route::{
     Cache, CacheShare, Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted,

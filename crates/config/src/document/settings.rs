@@ -195,17 +195,13 @@ pub enum DefaultProvider {
 }
 
 /// The surfaces that have models.
-pub(crate) const SURFACES: [&str; 3] = ["openai", "anthropic", "gemini"];
+pub(crate) const SURFACES: [&str; 4] = ["openai", "anthropic", "gemini", "bedrock"];
 
 impl Field for DefaultProvider {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         match &node.value {
             Value::Map(entries) => {
-                reader.unknown(
-                    entries,
-                    &SURFACES,
-                    &[("bedrock", "remove it: the Bedrock surface comes with a later version")],
-                );
+                reader.unknown(entries, &SURFACES, &[]);
                 let mut surfaces = BTreeMap::new();
                 for surface in SURFACES {
                     if let Some(provider) = reader.field::<String>(entries, surface) {
@@ -239,6 +235,7 @@ impl JsonSchema for DefaultProvider {
                 { "type": "string" },
                 { "type": "object", "additionalProperties": false, "properties": {
                     "openai": surface("openai"), "anthropic": surface("anthropic"), "gemini": surface("gemini"),
+                    "bedrock": surface("bedrock"),
                 } },
             ],
         })

@@ -20,6 +20,7 @@ use tidegate_upstream::{
     mcp::Program,
 };
 
+use super::aws;
 use crate::{
     check::{Checked, SIM_SERVER, implied_key_path},
     codes,
@@ -117,11 +118,12 @@ pub(super) fn providers(
 fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: &Checked) -> Result<Provider, Problem> {
     let path = join("providers", name);
     let base = match written.base_url.as_ref().or(vendor.base_url.as_ref()) {
-        Some(url) if !vendor.is_sim() => destination(url, &path)?,
+        Some(url) if !vendor.is_sim() => destination(&url.replace("{region}", aws::region(&path, checked)), &path)?,
         _ => Destination::Sim,
     };
     let secret = checked.secrets.get(&implied_key_path(name)).cloned();
     let auth = match (secret, &vendor.scheme) {
+        (secret, Scheme::Aws) => aws::auth(&path, written, secret, checked)?,
         (None, _) => Auth::None,
         (Some(secret), Scheme::Header(header)) => {
             let name = HeaderName::from_bytes(header.as_bytes()).map_err(|error| refused(&path, error))?;

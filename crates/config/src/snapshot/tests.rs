@@ -30,7 +30,7 @@ pub(crate) fn compiled(text: &str, stored: Vec<StoredKey>) -> Result<Snapshot, l
     with_machine(text, &machine(), stored, Vec::new())
 }
 
-fn with_machine(
+pub(super) fn with_machine(
     text: &str,
     machine: &Fixed,
     stored: Vec<StoredKey>,

@@ -8,12 +8,12 @@ fn every_file_is_read_and_has_a_source() {
     assert_eq!(vendors.iter().count(), FILES.len());
     for vendor in vendors.iter() {
         assert!(!vendor.source.is_empty() && vendor.date.len() == 10, "{}", vendor.name);
-        assert_eq!(vendor.needs_key(), !vendor.env.is_empty(), "{}", vendor.name);
+        assert_eq!(vendor.needs_key() || vendor.scheme == Scheme::Aws, !vendor.env.is_empty(), "{}", vendor.name);
         let url = vendor.base_url.as_deref();
         assert_eq!(url.is_none(), vendor.is_sim());
         if let Some(url) = url {
             let version = if vendor.dialect == Dialect::Gemini { "/v1beta" } else { "/v1" };
-            assert!(url.ends_with(version), "{url}");
+            assert!(url.ends_with(version) || vendor.scheme == Scheme::Aws, "{url}");
             assert!(vendor.is_local() || url.starts_with("https://"), "{url}");
         }
     }

@@ -16,11 +16,13 @@ use crate::{
     body::EditableBody,
     json::{Edit, Kind, Limits, NodeId, Tape},
     llm::{
+        bedrock,
         dialect::Dialect,
         error::AnswerError,
         ir::{self, Part, StopReason},
         loss::Loss,
         model_call::Operation,
+        names::Renamed,
         node::{Document, Node},
         translate::TranslateContext,
     },
@@ -237,11 +239,20 @@ pub fn translate_answer(
     if let Some(tokens) = answer.counted {
         return Ok((to.codec().encode_count(tokens).into(), Vec::new()));
     }
+    if bedrock::is_rewrapping(answer.dialect, to) {
+        return Ok((current, Vec::new()));
+    }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
     if let Some(error) = answer.dialect.codec().answer_failure(document.root()) {
         return Err(AnswerError(format!("the model failed: {}", error.message).into()));
     }
     let (mut decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    let renamed = Renamed::new(context.tools);
+    for part in &mut decoded.parts {
+        if let Part::ToolCall { name, .. } = part {
+            renamed.restore(name);
+        }
+    }
     name_calls(&mut decoded.parts, context.call_id);
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))

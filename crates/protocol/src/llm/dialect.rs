@@ -12,6 +12,7 @@ use crate::{
     json::NodeId,
     llm::{
         anthropic::Anthropic,
+        bedrock::{Bedrock, BedrockInvoke},
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
         framing::Framing,
         gemini::Gemini,
@@ -23,7 +24,7 @@ use crate::{
         openai_chat::OpenAiChat,
         openai_responses::OpenAiResponses,
         segments::Found,
-        stream::{Channel, FrameFacts},
+        stream::{Channel, FrameFacts, UpstreamStreamError},
         target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
         write::JsonWriter,
@@ -42,11 +43,16 @@ pub enum Dialect {
     Gemini,
     /// OpenAI's Responses and what is compatible with it.
     OpenAiResponses,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
+    /// Anthropic's Messages in the envelope of Amazon Bedrock's InvokeModel.
+    BedrockInvoke,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Gemini];
+    pub const ALL: [Self; 6] =
+        [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Gemini, Self::Bedrock, Self::BedrockInvoke];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
@@ -54,6 +60,8 @@ impl Dialect {
             Self::Anthropic => &Anthropic,
             Self::Gemini => &Gemini,
             Self::OpenAiResponses => &OpenAiResponses,
+            Self::Bedrock => &Bedrock,
+            Self::BedrockInvoke => &BedrockInvoke,
         }
     }
 
@@ -71,6 +79,8 @@ impl Dialect {
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
             Self::OpenAiResponses => "openai_responses",
+            Self::Bedrock => "bedrock",
+            Self::BedrockInvoke => "bedrock_invoke",
         }
     }
 
@@ -269,6 +279,11 @@ pub(crate) trait Codec: Sync {
 
     /// Whether the data of a frame is the successful end by itself, without being JSON.
     fn is_done_marker(&self, data: &[u8]) -> bool;
+
+    /// The error that a frame reports by something else than its data.
+    fn frame_error(&self, _: &Frame) -> Option<UpstreamStreamError> {
+        None
+    }
 
     /// Where the texts of a frame stand.
     fn frame_pieces(&self, root: Node<'_, '_>, out: &mut FramePieces);

@@ -5,13 +5,21 @@
 
 use bytes::Bytes;
 
-use crate::sse::{Frame, SseError, SseParser};
+use crate::{
+    eventstream::{EventStreamError, EventStreamParser},
+    llm::bedrock,
+    sse::{Frame, SseError, SseParser},
+};
 
 /// A way to cut a body into frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// Server-sent events (WHATWG HTML, section 9.2).
     Sse,
+    /// Messages of an AWS event stream whose payload is the event.
+    EventStream,
+    /// The same, each with an event inside its payload, in base64.
+    EventChunks,
 }
 
 impl Framing {
@@ -20,6 +28,7 @@ impl Framing {
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Sse => "text/event-stream",
+            Self::EventStream | Self::EventChunks => "application/vnd.amazon.eventstream",
         }
     }
 
@@ -28,6 +37,8 @@ impl Framing {
     pub fn parser(self, max_frame: usize) -> FrameParser {
         match self {
             Self::Sse => FrameParser::Sse(SseParser::new(max_frame)),
+            Self::EventStream => FrameParser::EventStream(EventStreamParser::new(max_frame)),
+            Self::EventChunks => FrameParser::EventChunks(EventStreamParser::new(max_frame)),
         }
     }
 }
@@ -38,6 +49,9 @@ pub enum FramingError {
     /// As server-sent events.
     #[error(transparent)]
     Sse(#[from] SseError),
+    /// As an AWS event stream.
+    #[error(transparent)]
+    EventStream(#[from] EventStreamError),
 }
 
 /// Cuts a stream into frames. Bounded, whatever the format.
@@ -45,6 +59,10 @@ pub enum FramingError {
 pub enum FrameParser {
     /// Server-sent events.
     Sse(SseParser),
+    /// An AWS event stream.
+    EventStream(EventStreamParser),
+    /// An AWS event stream with an event inside each message.
+    EventChunks(EventStreamParser),
 }
 
 impl FrameParser {
@@ -52,6 +70,7 @@ impl FrameParser {
     pub fn push(&mut self, chunk: Bytes) {
         match self {
             Self::Sse(parser) => parser.push(chunk),
+            Self::EventStream(parser) | Self::EventChunks(parser) => parser.push(&chunk),
         }
     }
 
@@ -62,6 +81,10 @@ impl FrameParser {
     pub fn next_frame(&mut self) -> Option<Result<Frame, FramingError>> {
         match self {
             Self::Sse(parser) => parser.next_frame().map(|next| next.map_err(Into::into)),
+            Self::EventStream(parser) => parser.next_frame().map(|next| next.map_err(Into::into)),
+            Self::EventChunks(parser) => {
+                parser.next_frame().map(|next| next.and_then(bedrock::chunk_data).map_err(Into::into))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod check;
 mod dialect;
 mod error;
@@ -17,12 +18,14 @@ mod ir;
 mod loss;
 mod model_call;
 mod models;
+mod names;
 mod node;
 mod opaque;
 mod openai_chat;
 mod openai_responses;
 mod params;
 mod segments;
+mod signed;
 mod stream;
 mod target;
 mod translate;
@@ -33,6 +36,7 @@ mod tests;
 
 pub(crate) use answer::usage_of;
 pub use answer::{Answer, ProposedCall, translate_answer};
+pub use bedrock::chunk as invoke_chunk;
 pub use dialect::Dialect;
 pub use error::{AnswerError, ErrorKind, ErrorView, PrepareError, ReadError, StreamError, UpstreamError};
 pub use forms::ToolForm;

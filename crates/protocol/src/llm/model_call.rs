@@ -17,7 +17,7 @@ use crate::{
     body::EditableBody,
     json::{Limits, NodeId, splice},
     llm::{
-        check,
+        bedrock, check,
         dialect::{Dialect, Patch},
         error::{PrepareError, ReadError},
         estimate,
@@ -377,6 +377,11 @@ impl ModelCall {
         to: &TargetWire<'_>,
         path: Cow<'static, str>,
     ) -> Result<Outgoing, PrepareError> {
+        if bedrock::is_rewrapping(self.dialect, to.dialect) {
+            let mut losses = Vec::new();
+            let body = bedrock::rewrap(root, to, self.stream, &mut losses).into();
+            return Ok(Outgoing { body, lane: Lane::Patched, losses, path, asked_usage: false, forms: Vec::new() });
+        }
         let mut request = self.dialect.codec().decode_request(root)?;
         request.stream = self.stream;
         check::conversation(&mut request)?;

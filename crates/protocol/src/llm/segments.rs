@@ -51,7 +51,7 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 14] = [
+const OPAQUE: [&str; 17] = [
     "type",
     "id",
     "tool_use_id",
@@ -66,6 +66,9 @@ const OPAQUE: [&str; 14] = [
     "mimeType",
     "mime_type",
     "cache_control",
+    "toolUseId",
+    "redactedContent",
+    "cachePoint",
 ];
 
 /// Shows the strings of a part that no rule of the dialect covers, so that an unknown type is no way around guards.
@@ -118,7 +121,7 @@ pub(crate) fn tool_words(node: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
 }
 
 /// Members whose numbers and strings the gateway itself reads, or that hold no words: marks, pictures and sounds.
-const READ: [&str; 18] = [
+const READ: [&str; 20] = [
     "model",
     "role",
     "name",
@@ -137,11 +140,14 @@ const READ: [&str; 18] = [
     "format",
     "$schema",
     "$ref",
+    "bytes",
+    "maxTokens",
 ];
 /// Members of a request in which callers write what they like.
 const FREE: [&str; 4] = ["metadata", "logit_bias", "input", "extra_body"];
 /// Members of a request that define tools or the form of an answer.
-const DEFINITIONS: [&str; 5] = ["tools", "functions", "response_format", "output_config", "output_format"];
+const DEFINITIONS: [&str; 7] =
+    ["tools", "functions", "response_format", "output_config", "output_format", "toolConfig", "outputConfig"];
 
 /// Shows what the dialect's own walk has passed over in a request: `stop`, `user`, `metadata`, addresses of images,
 /// numbers, what tools' schemas hold besides words. `known` is what has been shown, in order.

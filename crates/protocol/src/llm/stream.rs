@@ -13,8 +13,10 @@ use smallvec::SmallVec;
 use tidegate_core::usage::{Usage, UsageSource};
 
 use crate::{
+    eventstream::{self, EventStreamError},
     json::{Edit, Limits, NodeId, scan, splice, write_text},
     llm::{
+        bedrock,
         dialect::{Dialect, FramePieces, malformed},
         error::{ErrorKind, StreamError},
         estimate,
@@ -114,6 +116,12 @@ impl StreamReader {
     pub fn read<'frame>(&mut self, frame: &'frame Frame) -> Result<FrameFacts<'frame>, StreamError> {
         let mut facts = FrameFacts::default();
         let Some(data) = frame.data.as_deref().filter(|_| !self.ended) else { return Ok(facts) };
+        let codec = self.dialect.codec();
+        if let Some(error) = codec.frame_error(frame) {
+            self.ended = true;
+            facts.error = Some(error);
+            return Ok(facts);
+        }
         if let Some(piece) = self.known.read(data) {
             self.generated = self.generated.saturating_add(estimate::text(piece.text.as_bytes()));
             facts.semantic = true;
@@ -121,7 +129,6 @@ impl StreamReader {
             return Ok(facts);
         }
         self.known.forget();
-        let codec = self.dialect.codec();
         if codec.is_done_marker(data) {
             // A marker before the model has stopped is no successful end.
             facts.terminator = self.finished;
@@ -240,7 +247,13 @@ pub fn rewrite_pieces(dialect: Dialect, frame: &Frame, texts: &[(usize, &str)]) 
     let changed = splice(&data, edits).map_err(|error| StreamError::Malformed(error.to_string().into()))?;
     match dialect.framing() {
         Framing::Sse => Ok(with_data(frame, &data, changed)),
+        Framing::EventStream => eventstream::with_payload(frame, &changed).map_err(reframed),
+        Framing::EventChunks => bedrock::with_chunk_data(frame, changed).map_err(reframed),
     }
+}
+
+fn reframed(error: EventStreamError) -> StreamError {
+    StreamError::Malformed(error.to_string().into())
 }
 
 /// The frame with other data. Where the old data stands in the raw bytes in one piece, only that is replaced.

@@ -15,6 +15,7 @@ pub(crate) const CONTEXT: TranslateContext<'static> = TranslateContext {
     call_id: "call_0",
     created: 7,
     reasoning_scope: None,
+    tools: &[],
     forms: &[],
 };
 

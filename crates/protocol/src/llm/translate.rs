@@ -4,8 +4,10 @@
 //! successful terminator. Never decides what to hold back or to rewrite; that was done on the upstream's frames.
 //! Called by the proxy's respond stage, for callers whose dialect is not the upstream's.
 
+use tidegate_core::ids::ToolName;
+
 use crate::{
-    llm::{dialect::Dialect, error::StreamError, forms::ToolForm, ir::StreamEvent},
+    llm::{bedrock, dialect::Dialect, error::StreamError, forms::ToolForm, ir::StreamEvent, names::Renamed},
     sse::Frame,
 };
 
@@ -22,6 +24,8 @@ pub struct TranslateContext<'a> {
     pub created: u64,
     /// Who may be shown signed reasoning again (see [`crate::llm::TargetWire::reasoning_scope`]): put beside it.
     pub reasoning_scope: Option<&'a str>,
+    /// The tools that the caller declared: some upstreams are told other names, which have to find back.
+    pub tools: &'a [ToolName],
     /// Tools that the upstream was told in another form (see [`crate::llm::Outgoing::forms`]).
     pub forms: &'a [ToolForm],
 }
@@ -48,6 +52,9 @@ pub struct StreamTranslator {
     encoder: Box<dyn StreamEncoder>,
     events: Vec<StreamEvent>,
     ended: bool,
+    renamed: Renamed,
+    /// The caller's dialect, where it is the upstream's in another envelope: then nothing is taken apart.
+    rewraps: Option<Dialect>,
 }
 
 impl std::fmt::Debug for StreamTranslator {
@@ -65,6 +72,8 @@ impl StreamTranslator {
             encoder: to.codec().stream_encoder(context),
             events: Vec::new(),
             ended: false,
+            renamed: Renamed::new(context.tools),
+            rewraps: bedrock::is_rewrapping(from, to).then_some(to),
         }
     }
 
@@ -76,7 +85,9 @@ impl StreamTranslator {
     pub fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, StreamError> {
         let Some(data) = frame.data.as_deref().filter(|_| !self.ended) else { return Ok(Vec::new()) };
         let read = self.decoder.push(data, &mut self.events);
-        self.encode(read)
+        let Some(to) = self.rewraps else { return self.encode(read) };
+        self.ended |= self.events.drain(..).any(|event| matches!(event, StreamEvent::End | StreamEvent::Error { .. }));
+        read.and_then(|()| bedrock::rewrap_frame(frame, to)).map(|frame| frame.into_iter().collect())
     }
 
     /// What is still owed when the upstream's body has ended. Call it only where the transport ended it in order.
@@ -93,7 +104,10 @@ impl StreamTranslator {
 
     fn encode(&mut self, read: Result<(), StreamError>) -> Result<Vec<Frame>, StreamError> {
         let mut frames = Vec::new();
-        for event in self.events.drain(..) {
+        for mut event in self.events.drain(..) {
+            if let StreamEvent::ToolStart { name, .. } = &mut event {
+                self.renamed.restore(name);
+            }
             self.ended |= matches!(event, StreamEvent::End | StreamEvent::Error { .. });
             if let Err(error) = self.encoder.push(event, &mut frames) {
                 self.ended = true;

@@ -77,6 +77,13 @@ fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
     // A client that is set up for several vendors may send several keys; only one of them can be ours.
     let mut ours = others.chain(bearer).filter(|text| !text.is_empty());
     let Some(first) = ours.next() else {
+        if headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"AWS4-")) {
+            return Err(Fault::new(
+                FaultCode::Unauthenticated,
+                "This request is signed for AWS, and the gateway keeps no secret that could verify a signature: set \
+                 AWS_BEARER_TOKEN_BEDROCK to a Tidegate key (tg_…), which the SDK sends as `Authorization: Bearer`.",
+            ));
+        }
         return Err(Fault::new(
             FaultCode::Unauthenticated,
             "No key was sent: send a Tidegate key (tg_…) as `Authorization: Bearer` or `x-api-key`.",
@@ -128,5 +135,8 @@ mod tests {
         assert_eq!(presented(&both).unwrap_err().code, FaultCode::Unauthenticated);
         assert!(presented(&headers(&[])).is_err());
         assert!(presented(&headers(&[("authorization", "Basic dGc6")])).is_err());
+        let signed = [("authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20261130/eu-west-1/bedrock/aws4_request")];
+        let fault = presented(&headers(&signed)).unwrap_err();
+        assert!(fault.public_message.contains("AWS_BEARER_TOKEN_BEDROCK"));
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the table of paths and the shapes of refusals. Decides nothing about a call; `server` calls [`classify`],
 //! `decode` and `respond` the rest.
 
+mod bedrock;
 pub(crate) mod gemini;
 pub(crate) mod mcp;
 
@@ -105,10 +106,16 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
             } else if let Some(server) = path.strip_prefix("/mcp/").filter(|name| is_plain_name(name)) {
                 let entrance = Entrance { surface: Surface::Mcp, endpoint: Endpoint::Mcp(ServerName::from(server)) };
                 return Ok(entrance);
+            } else if let Some(found) = bedrock::entrance(method, path) {
+                return found;
             } else if path.starts_with("/v1/") {
                 return native(uri, speaks_anthropic);
             } else {
-                let surface = if path.starts_with("/mcp") { Surface::Mcp } else { model_surface };
+                let surface = match path {
+                    path if path.starts_with("/mcp") => Surface::Mcp,
+                    path if path.starts_with("/model/") => Surface::Model(Dialect::Bedrock),
+                    _ => model_surface,
+                };
                 return Err((surface, no_such_path(path)));
             }
         }
@@ -156,8 +163,9 @@ fn no_such_path(path: &str) -> Fault {
     Fault::new(
         FaultCode::NotFound,
         format!(
-            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses, /v1/messages and \
-             /v1beta/models/MODEL:generateContent, the list of models at /v1/models, MCP servers at /mcp and /mcp/NAME."
+            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses, /v1/messages, \
+             /v1beta/models/MODEL:generateContent and /model/ID/converse, the list of models at /v1/models, MCP servers \
+             at /mcp and /mcp/NAME."
         ),
     )
 }

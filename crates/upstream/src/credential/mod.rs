@@ -5,7 +5,12 @@
 //! is what it will be; it is never logged, and `scrub` takes it out of what the upstream says. Schemes that have to ask
 //! somebody for a credential first do so over the pool, within the clock for connecting.
 
-use std::{sync::Arc, time::Duration};
+mod ask;
+mod aws;
+mod sigv4;
+mod tokens;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -18,6 +23,12 @@ use crate::{
     clocks::{Clock, Limits},
     failure::{Failure, Then},
     pool::{Pool, SendError, Unanswered},
+};
+
+pub use self::{
+    aws::{AwsIdentity, AwsSigner, AwsSource},
+    sigv4::AwsKeys,
+    tokens::Tokens,
 };
 
 /// A credential for an upstream.
@@ -34,6 +45,8 @@ pub enum Auth {
         /// What stands in it.
         secret: Secret,
     },
+    /// A signature of AWS over the whole request.
+    Aws(AwsSigner),
 }
 
 /// Why a request could not be given its credential.
@@ -72,16 +85,16 @@ impl Auth {
     /// # Errors
     /// [`CredentialError::Invalid`] where the secret fits no header, [`CredentialError::Unavailable`] where nobody
     /// hands one out.
-    #[expect(clippy::unused_async, reason = "schemes that ask somebody for a credential wait here")]
     pub(crate) async fn authorize(
         &self,
         request: &mut Request<Bytes>,
-        _pool: &Arc<Pool>,
+        pool: &Arc<Pool>,
     ) -> Result<(), CredentialError> {
         match self {
             Self::None => Ok(()),
             Self::Bearer(secret) => bearer(request.headers_mut(), secret),
             Self::Header { name, secret } => put(request.headers_mut(), name.clone(), secret.expose()),
+            Self::Aws(signer) => signer.sign(request, pool).await,
         }
     }
 
@@ -106,12 +119,13 @@ impl Auth {
         })
     }
 
-    /// The secret, for taking it out of answers.
+    /// What was shown, for taking it out of answers.
     #[must_use]
-    pub fn secret(&self) -> Option<&Secret> {
+    pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::None => None,
-            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
+            Self::Bearer(secret) | Self::Header { secret, .. } => Some(Cow::Borrowed(secret.expose())),
+            Self::Aws(signer) => signer.shown().map(|secret| Cow::Owned(secret.expose().to_owned())),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod gemini;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tidegate_protocol::llm::Dialect;
 
@@ -19,7 +20,15 @@ pub(super) const LARGEST: usize = 1 << 20;
 
 /// The parameters of a request: numbers and stop sequences.
 pub(super) fn parameters(attributes: &mut Attributes<'_>, profile: Profile, details: &Details) {
-    let Some(Value::Object(body)) = details.request.as_deref().and_then(read) else { return };
+    let Some(Value::Object(mut body)) = details.request.as_deref().and_then(read) else { return };
+    // Bedrock has its parameters in an object, under other names.
+    if let Some(Value::Object(config)) = body.remove("inferenceConfig") {
+        let known = [("maxTokens", "max_tokens"), ("topP", "top_p"), ("stopSequences", "stop_sequences")];
+        body.extend(config.into_iter().map(|(name, value)| {
+            let named = known.iter().find(|(own, _)| *own == name).map_or(name.clone(), |(_, name)| (*name).to_owned());
+            (named, value)
+        }));
+    }
     let body = gemini::flat(body);
     let number = |name: &str| body.get(name).and_then(Value::as_u64);
     let float = |name: &str| body.get(name).and_then(Value::as_f64);
@@ -74,7 +83,8 @@ pub(super) fn of_model(attributes: &mut Attributes<'_>, details: &Details) {
             _ => body.get("messages").and_then(Value::as_array).map(|all| all.iter().map(message).collect()),
         };
         put(attributes, name::INPUT_MESSAGES, messages.or_else(|| gemini::messages(&body)).map(Value::Array));
-        put(attributes, name::TOOL_DEFINITIONS, body.get("tools").cloned());
+        let tools = body.get("tools").or_else(|| body.get("toolConfig").and_then(|config| config.get("tools")));
+        put(attributes, name::TOOL_DEFINITIONS, tools.cloned());
     }
     let answer = if details.stream {
         content.dialect.map(|dialect| spoken(dialect, &content.answer))
@@ -164,6 +174,9 @@ fn parts(content: Option<&Value>) -> Vec<Value> {
 }
 
 fn part(part: &Value) -> Value {
+    if let Some(block) = block(part) {
+        return block;
+    }
     let of = |name: &str| part.get(name).cloned().unwrap_or_default();
     match part.get("type").and_then(Value::as_str).unwrap_or("text") {
         "text" | "input_text" | "output_text" => json!({ "type": "text", "content": of("text") }),
@@ -175,6 +188,24 @@ fn part(part: &Value) -> Value {
         // What is no text is named and not sent: a picture is large, and no detector has looked at it.
         other => json!({ "type": other }),
     }
+}
+
+/// A block as Bedrock writes it: its only member says what it is.
+fn block(part: &Value) -> Option<Value> {
+    let (kind, value) = part.as_object().filter(|members| members.len() == 1)?.iter().next()?;
+    let of = |pointer: &str| value.pointer(pointer).cloned().unwrap_or_default();
+    Some(match kind.as_str() {
+        "text" => json!({ "type": "text", "content": value }),
+        "reasoningContent" => json!({ "type": "reasoning", "content": of("/reasoningText/text") }),
+        "toolUse" => {
+            json!({ "type": "tool_call", "id": of("/toolUseId"), "name": of("/name"), "arguments": of("/input") })
+        }
+        "toolResult" => {
+            json!({ "type": "tool_call_response", "id": of("/toolUseId"), "response": of("/content") })
+        }
+        "image" | "document" | "video" | "audio" | "guardContent" | "cachePoint" => json!({ "type": kind }),
+        _ => return None,
+    })
 }
 
 /// A tool call as OpenAI writes it.
@@ -200,7 +231,7 @@ fn answered(answer: &Value) -> Vec<Value> {
     if let Some(items) = answer.get("output").and_then(Value::as_array) {
         return items.iter().flat_map(item_parts).collect();
     }
-    parts(answer.get("content"))
+    parts(answer.pointer("/output/message/content").or_else(|| answer.get("content")))
 }
 
 /// What a stream said: its texts joined, then its tool calls.
@@ -210,10 +241,13 @@ fn spoken(dialect: Dialect, frames: &[u8]) -> Vec<Value> {
     }
     let mut text = String::new();
     let mut calls: Vec<Map<String, Value>> = Vec::new();
-    for line in String::from_utf8_lossy(frames).lines() {
-        let Some(event) = line.strip_prefix("data:").and_then(|data| read(data.trim().as_bytes())) else { continue };
+    let mut parser = dialect.framing().parser(LARGEST);
+    parser.push(Bytes::copy_from_slice(frames));
+    while let Some(Ok(frame)) = parser.next_frame() {
+        let Some(event) = frame.data.as_deref().and_then(read) else { continue };
         match dialect {
-            Dialect::Anthropic => anthropic(&event, &mut text, &mut calls),
+            Dialect::Anthropic | Dialect::BedrockInvoke => anthropic(&event, &mut text, &mut calls),
+            Dialect::Bedrock => converse(&event, &mut text, &mut calls),
             Dialect::Gemini => gemini::piece(&event, &mut text, &mut calls),
             _ => openai(&event, &mut text, &mut calls),
         }
@@ -243,6 +277,14 @@ fn openai(event: &Value, text: &mut String, calls: &mut Vec<Map<String, Value>>)
         }
         go_on(calls, call.pointer("/function/arguments"));
     }
+}
+
+fn converse(event: &Value, text: &mut String, calls: &mut Vec<Map<String, Value>>) {
+    text.push_str(event.pointer("/delta/text").and_then(Value::as_str).unwrap_or_default());
+    if let Some(id) = event.pointer("/start/toolUse/toolUseId").and_then(Value::as_str) {
+        begin(calls, id, event.pointer("/start/toolUse/name"));
+    }
+    go_on(calls, event.pointer("/delta/toolUse/input"));
 }
 
 fn anthropic(event: &Value, text: &mut String, calls: &mut Vec<Map<String, Value>>) {

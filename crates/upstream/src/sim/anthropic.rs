@@ -50,7 +50,7 @@ fn text(content: Option<&Value>) -> String {
     }
 }
 
-fn stop_reason(answer: &Answer) -> &'static str {
+pub(super) fn stop_reason(answer: &Answer) -> &'static str {
     match (answer.tools.is_empty(), answer.cut_short) {
         (false, _) => "tool_use",
         (true, true) => "max_tokens",

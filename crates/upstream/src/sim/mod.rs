@@ -7,6 +7,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod body;
 mod gemini;
 mod ledger;

@@ -13,7 +13,7 @@ use tokio::{io::DuplexStream, net::TcpListener};
 use super::{
     Sim,
     answer::{Answer, Question, answer},
-    anthropic,
+    anthropic, bedrock,
     body::{Body, Entry, Piece, json, streamed, whole},
     gemini,
     ledger::{End, LedgerEntry},
@@ -37,6 +37,8 @@ pub(super) enum Wire {
     Gemini,
     /// OpenAI's newer one, `/responses`.
     Responses,
+    /// Bedrock's, of this action.
+    Bedrock(bedrock::Action),
 }
 
 impl crate::connect::InMemoryService for Sim {
@@ -85,6 +87,9 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let gemini = path.starts_with("/v1beta/") || request.headers().contains_key("x-goog-api-key");
     let path = below_version(&path);
+    if let Some(asked) = bedrock::asked(request.method(), path) {
+        return generate(sim, request, Wire::Bedrock(asked.action)).await;
+    }
     let anthropic = request.headers().contains_key("anthropic-version");
     match (request.method(), path) {
         (&Method::GET, "/__sim/ledger") => json(StatusCode::OK, serde_json::to_vec(&sim.ledger()).unwrap_or_default()),
@@ -136,6 +141,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
 
 fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
+        Wire::Bedrock(_) => bedrock::error(status, message).1,
         Wire::OpenAi | Wire::Plain | Wire::Responses => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
         Wire::Gemini => gemini::error(status, message),
@@ -151,7 +157,10 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
     };
     let script = Script::read(&question.prompt);
-    let answer = answer(&question, &script);
+    let mut answer = answer(&question, &script);
+    if wire == Wire::Bedrock(bedrock::Action::Count) {
+        answer = Answer { input_tokens: answer.input_tokens, ..Answer::nothing() };
+    }
     let mut entry = open(&sim, path, call_id, &question, &answer);
     if !super::MODELS.contains(&question.model.as_str()) {
         return fail(entry, wire, 404, "the sim has no such model");
@@ -179,6 +188,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::Anthropic => anthropic::unary(&question, &answer),
         Wire::Gemini => gemini::unary(&question, &answer),
         Wire::Responses => responses::unary(&question, &answer, &body),
+        Wire::Bedrock(action) => bedrock::unary(action, &question, &answer),
     };
     if let Some(after) = script.cut_after {
         return cut_unary(bytes, after, entry);
@@ -194,6 +204,7 @@ fn read(wire: Wire, path: &str, body: &[u8]) -> Option<Question> {
         Wire::Plain => plain::read(body),
         Wire::Anthropic => anthropic::read(body),
         Wire::Responses => responses::read(body),
+        Wire::Bedrock(_) => bedrock::read(body, below_version(path)),
         Wire::Gemini => {
             let (model, method) = gemini::named(below_version(path))?;
             gemini::read(model, method == "streamGenerateContent", body)
@@ -234,7 +245,12 @@ fn fail(mut entry: Entry, wire: Wire, status: u16, message: &str) -> Response<Bo
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     entry.status(code);
     entry.end(End::Failed);
-    json(code, error(wire, status, message))
+    let mut response = json(code, error(wire, status, message));
+    if matches!(wire, Wire::Bedrock(_)) {
+        let kind = http::HeaderValue::from_static(bedrock::error(status, message).0);
+        response.headers_mut().insert("x-amzn-errortype", kind);
+    }
+    response
 }
 
 fn stream(
@@ -251,12 +267,15 @@ fn stream(
         Wire::Anthropic => anthropic::stream(question, answer),
         Wire::Gemini => gemini::stream(question, answer),
         Wire::Responses => responses::stream(question, answer, body),
+        Wire::Bedrock(action) => bedrock::stream(action, question, answer),
+    };
+    let media_type = match wire {
+        Wire::Bedrock(_) => "application/vnd.amazon.eventstream",
+        _ => "text/event-stream; charset=utf-8",
     };
     let mut response = Response::new(whole(""));
     *response.body_mut() = streamed(pieces, answer.pause, script, entry);
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media_type));
     response
 }
 

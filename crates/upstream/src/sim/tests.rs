@@ -155,6 +155,29 @@ async fn a_request_without_a_session_is_told_to_initialize() {
 }
 
 #[tokio::test]
+async fn bedrock_streams_end_with_the_usage_and_fail_with_their_type() {
+    let sim = Sim::new();
+    let body = json!({"messages": [{"role": "user", "content": [{"text": "hello"}]}]});
+    let (_, headers, bytes) = send(&sim, post("/model/chat/converse-stream", &body)).await;
+    assert_eq!(headers["content-type"], "application/vnd.amazon.eventstream");
+    let mut parser = tidegate_protocol::eventstream::EventStreamParser::new(1 << 20);
+    parser.push(&bytes.unwrap());
+    let names: Vec<String> =
+        std::iter::from_fn(|| parser.next_frame()).map(|frame| frame.unwrap().event_name().to_owned()).collect();
+    let expected =
+        ["messageStart", "contentBlockDelta", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
+    assert_eq!(names, expected);
+    let (_, _, bytes) = send(&sim, post("/model/chat/converse", &body)).await;
+    let answer: Value = serde_json::from_slice(&bytes.unwrap()).unwrap();
+    assert_eq!(answer.pointer("/output/message/content/0/text"), Some(&json!("echo: hello")));
+    let (status, headers, _) = send(&sim, post("/model/nothing/converse", &body)).await;
+    assert_eq!((status.as_u16(), &headers["x-amzn-errortype"]), (404, &"ResourceNotFoundException".parse().unwrap()));
+    let counted = json!({"input": {"converse": body}});
+    let (_, _, bytes) = send(&sim, post("/model/chat/count-tokens", &counted)).await;
+    assert_eq!(bytes.unwrap(), r#"{"inputTokens":2}"#);
+}
+
+#[tokio::test]
 async fn gemini_is_spoken_whole_streamed_counted_and_embedded() {
     let sim = Sim::new();
     let content = json!({"role": "user", "parts": [{"text": "[[sim: tool look {\"a\":1}]]"}]});

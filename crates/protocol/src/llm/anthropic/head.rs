@@ -21,6 +21,11 @@ pub(super) fn read(root: Node<'_, '_>, operation: Operation) -> Result<Head, Rea
     if model_name.is_empty() || model_name.len() > MOST_MODEL_NAME {
         return Err(model.error("must be a model's name of 1 to 256 bytes"));
     }
+    Ok(Head { model_name: model_name.into_owned(), ..without_model(root, operation)? })
+}
+
+/// What [`read`] reads besides the model, which some envelopes name elsewhere.
+pub(super) fn without_model(root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
     let messages = root.get("messages").ok_or_else(|| root.error("`messages` is missing; send at least one"))?;
     if messages.expect_array()?.items().next().is_none() {
         return Err(messages.error("must hold at least one message"));
@@ -45,7 +50,7 @@ pub(super) fn read(root: Node<'_, '_>, operation: Operation) -> Result<Head, Rea
         }
     }
     Ok(Head {
-        model_name: model_name.into_owned(),
+        model_name: String::new(),
         stream: root.present("stream").map(Node::expect_bool).transpose()?.unwrap_or(false),
         max_output,
         choices: 1,

@@ -36,6 +36,11 @@ use crate::{
     sse::Frame,
 };
 
+/// What a request says besides its model: for envelopes that name the model elsewhere.
+pub(crate) fn head_without_model(root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
+    head::without_model(root, operation)
+}
+
 /// The dialect.
 #[derive(Debug)]
 pub(crate) struct Anthropic;

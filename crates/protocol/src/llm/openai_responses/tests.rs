@@ -46,13 +46,13 @@ fn said(answer: &Value, to: Dialect) -> Value {
 fn trap_3_call_without_arguments_is_an_empty_object_both_ways() {
     let text = case("call without arguments");
     assert_eq!(
-        fold(Dialect::Anthropic, &stream_to(Dialect::Anthropic, &text.stream))["content"][0]["input"],
+        fold(Dialect::Anthropic, &stream_to(Dialect::Anthropic, &text.text()))["content"][0]["input"],
         json!({})
     );
     let empty =
         all().into_iter().find(|case| case.dialect == Dialect::Anthropic && case.name.contains("without")).unwrap();
     let mut translator = StreamTranslator::new(Dialect::Anthropic, RESPONSES, &CONTEXT);
-    let out: Vec<Frame> = frames(&empty.stream).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+    let out: Vec<Frame> = frames(&empty.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     let output = fold(RESPONSES, &out)["output"].clone();
     assert_eq!((&output[0]["arguments"], &output[1]["arguments"]), (&json!("{}"), &json!("{}")));
 }
@@ -90,12 +90,12 @@ fn trap_16_usage_comes_unasked_and_is_shown_as_it_comes() {
     let value: Value = serde_json::from_slice(&chat.body).unwrap();
     assert_eq!(value["stream_options"], json!({"include_usage": true}));
     let mut reader = StreamReader::new(RESPONSES);
-    assert!(frames(&case("text").stream).iter().all(|frame| !reader.read(frame).unwrap().usage_only));
+    assert!(frames(&case("text").text()).iter().all(|frame| !reader.read(frame).unwrap().usage_only));
 }
 
 #[test]
 fn trap_17_end_before_the_answer_is_over_is_no_success_with_or_without_a_marker() {
-    let whole = case("text").stream;
+    let whole = case("text").text();
     let cut = &whole[..whole.find("event: response.completed").unwrap()];
     for text in [cut.to_owned(), format!("{cut}data: [DONE]\n\n")] {
         for to in [Dialect::OpenAiChat, Dialect::Anthropic] {
@@ -166,7 +166,7 @@ fn trap_19_a_call_that_was_cut_is_marked_and_never_repaired() {
         (Dialect::OpenAiChat, "/choices/0/message/tool_calls/0/function/arguments"),
         (Dialect::Anthropic, "/content/0/partial_json"),
     ] {
-        let value = fold(to, &stream_to(to, &cut.stream));
+        let value = fold(to, &stream_to(to, &cut.text()));
         assert_eq!(value.pointer(arguments), Some(&json!("{\"a\":\"unfin")), "{value}");
     }
     for from in [Dialect::OpenAiChat, Dialect::OpenAiResponses] {
@@ -213,7 +213,7 @@ fn trap_25_a_stream_says_the_same_however_it_is_cut_and_a_name_twice_is_refused(
     let item = json!({"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": long}]});
     let large =
         responses_stream(&[json!({"type": "response.completed", "response": response("completed", None, &[item])})]);
-    for text in [case("text").stream, case("text").stream.replace('\n', "\r\n"), large] {
+    for text in [case("text").text(), case("text").text().replace('\n', "\r\n"), large] {
         let whole = read(&text, text.len());
         assert!(whole.1);
         for size in [1, 3, 7, 1_000] {
@@ -266,7 +266,7 @@ fn a_server_that_says_texts_only_whole_is_translated_all_the_same() {
 fn frames_that_say_texts_again_are_marked_and_their_channels_end_with_them() {
     let mut reader = StreamReader::new(RESPONSES);
     let (mut said, mut again) = (String::new(), 0);
-    for frame in &frames(&case("text and call").stream) {
+    for frame in &frames(&case("text and call").text()) {
         let facts = reader.read(frame).unwrap();
         for piece in &facts.pieces {
             let closed = facts.closes.iter().any(|(first, last)| (first..=last).contains(&&piece.channel));
@@ -288,7 +288,7 @@ fn frames_that_say_texts_again_are_marked_and_their_channels_end_with_them() {
 
 #[test]
 fn every_repeat_can_be_rewritten() {
-    for frame in &frames(&case("text and call").stream) {
+    for frame in &frames(&case("text and call").text()) {
         let mut reader = StreamReader::new(RESPONSES);
         let Ok(facts) = reader.read(frame) else { continue };
         if facts.pieces.is_empty() {
@@ -423,7 +423,7 @@ fn reasoning_comes_back_through_a_surface_that_has_no_place_for_a_scope() {
     let answer = Answer::read(RESPONSES, Bytes::from(case.unary.clone())).unwrap();
     let (body, _) = translate_answer(&answer, Dialect::Anthropic, &scoped).unwrap();
     let mut translator = StreamTranslator::new(RESPONSES, Dialect::Anthropic, &scoped);
-    let out: Vec<Frame> = frames(&case.stream).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+    let out: Vec<Frame> = frames(&case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     for value in [serde_json::from_slice(&body).unwrap(), fold(Dialect::Anthropic, &out)] {
         let result = json!([{"type": "tool_result", "tool_use_id": "call_look", "content": "ok"}]);
         let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "a"},
@@ -452,7 +452,7 @@ fn another_vendors_signed_reasoning_survives_this_surface_byte_for_byte() {
         let answer = Answer::read(Dialect::Anthropic, Bytes::from(case.unary.clone())).unwrap();
         let (body, _) = translate_answer(&answer, RESPONSES, &scoped).unwrap();
         let mut translator = StreamTranslator::new(Dialect::Anthropic, RESPONSES, &scoped);
-        let out: Vec<Frame> = frames(&case.stream).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+        let out: Vec<Frame> = frames(&case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
         for value in [serde_json::from_slice(&body).unwrap(), fold(RESPONSES, &out)] {
             let mut input = vec![json!({"role": "user", "content": "a"})];
             input.extend(value["output"].as_array().unwrap().iter().cloned());

@@ -2,13 +2,22 @@
 
 pub(crate) mod responses;
 
-use crate::llm::Dialect;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{eventstream, llm::Dialect};
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) dialect: Dialect,
     pub(crate) unary: String,
-    pub(crate) stream: String,
+    pub(crate) stream: Vec<u8>,
+}
+
+impl Case {
+    /// The stream of a dialect whose streams are text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.stream.clone()).unwrap()
+    }
 }
 
 /// `data: …` for each chunk, and the marker.
@@ -46,7 +55,12 @@ fn chat(name: &'static str, deltas: &[&str], reason: &str, message: &str) -> Cas
     chunks.extend(deltas.iter().map(|text| delta(text)));
     chunks.extend([finish(reason), usage_chunk()]);
     let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
-    Case { name, dialect: Dialect::OpenAiChat, unary: chat_unary(message, reason), stream: chat_stream(&chunks) }
+    Case {
+        name,
+        dialect: Dialect::OpenAiChat,
+        unary: chat_unary(message, reason),
+        stream: chat_stream(&chunks).into_bytes(),
+    }
 }
 
 pub(crate) fn messages_stream(events: &[&str]) -> String {
@@ -70,15 +84,136 @@ fn anthropic(name: &'static str, events: &[&str], reason: &str, sequence: &str, 
     let unary = format!(
         r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-up","content":{content},"stop_reason":"{reason}","stop_sequence":{sequence},"usage":{{"input_tokens":12,"cache_creation_input_tokens":5,"cache_read_input_tokens":3,"output_tokens":9}}}}"#
     );
-    Case { name, dialect: Dialect::Anthropic, unary, stream: messages_stream(&all) }
+    Case { name, dialect: Dialect::Anthropic, unary, stream: messages_stream(&all).into_bytes() }
 }
 
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = chat_cases();
     cases.extend(anthropic_cases());
+    cases.extend(anthropic_cases().into_iter().map(in_chunks));
+    cases.extend(bedrock_cases());
     cases.extend(super::corpus_gemini::cases());
     cases.extend(responses::cases());
     cases
+}
+
+/// The same answer of Anthropic's, as Bedrock's InvokeModel streams it.
+fn in_chunks(case: Case) -> Case {
+    let mut stream = Vec::new();
+    for frame in super::fold::frames(&case.stream) {
+        let packed = serde_json::json!({"bytes": STANDARD.encode(frame.data.unwrap()), "p": "abcdefgh"}).to_string();
+        stream.extend_from_slice(&eventstream::event("chunk", packed.as_bytes()).raw);
+    }
+    Case { dialect: Dialect::BedrockInvoke, stream, ..case }
+}
+
+pub(crate) const BEDROCK_USAGE: &str =
+    r#"{"inputTokens":12,"outputTokens":9,"totalTokens":29,"cacheReadInputTokens":3,"cacheWriteInputTokens":5}"#;
+
+/// Events by their types, as Bedrock sends them: with padding.
+pub(crate) fn converse_stream(events: &[(&str, &str)]) -> Vec<u8> {
+    let padded = |(name, data): &(&str, &str)| {
+        let data = data.strip_suffix('}').unwrap();
+        eventstream::event(name, format!(r#"{data},"p":"abcdefghij"}}"#).as_bytes()).raw.to_vec()
+    };
+    events.iter().flat_map(padded).collect()
+}
+
+fn bedrock(name: &'static str, events: &[(&str, &str)], reason: &str, content: &str) -> Case {
+    let stop = format!(r#"{{"stopReason":"{reason}"}}"#);
+    let metadata = format!(r#"{{"usage":{BEDROCK_USAGE},"metrics":{{"latencyMs":7}}}}"#);
+    let mut all = vec![("messageStart", r#"{"role":"assistant"}"#)];
+    all.extend(events);
+    all.extend([("messageStop", &*stop), ("metadata", &*metadata)]);
+    let unary = format!(
+        r#"{{"output":{{"message":{{"role":"assistant","content":{content}}}}},"stopReason":"{reason}","usage":{BEDROCK_USAGE},"metrics":{{"latencyMs":7}}}}"#
+    );
+    Case { name, dialect: Dialect::Bedrock, unary, stream: converse_stream(&all) }
+}
+
+fn bedrock_cases() -> Vec<Case> {
+    let stop0 = ("contentBlockStop", r#"{"contentBlockIndex":0}"#);
+    let stop1 = ("contentBlockStop", r#"{"contentBlockIndex":1}"#);
+    vec![
+        bedrock(
+            "text without a start",
+            &[
+                ("contentBlockDelta", r#"{"delta":{"text":"Grüße "},"contentBlockIndex":0}"#),
+                ("contentBlockDelta", r#"{"delta":{"text":"aus \u20ac"},"contentBlockIndex":0}"#),
+                stop0,
+            ],
+            "end_turn",
+            r#"[{"text":"Grüße aus €"}]"#,
+        ),
+        bedrock(
+            "reasoning, then text",
+            &[
+                ("contentBlockDelta", r#"{"delta":{"reasoningContent":{"text":"First, "}},"contentBlockIndex":0}"#),
+                ("contentBlockDelta", r#"{"delta":{"reasoningContent":{"text":"look."}},"contentBlockIndex":0}"#),
+                (
+                    "contentBlockDelta",
+                    r#"{"delta":{"reasoningContent":{"signature":"EqQB+/a=="}},"contentBlockIndex":0}"#,
+                ),
+                stop0,
+                ("contentBlockDelta", r#"{"delta":{"text":"Done"},"contentBlockIndex":1}"#),
+                stop1,
+            ],
+            "stop_sequence",
+            r#"[{"reasoningContent":{"reasoningText":{"text":"First, look.","signature":"EqQB+/a=="}}},{"text":"Done"}]"#,
+        ),
+        bedrock(
+            "redacted reasoning, then a call",
+            &[
+                (
+                    "contentBlockDelta",
+                    r#"{"delta":{"reasoningContent":{"redactedContent":"b3BhcXVl"}},"contentBlockIndex":0}"#,
+                ),
+                stop0,
+                (
+                    "contentBlockStart",
+                    r#"{"start":{"toolUse":{"toolUseId":"tooluse_1","name":"look"}},"contentBlockIndex":1}"#,
+                ),
+                ("contentBlockDelta", r#"{"delta":{"toolUse":{"input":"{\"a\": [1,"}},"contentBlockIndex":1}"#),
+                ("contentBlockDelta", r#"{"delta":{"toolUse":{"input":"2]}"}},"contentBlockIndex":1}"#),
+                stop1,
+            ],
+            "tool_use",
+            r#"[{"reasoningContent":{"redactedContent":"b3BhcXVl"}},{"toolUse":{"toolUseId":"tooluse_1","name":"look","input":{"a": [1,2]}}}]"#,
+        ),
+        bedrock(
+            "two calls",
+            &[
+                ("contentBlockDelta", r#"{"delta":{"text":"Both."},"contentBlockIndex":0}"#),
+                stop0,
+                (
+                    "contentBlockStart",
+                    r#"{"start":{"toolUse":{"toolUseId":"tooluse_1","name":"now"}},"contentBlockIndex":1}"#,
+                ),
+                ("contentBlockDelta", r#"{"delta":{"toolUse":{"input":"{}"}},"contentBlockIndex":1}"#),
+                stop1,
+                (
+                    "contentBlockStart",
+                    r#"{"start":{"toolUse":{"toolUseId":"tooluse_2","name":"here"}},"contentBlockIndex":2}"#,
+                ),
+                ("contentBlockDelta", r#"{"delta":{"toolUse":{"input":"{\"b\":2}"}},"contentBlockIndex":2}"#),
+                ("contentBlockStop", r#"{"contentBlockIndex":2}"#),
+            ],
+            "tool_use",
+            r#"[{"text":"Both."},{"toolUse":{"toolUseId":"tooluse_1","name":"now","input":{}}},{"toolUse":{"toolUseId":"tooluse_2","name":"here","input":{"b":2}}}]"#,
+        ),
+        bedrock(
+            "guarded",
+            &[("contentBlockDelta", r#"{"delta":{"text":"No."},"contentBlockIndex":0}"#), stop0],
+            "guardrail_intervened",
+            r#"[{"text":"No."}]"#,
+        ),
+        bedrock(
+            "limit",
+            &[("contentBlockDelta", r#"{"delta":{"text":"Wai"},"contentBlockIndex":0}"#), stop0],
+            "max_tokens",
+            r#"[{"text":"Wai"}]"#,
+        ),
+    ]
 }
 
 fn chat_cases() -> Vec<Case> {

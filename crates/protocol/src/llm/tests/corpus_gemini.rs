@@ -29,7 +29,7 @@ pub(crate) fn gemini_unary(parts: &str, reason: &str) -> String {
 
 fn gemini(name: &'static str, pieces: &[&str], reason: &str, parts: &str) -> Case {
     let (unary, stream) = (gemini_unary(parts, reason), gemini_stream(pieces, reason));
-    Case { name, dialect: Dialect::Gemini, unary, stream: stream.replace("\r\n", "\n") }
+    Case { name, dialect: Dialect::Gemini, unary, stream: stream.replace("\r\n", "\n").into_bytes() }
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -90,7 +90,8 @@ pub(crate) fn cases() -> Vec<Case> {
             ),
             stream: format!(
                 "data: {{\"promptFeedback\":{{\"blockReason\":\"PROHIBITED_CONTENT\"}},\"usageMetadata\":{{\"promptTokenCount\":9,\"totalTokenCount\":9}},{TAIL}}}\n\n"
-            ),
+            )
+            .into_bytes(),
         },
     ]
 }

@@ -3,27 +3,38 @@
 
 mod responses;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::{
-    llm::Dialect,
-    sse::{Frame, SseParser},
-};
+use crate::{llm::Dialect, sse::Frame};
 
-pub(crate) fn frames(text: &str) -> Vec<Frame> {
-    chunked(text.as_bytes(), &[text.len()])
+/// Parses the whole of a stream of server-sent events.
+pub(crate) fn frames(stream: impl AsRef<[u8]>) -> Vec<Frame> {
+    frames_of(Dialect::OpenAiChat, stream)
 }
 
-/// Parses `bytes` cut at sizes taken from `sizes` in turn.
+/// Parses the whole of a stream of `dialect`.
+pub(crate) fn frames_of(dialect: Dialect, stream: impl AsRef<[u8]>) -> Vec<Frame> {
+    let stream = stream.as_ref();
+    chunked_of(dialect, stream, &[stream.len().max(1)])
+}
+
+/// Parses server-sent events, cut at sizes taken from `sizes` in turn.
 pub(crate) fn chunked(bytes: &[u8], sizes: &[usize]) -> Vec<Frame> {
-    let mut parser = SseParser::new(crate::sse::DEFAULT_MAX_EVENT);
+    chunked_of(Dialect::OpenAiChat, bytes, sizes)
+}
+
+/// Parses `bytes` of a stream of `dialect`, cut at sizes taken from `sizes` in turn, up to what cannot be read.
+pub(crate) fn chunked_of(dialect: Dialect, bytes: &[u8], sizes: &[usize]) -> Vec<Frame> {
+    let mut parser = dialect.framing().parser(crate::sse::DEFAULT_MAX_EVENT);
     let mut frames = Vec::new();
     let (mut at, mut turn) = (0, 0);
     while at < bytes.len() {
         let end = bytes.len().min(at + sizes[turn % sizes.len()].max(1));
         parser.push(bytes::Bytes::copy_from_slice(&bytes[at..end]));
         while let Some(frame) = parser.next_frame() {
-            frames.push(frame.unwrap());
+            let Ok(frame) = frame else { return frames };
+            frames.push(frame);
         }
         (at, turn) = (end, turn + 1);
     }
@@ -38,9 +49,89 @@ pub(crate) fn fold(dialect: Dialect, frames: &[Frame]) -> Value {
     match dialect {
         Dialect::OpenAiChat => fold_chat(frames),
         Dialect::Anthropic => fold_messages(frames),
+        Dialect::BedrockInvoke => fold_messages(&frames.iter().map(unpacked).collect::<Vec<_>>()),
+        Dialect::Bedrock => fold_converse(frames),
         Dialect::Gemini => fold_gemini(frames),
         Dialect::OpenAiResponses => responses::fold(frames),
     }
+}
+
+/// The event of Anthropic's inside a message of an event stream.
+fn unpacked(frame: &Frame) -> Frame {
+    assert_eq!(frame.event.as_deref(), Some(&b"chunk"[..]));
+    let raw = &frame.raw;
+    let headers = u32::from_be_bytes(raw[4..8].try_into().unwrap()) as usize;
+    let payload: Value = serde_json::from_slice(&raw[12 + headers..raw.len() - 4]).unwrap();
+    let event = STANDARD.decode(payload["bytes"].as_str().unwrap()).unwrap();
+    let name = serde_json::from_slice::<Value>(&event).unwrap()["type"].as_str().unwrap().to_owned();
+    Frame::build(Some(&name), &event)
+}
+
+fn fold_converse(frames: &[Frame]) -> Value {
+    let mut out = json!({});
+    let mut content: Vec<Value> = Vec::new();
+    let (mut open, mut partial) = (None, String::new());
+    let mut last = String::new();
+    for frame in frames {
+        let event = data(frame);
+        last = String::from_utf8(frame.event.as_deref().unwrap_or_default().to_vec()).unwrap();
+        let index = event["contentBlockIndex"].as_u64().map(|index| index as usize);
+        if matches!(&*last, "contentBlockStart" | "contentBlockDelta") && open.is_none() {
+            assert_eq!(index, Some(content.len()), "indices have gaps");
+            (open, partial) = (index, String::new());
+            content.push(json!({}));
+        }
+        match &*last {
+            "messageStart" => out["output"]["message"]["role"] = event["role"].clone(),
+            "contentBlockStart" => {
+                content[index.unwrap()]["toolUse"] = event["start"]["toolUse"].clone();
+                assert!(event["start"]["toolUse"]["name"].is_string());
+            }
+            "contentBlockDelta" => {
+                assert_eq!(open, index, "a delta for a block that is not open");
+                let block = &mut content[index.unwrap()];
+                let delta = &event["delta"];
+                for name in ["text", "signature"] {
+                    if delta["reasoningContent"][name].is_string() {
+                        append(&mut block["reasoningContent"]["reasoningText"][name], &delta["reasoningContent"][name]);
+                    }
+                }
+                if delta["reasoningContent"]["redactedContent"].is_string() {
+                    block["reasoningContent"] = delta["reasoningContent"].clone();
+                }
+                if delta["text"].is_string() {
+                    append(&mut block["text"], &delta["text"]);
+                }
+                partial.push_str(delta["toolUse"]["input"].as_str().unwrap_or_default());
+            }
+            "contentBlockStop" => {
+                assert_eq!(open.take(), index);
+                let block = &mut content[index.unwrap()];
+                if block["toolUse"].is_object() {
+                    let input = serde_json::from_str(&partial).unwrap_or_else(|_| json!(partial));
+                    block["toolUse"]["input"] = input;
+                }
+            }
+            "messageStop" => out["stopReason"] = event["stopReason"].clone(),
+            "metadata" => {
+                assert!(out["stopReason"].is_string(), "metadata before the stop");
+                out["usage"] = event["usage"].clone();
+                out["metrics"] = event["metrics"].clone();
+            }
+            other => panic!("event {other}"),
+        }
+    }
+    assert_eq!(last, "metadata", "no terminator");
+    for block in &mut content {
+        // Reading a member that is not there makes one.
+        block.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        // Reasoning that is signed and says nothing.
+        if let Some(Value::Object(said)) = block.pointer_mut("/reasoningContent/reasoningText") {
+            said.entry("text").or_insert(json!(""));
+        }
+    }
+    out["output"]["message"]["content"] = json!(content);
+    out
 }
 
 fn append(target: &mut Value, text: &Value) {

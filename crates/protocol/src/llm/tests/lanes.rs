@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{
     NO_QUIRKS,
     corpus::all,
-    fold::{chunked, frames},
+    fold::{chunked_of, frames},
     wire,
 };
 use crate::llm::{
@@ -151,7 +151,7 @@ fn rewritten_text_does_not_survive_in_logprobs_or_unknown_members() {
     let chunk = format!(
         r#"{{"choices":[{{"index":0,"delta":{{"content":"secret","vendor_thought":{{"words":"secret"}}}},"logprobs":{logprobs}}}]}}"#
     );
-    let frame = frames(&format!("data: {chunk}\n\n")).remove(0);
+    let frame = frames(format!("data: {chunk}\n\n")).remove(0);
     let mut reader = StreamReader::new(Dialect::OpenAiChat);
     let facts = reader.read(&frame).unwrap();
     assert_eq!(facts.pieces.iter().map(|piece| &*piece.text).collect::<Vec<_>>(), ["secret", "secret"]);
@@ -204,7 +204,7 @@ proptest! {
             let _ = Answer::read(dialect, bytes.clone().into());
             let _ = dialect.read_error(500, &bytes);
             let mut reader = StreamReader::new(dialect);
-            for frame in chunked(&bytes, &[7]) {
+            for frame in chunked_of(dialect, &bytes, &[7]) {
                 let _ = reader.read(&frame);
             }
         }

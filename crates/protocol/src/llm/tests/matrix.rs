@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::{
     CONTEXT,
     corpus::{Case, all},
-    fold::{chunked, fold, frames},
+    fold::{chunked_of, fold, frames_of},
 };
 use crate::{
-    llm::{Answer, Dialect, StreamError, StreamReader, StreamTranslator, translate_answer},
+    llm::{Answer, Dialect, Framing, StreamError, StreamReader, StreamTranslator, translate_answer},
     sse::Frame,
 };
 
@@ -34,7 +34,7 @@ fn whole(case: &Case, to: Dialect) -> Value {
 fn stream_folded_equals_unary_for_every_pair_of_dialects() {
     for case in all() {
         for to in Dialect::ALL {
-            let input = frames(&case.stream);
+            let input = frames_of(case.dialect, &case.stream);
             let output = if case.dialect == to { input } else { translated(&case, to, &input).unwrap() };
             assert_eq!(fold(to, &output), whole(&case, to), "{} of {:?} to {to:?}", case.name, case.dialect);
         }
@@ -47,7 +47,7 @@ fn reader_agrees_with_the_whole_answer() {
         let answer = Answer::read(case.dialect, Bytes::from(case.unary.clone())).unwrap();
         let mut reader = StreamReader::new(case.dialect);
         let (mut text, mut stop, mut terminators) = (String::new(), None, 0);
-        for frame in &frames(&case.stream) {
+        for frame in &frames_of(case.dialect, &case.stream) {
             let facts = reader.read(frame).unwrap();
             facts.pieces.iter().for_each(|piece| text.push_str(&piece.text));
             stop = facts.stop.or(stop);
@@ -67,20 +67,34 @@ fn reader_agrees_with_the_whole_answer() {
 #[test]
 fn stream_cut_at_every_byte_offset_never_ends_well() {
     for case in all() {
-        let bytes = case.stream.as_bytes();
+        let bytes = &*case.stream;
         // What a stream of this dialect needs before its end may come: the marker, or (Chat) the finish reason.
         let complete = match case.dialect {
-            Dialect::OpenAiChat => case.stream.find("\"finish_reason\":\"").unwrap(),
-            Dialect::Anthropic => case.stream.rfind("message_stop").unwrap(),
-            Dialect::Gemini => case.stream.find("\"finishReason\":\"").or(case.stream.find("blockReason")).unwrap(),
-            Dialect::OpenAiResponses => case.stream.rfind("\"sequence_number\"").unwrap(),
+            Dialect::OpenAiChat => memchr::memmem::find(bytes, b"\"finish_reason\":\"").unwrap(),
+            Dialect::Anthropic => memchr::memmem::rfind(bytes, b"message_stop").unwrap(),
+            // Nothing but the last message is missing.
+            Dialect::BedrockInvoke => bytes.len() - frames_of(case.dialect, bytes).last().unwrap().raw.len(),
+            Dialect::Bedrock => memchr::memmem::find(bytes, b"\"stopReason\":").unwrap(),
+            Dialect::Gemini => memchr::memmem::find(bytes, b"\"finishReason\":\"")
+                .or(memchr::memmem::find(bytes, b"blockReason"))
+                .unwrap(),
+            Dialect::OpenAiResponses => memchr::memmem::rfind(bytes, b"\"sequence_number\"").unwrap(),
         };
-        let ends = |at: usize| {
-            let cut = chunked(&bytes[..at], &[bytes.len()]);
+        let judge = |cut: &[Frame]| {
             let mut reader = StreamReader::new(case.dialect);
             let terminated = cut.iter().any(|frame| reader.read(frame).is_ok_and(|facts| facts.terminator));
+            (terminated, Dialect::ALL.iter().all(|to| translated(&case, *to, cut).is_ok()))
+        };
+        // The same frames are judged the same.
+        let mut judged = (usize::MAX, (false, false));
+        let mut ends = |at: usize| {
+            let cut = chunked_of(case.dialect, &bytes[..at], &[bytes.len()]);
+            if cut.len() != judged.0 {
+                judged = (cut.len(), judge(&cut));
+            }
+            let (terminated, good) = judged.1;
             assert!(!terminated || at == bytes.len(), "{} cut at {at}", case.name);
-            Dialect::ALL.iter().all(|to| translated(&case, *to, &cut).is_ok())
+            good
         };
         for at in 0..=bytes.len() {
             let good = ends(at);
@@ -93,9 +107,12 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
 #[test]
 fn cut_translation_gives_no_terminator() {
     for case in all() {
-        let input = frames(&case.stream);
-        // How many frames the end takes.
-        let stop = if case.dialect == Dialect::OpenAiChat { 3 } else { 1 };
+        let input = frames_of(case.dialect, &case.stream);
+        let stop = match case.dialect {
+            Dialect::OpenAiChat => 3,
+            Dialect::Bedrock => 2,
+            Dialect::Anthropic | Dialect::BedrockInvoke | Dialect::OpenAiResponses | Dialect::Gemini => 1,
+        };
         for to in Dialect::ALL {
             let mut translator = StreamTranslator::new(case.dialect, to, &CONTEXT);
             let mut reader = StreamReader::new(to);
@@ -119,17 +136,21 @@ proptest! {
         comment in any::<bool>(),
     ) {
         for case in all() {
-            let mut text = case.stream.replace('\n', line_end);
-            if comment {
-                text = format!(": hello{line_end}{line_end}{text}");
-            }
-            // A lone CR at the very end waits for its LF, as the parser documents.
-            if line_end == "\r" {
-                text.push_str(": end\r\r");
+            let mut bytes = case.stream.clone();
+            if case.dialect.framing() == Framing::Sse {
+                let mut text = String::from_utf8(bytes).unwrap().replace('\n', line_end);
+                if comment {
+                    text = format!(": hello{line_end}{line_end}{text}");
+                }
+                // A lone CR at the very end waits for its LF, as the parser documents.
+                if line_end == "\r" {
+                    text.push_str(": end\r\r");
+                }
+                bytes = text.into_bytes();
             }
             for to in Dialect::ALL {
-                let expected = translated(&case, to, &frames(&case.stream)).unwrap();
-                let found = translated(&case, to, &chunked(text.as_bytes(), &sizes)).unwrap();
+                let expected = translated(&case, to, &frames_of(case.dialect, &case.stream)).unwrap();
+                let found = translated(&case, to, &chunked_of(case.dialect, &bytes, &sizes)).unwrap();
                 prop_assert_eq!(&expected, &found, "{} to {:?}", case.name, to);
             }
         }

@@ -118,7 +118,12 @@ fn case(name: &'static str, items: Vec<(Value, Vec<Value>)>, status: &str, reaso
     }
     let whole = response(status, reason, &output);
     events.push(json!({"type": format!("response.{status}"), "response": whole}));
-    Case { name, dialect: Dialect::OpenAiResponses, unary: whole.to_string(), stream: responses_stream(&events) }
+    Case {
+        name,
+        dialect: Dialect::OpenAiResponses,
+        unary: whole.to_string(),
+        stream: responses_stream(&events).into_bytes(),
+    }
 }
 
 pub(super) fn cases() -> Vec<Case> {
