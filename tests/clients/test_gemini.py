@@ -189,8 +189,9 @@ def test_a_bare_name_is_one_of_the_default_providers(client):
 
 
 def test_refusals_are_the_clients_own_errors(client, before_sim):
+    stranger = genai_client(before_sim.url, UNKNOWN_KEY)
     with pytest.raises(errors.ClientError) as unknown:
-        genai_client(before_sim.url, UNKNOWN_KEY).models.generate_content(model="chat/chat", contents="hi")
+        stranger.models.generate_content(model="chat/chat", contents="hi")
     assert (unknown.value.code, unknown.value.status) == (401, "UNAUTHENTICATED")
     with pytest.raises(errors.ClientError) as missing:
         client.models.generate_content(model="nobody/nothing", contents="hi")

@@ -277,7 +277,7 @@ async fn a_stream_without_a_terminator_ends_with_its_body_once_the_model_has_sto
 
 #[tokio::test]
 async fn a_gemini_stream_that_is_cut_is_an_error() {
-    let server = upstream([Reply::events(GEMINI_EVENTS[0].to_owned())]).await;
+    let server = upstream([Reply::events(GEMINI_EVENTS[0])]).await;
     let target = Arc::new(target("a", Dialect::Gemini, &server.url("/v1beta")));
     let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[target]).await.unwrap())).await;
     assert_eq!((said(&got), fault.map(|fault| fault.code)), ("hel".to_owned(), Some(FaultCode::UpstreamUnavailable)));

@@ -99,11 +99,12 @@ fn contents(
 /// The functions' names by the ids of their calls: results are told by both.
 fn names(request: &Request) -> HashMap<&str, &str> {
     let parts = request.messages.iter().flat_map(|message| &message.parts);
-    let call = |part| match part {
-        &Part::ToolCall { ref id, ref name, .. } => Some((id.as_str(), name.as_str())),
-        _ => None,
-    };
-    parts.filter_map(call).collect()
+    parts
+        .filter_map(|part| match part {
+            Part::ToolCall { id, name, .. } => Some((id.as_str(), name.as_str())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// System messages inside the conversation become the user's.

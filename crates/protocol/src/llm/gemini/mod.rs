@@ -189,6 +189,6 @@ impl Codec for Gemini {
     }
 
     fn ping(&self) -> Frame {
-        Frame::comment("ping")
+        stream::ping()
     }
 }

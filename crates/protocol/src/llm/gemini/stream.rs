@@ -9,15 +9,24 @@ mod encoder;
 pub(super) use decoder::Decoder;
 pub(super) use encoder::Encoder;
 
+use bytes::Bytes;
 use tidegate_core::{segment::Origin, usage::Usage};
 
 use super::{errors, fields, head, wire};
-use crate::llm::{
-    dialect::FramePieces,
-    ir::StopReason,
-    node::Node,
-    stream::{Channel, FrameFacts, ToolStart, UpstreamStreamError},
+use crate::{
+    llm::{
+        dialect::FramePieces,
+        ir::StopReason,
+        node::Node,
+        stream::{Channel, FrameFacts, ToolStart, UpstreamStreamError},
+    },
+    sse::Frame,
 };
+
+/// A sign of life: an empty line, since the vendor's own client takes a comment for a broken piece.
+pub(super) fn ping() -> Frame {
+    Frame { raw: Bytes::from_static(b"\n"), event: None, data: None, id: None, retry: None }
+}
 
 const TEXT: u32 = 0;
 const THOUGHT: u32 = 1;

@@ -223,7 +223,7 @@ fn guards_see_every_text_and_no_ciphertext() {
     let number =
         segments.iter().find(|segment| segment.kind == SegmentKind::Number).map(|segment| segment.path).unwrap();
     let facts = call.facts();
-    assert_eq!((facts.surface, &facts.tools[..]), ("gemini".into(), &["f".into()][..]));
+    assert_eq!((facts.surface, &facts.tools[..]), ("gemini", &["f".into()][..]));
     // A picture and a file that nobody here has seen.
     assert!(facts.input_tokens > 206_000);
     call.replace_segment(number, "[x]");
@@ -537,7 +537,7 @@ fn trap_19_a_call_that_was_cut_short_is_marked_and_not_mended() {
     let call = &candidate["content"]["parts"][0]["functionCall"];
     assert_eq!((call.get("args"), &call["willContinue"]), (None, &json!(true)));
     assert_eq!(call["partialArgs"][0]["stringValue"], r#"{"a":"unfin"#);
-    let back = answered(&String::from_utf8(body.to_vec()).unwrap(), Dialect::Anthropic);
+    let back = answered(std::str::from_utf8(&body).unwrap(), Dialect::Anthropic);
     assert_eq!(
         (&back["content"][0]["incomplete"], &back["content"][0]["partial_json"]),
         (&json!(true), &json!(r#"{"a":"unfin"#))
@@ -580,6 +580,15 @@ fn trap_25_pieces_are_read_the_same_wherever_they_are_cut() {
     }
     let twice = r#"data: {"candidates":[],"candidates":[]}"#.to_owned() + "\n\n";
     assert!(matches!(streamed(&twice, Dialect::Gemini, Dialect::OpenAiChat), Err(StreamError::Malformed(_))));
+}
+
+#[test]
+fn a_sign_of_life_is_no_piece_and_no_comment() {
+    let ping = Dialect::Gemini.ping();
+    assert_eq!((&*ping.raw, ping.data), (&b"\n"[..], None));
+    let stream =
+        gemini_stream(&[r#"[{"text":"a"}]"#, r#"[{"text":"b"}]"#], "STOP").replacen("\r\n\r\n", "\r\n\r\n\n", 1);
+    assert_eq!(frames(&stream).iter().filter(|frame| frame.data.is_some()).count(), 2);
 }
 
 #[test]

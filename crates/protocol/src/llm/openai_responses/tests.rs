@@ -539,7 +539,7 @@ fn errors_have_the_shape_of_the_surface_and_end_streams_for_clients_and_agents_a
     };
     let body: Value = serde_json::from_slice(&RESPONSES.error_body(&view)).unwrap();
     assert_eq!(body, serde_json::from_slice::<Value>(&Dialect::OpenAiChat.error_body(&view)).unwrap());
-    let events = frames(&String::from_utf8(RESPONSES.error_event(&view).raw.to_vec()).unwrap());
+    let events = frames(std::str::from_utf8(&RESPONSES.error_event(&view).raw).unwrap());
     assert_eq!(events.iter().map(Frame::event_name).collect::<Vec<_>>(), ["error", "response.failed"]);
     let (bare, failed) = (data(&events[0]), data(&events[1]));
     assert_eq!(

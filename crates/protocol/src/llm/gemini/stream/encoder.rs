@@ -146,7 +146,7 @@ impl StreamEncoder for Encoder {
                 };
                 out.push(Frame::build(None, &errors::json(&view)));
             }
-            StreamEvent::Ping => out.push(Frame::comment("ping")),
+            StreamEvent::Ping => out.push(super::ping()),
         }
         Ok(())
     }
