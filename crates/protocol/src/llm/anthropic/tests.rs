@@ -24,7 +24,7 @@ const END: &str = r#"{"type":"message_stop"}"#;
 fn to_chat(events: &[&str], context: &TranslateContext<'_>) -> Vec<Frame> {
     let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAiChat, context);
     let mut out: Vec<Frame> =
-        frames(&messages_stream(events)).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+        frames(messages_stream(events)).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     out.extend(translator.finish().unwrap());
     out
 }
@@ -60,7 +60,7 @@ fn trap_4_empty_fragment_is_no_text_and_no_fragment() {
     ];
     let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAiChat, &CONTEXT);
     let mut reader = StreamReader::new(Dialect::Anthropic);
-    let input = frames(&messages_stream(&events));
+    let input = frames(messages_stream(&events));
     let counts: Vec<usize> = input.iter().map(|frame| translator.push(frame).unwrap().len()).collect();
     assert_eq!(counts, [1, 1, 0]);
     assert!(input.iter().all(|frame| reader.read(frame).unwrap().pieces.is_empty()));
@@ -154,7 +154,7 @@ fn cumulative_usage_replaces_and_never_adds() {
         END,
     ];
     let mut reader = StreamReader::new(Dialect::Anthropic);
-    for frame in &frames(&messages_stream(&events)) {
+    for frame in &frames(messages_stream(&events)) {
         reader.read(frame).unwrap();
     }
     let usage = reader.usage().unwrap();
@@ -170,7 +170,7 @@ fn cut_stream_is_not_billed_at_the_first_event_s_count() {
         format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#),
     ];
     let mut reader = StreamReader::new(Dialect::Anthropic);
-    for frame in &frames(&messages_stream(&[&events[0], &events[1], &events[2]])) {
+    for frame in &frames(messages_stream(&[&events[0], &events[1], &events[2]])) {
         reader.read(frame).unwrap();
     }
     let usage = reader.usage().unwrap();
@@ -188,7 +188,7 @@ fn trap_18_error_event_inside_a_good_stream() {
     assert_eq!(last["error"]["type"], "overloaded_error");
     assert!(out.iter().all(|frame| frame.data.as_deref() != Some(b"[DONE]")));
     let mut reader = StreamReader::new(Dialect::Anthropic);
-    let facts: Vec<_> = frames(&messages_stream(&events))
+    let facts: Vec<_> = frames(messages_stream(&events))
         .iter()
         .map(|frame| {
             let facts = reader.read(frame).unwrap();
@@ -210,7 +210,7 @@ fn trap_20_pause_has_a_chat_value_and_keeps_its_name() {
 
 #[test]
 fn message_stop_without_a_stop_reason_is_no_success() {
-    let input = frames(&messages_stream(&[MESSAGE_START, END]));
+    let input = frames(messages_stream(&[MESSAGE_START, END]));
     let mut translator = StreamTranslator::new(Dialect::Anthropic, Dialect::OpenAiChat, &CONTEXT);
     translator.push(&input[0]).unwrap();
     assert!(translator.push(&input[1]).is_err());
@@ -231,7 +231,7 @@ fn blocks_that_only_the_vendor_knows_are_left_out_of_the_translation_and_seen_by
     let folded = fold(Dialect::OpenAiChat, &to_chat(&events, &CONTEXT));
     assert!(folded["choices"][0]["message"]["content"].is_null());
     let mut reader = StreamReader::new(Dialect::Anthropic);
-    let input = frames(&messages_stream(&events));
+    let input = frames(messages_stream(&events));
     reader.read(&input[0]).unwrap();
     let facts = reader.read(&input[1]).unwrap();
     assert!(facts.semantic);
@@ -248,7 +248,7 @@ fn pings_and_starts_are_not_semantic() {
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#,
     ];
     let semantic: Vec<bool> =
-        frames(&messages_stream(&events)).iter().map(|frame| reader.read(frame).unwrap().semantic).collect();
+        frames(messages_stream(&events)).iter().map(|frame| reader.read(frame).unwrap().semantic).collect();
     assert_eq!(semantic, [false, false, false, true]);
 }
 

@@ -603,7 +603,7 @@ fn a_refused_prompt_is_a_refusal() {
 #[test]
 fn a_rewritten_text_of_a_piece_does_not_survive_beside_it() {
     let chunk = r#"{"candidates":[{"content":{"parts":[{"text":"secret"},{"functionCall":{"name":"f","args":{"a":"secret"}}}]},"logprobsResult":{"chosenCandidates":[{"token":"secret"}]},"groundingMetadata":{"groundingSupports":[{"segment":{"text":"secret"}}],"webSearchQueries":[]},"finishReason":"STOP"}]}"#;
-    let frame = frames(&format!("data: {chunk}\n\n")).remove(0);
+    let frame = frames(format!("data: {chunk}\n\n")).remove(0);
     let mut reader = StreamReader::new(Dialect::Gemini);
     let facts = reader.read(&frame).unwrap();
     assert_eq!(facts.pieces.iter().map(|piece| &*piece.text).collect::<Vec<_>>(), ["secret", "secret"]);

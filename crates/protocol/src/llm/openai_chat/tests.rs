@@ -20,7 +20,7 @@ use crate::{
 fn to_anthropic(chunks: &[&str]) -> Vec<Frame> {
     let mut translator = StreamTranslator::new(Dialect::OpenAiChat, Dialect::Anthropic, &CONTEXT);
     let mut out: Vec<Frame> =
-        frames(&chat_stream(chunks)).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+        frames(chat_stream(chunks)).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     out.extend(translator.finish().unwrap());
     out
 }
@@ -163,7 +163,7 @@ fn stop_with_tool_calls_is_tool_use() {
     let chunk = delta(r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]}"#);
     let mut reader = StreamReader::new(Dialect::OpenAiChat);
     let stop =
-        frames(&chat_stream(&[&chunk, &finish("stop")])).iter().find_map(|frame| reader.read(frame).unwrap().stop);
+        frames(chat_stream(&[&chunk, &finish("stop")])).iter().find_map(|frame| reader.read(frame).unwrap().stop);
     assert_eq!(stop, Some(StopReason::ToolUse));
     let folded = fold(Dialect::Anthropic, &to_anthropic(&[&chunk, &finish("stop")]));
     assert_eq!(folded["stop_reason"], "tool_use");
@@ -183,7 +183,7 @@ fn calls_that_share_an_index_or_lack_an_id_stay_apart() {
 fn role_chunk_and_pings_are_not_semantic() {
     let mut reader = StreamReader::new(Dialect::OpenAiChat);
     let chunks = [delta(r#"{"role":"assistant","content":""}"#), delta(r#"{"content":"a"}"#)];
-    let input = frames(&format!(": ping\n\n{}", chat_stream(&[&chunks[0], &chunks[1]])));
+    let input = frames(format!(": ping\n\n{}", chat_stream(&[&chunks[0], &chunks[1]])));
     let semantic: Vec<bool> = input[..3].iter().map(|frame| reader.read(frame).unwrap().semantic).collect();
     assert_eq!(semantic, [false, false, true]);
     assert!(reader.usage().is_none() && reader.generated_tokens() == 1);

@@ -52,7 +52,7 @@ fn trap_3_call_without_arguments_is_an_empty_object_both_ways() {
     let empty =
         all().into_iter().find(|case| case.dialect == Dialect::Anthropic && case.name.contains("without")).unwrap();
     let mut translator = StreamTranslator::new(Dialect::Anthropic, RESPONSES, &CONTEXT);
-    let out: Vec<Frame> = frames(&empty.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+    let out: Vec<Frame> = frames(empty.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     let output = fold(RESPONSES, &out)["output"].clone();
     assert_eq!((&output[0]["arguments"], &output[1]["arguments"]), (&json!("{}"), &json!("{}")));
 }
@@ -90,7 +90,7 @@ fn trap_16_usage_comes_unasked_and_is_shown_as_it_comes() {
     let value: Value = serde_json::from_slice(&chat.body).unwrap();
     assert_eq!(value["stream_options"], json!({"include_usage": true}));
     let mut reader = StreamReader::new(RESPONSES);
-    assert!(frames(&case("text").text()).iter().all(|frame| !reader.read(frame).unwrap().usage_only));
+    assert!(frames(case("text").text()).iter().all(|frame| !reader.read(frame).unwrap().usage_only));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_server_that_says_texts_only_whole_is_translated_all_the_same() {
 fn frames_that_say_texts_again_are_marked_and_their_channels_end_with_them() {
     let mut reader = StreamReader::new(RESPONSES);
     let (mut said, mut again) = (String::new(), 0);
-    for frame in &frames(&case("text and call").text()) {
+    for frame in &frames(case("text and call").text()) {
         let facts = reader.read(frame).unwrap();
         for piece in &facts.pieces {
             let closed = facts.closes.iter().any(|(first, last)| (first..=last).contains(&&piece.channel));
@@ -288,7 +288,7 @@ fn frames_that_say_texts_again_are_marked_and_their_channels_end_with_them() {
 
 #[test]
 fn every_repeat_can_be_rewritten() {
-    for frame in &frames(&case("text and call").text()) {
+    for frame in &frames(case("text and call").text()) {
         let mut reader = StreamReader::new(RESPONSES);
         let Ok(facts) = reader.read(frame) else { continue };
         if facts.pieces.is_empty() {
@@ -322,7 +322,7 @@ fn numbers_of_single_tokens_go_with_a_rewritten_text() {
         with("response.output_item.done", "item", &item),
         with("response.completed", "response", &response("completed", None, std::slice::from_ref(&item))),
     ] {
-        let frame = frames(&responses_stream(&[event])).remove(0);
+        let frame = frames(responses_stream(&[event])).remove(0);
         let out = rewrite_pieces(RESPONSES, &frame, &[(0, "[x]")]).unwrap();
         assert!(!String::from_utf8_lossy(&out.raw).contains("secret"), "{:?}", out.raw);
     }
@@ -342,7 +342,7 @@ fn unknown_items_and_events_are_no_way_around_guards() {
                 .unwrap();
         assert_eq!(answer.segments().iter().map(|segment| &*segment.text).collect::<Vec<_>>(), ["S1"]);
         let mut reader = StreamReader::new(RESPONSES);
-        for frame in &frames(&responses_stream(&around(0, item.clone(), Vec::new(), &item))) {
+        for frame in &frames(responses_stream(&around(0, item.clone(), Vec::new(), &item))) {
             let facts = reader.read(frame).unwrap();
             assert_eq!(facts.pieces.iter().map(|piece| &*piece.text).collect::<Vec<_>>(), ["S1"]);
         }
@@ -355,7 +355,7 @@ fn unknown_items_and_events_are_no_way_around_guards() {
         json!({"type": "response.mcp_call_arguments.delta", "output_index": 0, "delta": "S1"}),
     ] {
         let mut reader = StreamReader::new(RESPONSES);
-        let frame = frames(&responses_stream(std::slice::from_ref(&event))).remove(0);
+        let frame = frames(responses_stream(std::slice::from_ref(&event))).remove(0);
         let facts = reader.read(&frame).unwrap();
         assert_eq!(facts.pieces.iter().map(|piece| &*piece.text).collect::<Vec<_>>(), ["S1"], "{event}");
     }
@@ -370,7 +370,7 @@ fn tools_are_seen_wherever_a_stream_first_names_them() {
             json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
             json!({"type": "response.completed", "response": response("completed", None, std::slice::from_ref(&item))}),
         ] {
-            let frame = frames(&responses_stream(&[event])).remove(0);
+            let frame = frames(responses_stream(&[event])).remove(0);
             let starts = StreamReader::new(RESPONSES).read(&frame).unwrap().tool_starts.len();
             assert_eq!(starts, 1, "{kind}");
         }
@@ -423,7 +423,7 @@ fn reasoning_comes_back_through_a_surface_that_has_no_place_for_a_scope() {
     let answer = Answer::read(RESPONSES, Bytes::from(case.unary.clone())).unwrap();
     let (body, _) = translate_answer(&answer, Dialect::Anthropic, &scoped).unwrap();
     let mut translator = StreamTranslator::new(RESPONSES, Dialect::Anthropic, &scoped);
-    let out: Vec<Frame> = frames(&case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+    let out: Vec<Frame> = frames(case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
     for value in [serde_json::from_slice(&body).unwrap(), fold(Dialect::Anthropic, &out)] {
         let result = json!([{"type": "tool_result", "tool_use_id": "call_look", "content": "ok"}]);
         let body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "a"},
@@ -452,7 +452,7 @@ fn another_vendors_signed_reasoning_survives_this_surface_byte_for_byte() {
         let answer = Answer::read(Dialect::Anthropic, Bytes::from(case.unary.clone())).unwrap();
         let (body, _) = translate_answer(&answer, RESPONSES, &scoped).unwrap();
         let mut translator = StreamTranslator::new(Dialect::Anthropic, RESPONSES, &scoped);
-        let out: Vec<Frame> = frames(&case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
+        let out: Vec<Frame> = frames(case.text()).iter().flat_map(|frame| translator.push(frame).unwrap()).collect();
         for value in [serde_json::from_slice(&body).unwrap(), fold(RESPONSES, &out)] {
             let mut input = vec![json!({"role": "user", "content": "a"})];
             input.extend(value["output"].as_array().unwrap().iter().cloned());
