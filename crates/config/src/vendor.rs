@@ -93,7 +93,7 @@ macro_rules! files {
 }
 
 /// The vendor files, as they are part of the binary.
-pub(crate) const FILES: [(&str, &str); 15] = files!(
+pub(crate) const FILES: [(&str, &str); 16] = files!(
     "anthropic",
     "bedrock",
     "deepseek",
