@@ -19,6 +19,7 @@ const CONTEXT: TranslateContext<'static> = TranslateContext {
     created: 7,
     reasoning_scope: Some("p/m"),
     forms: &[],
+    tools: &[],
 };
 
 /// A request that is read can be asked about, rewritten where guards look, and is strict JSON for whatever target it can

@@ -18,6 +18,7 @@ const CONTEXT: TranslateContext<'static> = TranslateContext {
     created: 7,
     reasoning_scope: Some("p/m"),
     forms: &[],
+    tools: &[],
 };
 
 /// A request's texts can be taken out of it, and what is prepared for any upstream holds none of them.
