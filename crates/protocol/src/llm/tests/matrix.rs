@@ -55,7 +55,9 @@ fn reader_agrees_with_the_whole_answer() {
         }
         assert_eq!(reader.usage(), answer.usage(), "{}", case.name);
         assert_eq!(stop.as_ref(), answer.stop_reason(), "{}", case.name);
-        let ended = terminators == 1 || (case.dialect.ends_with_body() && reader.may_end());
+        // Some dialects have no frame for the end, or not always one.
+        let silent = terminators == 0 && case.dialect.ends_with_body() && reader.may_end();
+        let ended = terminators == 1 || silent;
         assert!(ended, "{}", case.name);
         assert!(reader.finished());
         for segment in answer.segments().iter().filter(|_| !case.name.contains("call")) {
