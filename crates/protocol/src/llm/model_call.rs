@@ -327,7 +327,8 @@ impl ModelCall {
             Operation::CountTokens | Operation::Embed => false,
         };
         let verbatim = self.body.is_original() && patch.edits.is_empty();
-        let named = root.get("model").filter(|_| to.dialect.codec().model_in_body());
+        let elsewhere = to.quirks.anthropic_on_vertex && self.operation == Operation::Generate;
+        let named = root.get("model").filter(|_| to.dialect.codec().model_in_body() && !elsewhere);
         if let Some(model) = named.filter(|model| !model.text_is(to.model)) {
             let mut name = JsonWriter::default();
             name.string(to.model);
