@@ -127,6 +127,22 @@ pub fn check_address(address: IpAddr, allow_private: bool) -> Result<(), Address
     }
 }
 
+/// Whether the gateway may connect to `address` to ask for an identity of its own: the services of clouds that say who
+/// a machine is stand on link-local addresses, or on the machine itself. For nothing that comes from a configuration or
+/// a caller.
+///
+/// # Errors
+/// [`AddressError::Forbidden`] for every other address.
+pub(crate) fn check_metadata(address: IpAddr) -> Result<(), AddressError> {
+    let there = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_loopback(),
+        // AWS and Google Cloud.
+        IpAddr::V6(v6) => v6.is_loopback() || matches!(v6.segments(), [0xfd00, 0x0ec2, ..] | [0xfd20, 0x00ce, ..]),
+    };
+    let range = "no place where a cloud keeps its metadata service";
+    if there { Ok(()) } else { Err(AddressError::Forbidden { address, range }) }
+}
+
 /// What kind of place an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {

@@ -46,6 +46,8 @@ const MOST_NAMES: usize = 1024;
 pub(crate) enum Reach {
     /// The network, public addresses only, or private ones too.
     Network { allow_private: bool },
+    /// Where clouds say who a machine is, and nowhere else.
+    Metadata,
     /// A service inside this process.
     Memory(Arc<dyn InMemoryService>),
 }
@@ -63,15 +65,17 @@ impl Connector {
     }
 
     async fn connect(self, uri: Uri) -> Result<Transport, ConnectError> {
-        let allow_private = match &self.reach {
+        let check: fn(IpAddr) -> Result<(), AddressError> = match &self.reach {
             Reach::Memory(service) => return Ok(Transport::Memory(TokioIo::new(service.connect()))),
-            Reach::Network { allow_private } => *allow_private,
+            Reach::Network { allow_private: true } => |address| address::check_address(address, true),
+            Reach::Network { allow_private: false } => |address| address::check_address(address, false),
+            Reach::Metadata => address::check_metadata,
         };
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let resolved = self.resolve(host, port).await?;
-        let allowed = permitted(&resolved, allow_private)?;
+        let allowed = permitted(&resolved, check)?;
         race(&allowed, port).await.map(|stream| Transport::Tcp(TokioIo::new(stream)))
     }
 
@@ -108,11 +112,14 @@ impl Connector {
 }
 
 /// The addresses that may be connected to; an error where there is none.
-fn permitted(resolved: &[IpAddr], allow_private: bool) -> Result<Vec<IpAddr>, ConnectError> {
+fn permitted(
+    resolved: &[IpAddr],
+    check: impl Fn(IpAddr) -> Result<(), AddressError>,
+) -> Result<Vec<IpAddr>, ConnectError> {
     let mut refusal = None;
     let mut allowed = Vec::new();
     for address in resolved {
-        match address::check_address(*address, allow_private) {
+        match check(*address) {
             Ok(()) if !allowed.contains(address) => allowed.push(*address),
             Ok(()) => {}
             Err(error) => refusal = Some(error),

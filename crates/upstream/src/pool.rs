@@ -51,6 +51,7 @@ type HttpClient = Client<HttpsConnector<Connector>, Departing>;
 pub(crate) struct Pool {
     public: HttpClient,
     named: HttpClient,
+    metadata: HttpClient,
     memory: Option<Client<Connector, Departing>>,
     roots: Arc<Roots>,
 }
@@ -92,17 +93,19 @@ impl Pool {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let roots = Arc::new(Roots::new(extra_roots, Arc::clone(&provider)));
         let tls = tls(Arc::clone(&roots), provider)?;
-        let network = |allow_private| {
+        let reaching = |reach| {
             let connector = HttpsConnectorBuilder::new()
                 .with_tls_config(tls.clone())
                 .https_or_http()
                 .enable_all_versions()
-                .wrap_connector(Connector::new(Reach::Network { allow_private }));
+                .wrap_connector(Connector::new(reach));
             client(connector)
         };
+        let network = |allow_private| reaching(Reach::Network { allow_private });
         Ok(Self {
             public: network(false),
             named: network(true),
+            metadata: reaching(Reach::Metadata),
             memory: memory.map(|service| client(Connector::new(Reach::Memory(service)))),
             roots,
         })
@@ -133,6 +136,7 @@ impl Pool {
         let mut answer = match (destination, &self.memory) {
             (Destination::Http { allow_private: false, .. }, _) => self.public.request(request),
             (Destination::Http { allow_private: true, .. }, _) => self.named.request(request),
+            (Destination::Metadata(_), _) => self.metadata.request(request),
             (Destination::Sim, Some(memory)) => memory.request(request),
             (Destination::Program(_), _) => {
                 let error = ConnectError::Network("a program is not reached over the network".to_owned());

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use smallvec::SmallVec;
-use tidegate_core::secret::Secret;
 
 use crate::credential::Auth;
 
@@ -22,16 +21,16 @@ const PREFIXES: [&str; 9] = ["sk-", "sk_", "tg_", "gsk_", "xai-", "AIza", "Beare
 const SHORTEST: usize = 8;
 
 /// What an upstream is sent that must not come back: the credential, and headers whose values came from references.
-pub(crate) fn secrets<'all>(auth: &'all Auth, headers: &'all HeaderMap) -> SmallVec<[&'all str; 2]> {
+pub(crate) fn secrets<'all>(auth: &'all Auth, headers: &'all HeaderMap) -> SmallVec<[Cow<'all, str>; 2]> {
     let sensitive = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
-    auth.secret().map(Secret::expose).into_iter().chain(sensitive).collect()
+    auth.shown().into_iter().chain(sensitive.map(Cow::Borrowed)).collect()
 }
 
 /// `text` without `secrets` and without anything that looks like a key.
-pub(crate) fn scrub<'text>(text: &'text str, secrets: &[&str]) -> Cow<'text, str> {
+pub(crate) fn scrub<'text>(text: &'text str, secrets: &[impl AsRef<str>]) -> Cow<'text, str> {
     let mut out = Cow::Borrowed(text);
     for secret in secrets {
-        let secret = *secret;
+        let secret = secret.as_ref();
         if secret.len() >= 4 && out.contains(secret) {
             out = Cow::Owned(out.replace(secret, MASK));
         }

@@ -268,7 +268,7 @@ fn class(class: Class) -> &'static str {
 fn url(destination: &Destination) -> Option<String> {
     match destination {
         Destination::Http { url, .. } => Some(format!("{}{}", url.origin().ascii_serialization(), url.path())),
-        Destination::Sim | Destination::Program(_) => None,
+        Destination::Sim | Destination::Program(_) | Destination::Metadata(_) => None,
     }
 }
 

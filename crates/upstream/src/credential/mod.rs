@@ -5,7 +5,13 @@
 //! is what it will be; it is never logged, and `scrub` takes it out of what the upstream says. Schemes that have to ask
 //! somebody for a credential first do so over the pool, within the clock for connecting.
 
-use std::{sync::Arc, time::Duration};
+mod ask;
+mod azure;
+mod google;
+mod jwt;
+mod tokens;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -18,6 +24,12 @@ use crate::{
     clocks::{Clock, Limits},
     failure::{Failure, Then},
     pool::{Pool, SendError, Unanswered},
+};
+
+pub use self::{
+    azure::{AZURE_SCOPE, AzureIdentity},
+    google::{CredentialFile, GOOGLE_SCOPE},
+    tokens::Tokens,
 };
 
 /// A credential for an upstream.
@@ -34,6 +46,8 @@ pub enum Auth {
         /// What stands in it.
         secret: Secret,
     },
+    /// `Authorization: Bearer` with a token that expires.
+    Tokens(Tokens),
 }
 
 /// Why a request could not be given its credential.
@@ -72,16 +86,16 @@ impl Auth {
     /// # Errors
     /// [`CredentialError::Invalid`] where the secret fits no header, [`CredentialError::Unavailable`] where nobody
     /// hands one out.
-    #[expect(clippy::unused_async, reason = "schemes that ask somebody for a credential wait here")]
     pub(crate) async fn authorize(
         &self,
         request: &mut Request<Bytes>,
-        _pool: &Arc<Pool>,
+        pool: &Arc<Pool>,
     ) -> Result<(), CredentialError> {
         match self {
             Self::None => Ok(()),
             Self::Bearer(secret) => bearer(request.headers_mut(), secret),
             Self::Header { name, secret } => put(request.headers_mut(), name.clone(), secret.expose()),
+            Self::Tokens(tokens) => bearer(request.headers_mut(), &tokens.token(pool).await?),
         }
     }
 
@@ -106,12 +120,13 @@ impl Auth {
         })
     }
 
-    /// The secret, for taking it out of answers.
+    /// What was shown, for taking it out of answers.
     #[must_use]
-    pub fn secret(&self) -> Option<&Secret> {
+    pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::None => None,
-            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
+            Self::Bearer(secret) | Self::Header { secret, .. } => Some(Cow::Borrowed(secret.expose())),
+            Self::Tokens(tokens) => tokens.last().map(|token| Cow::Owned(token.expose().to_owned())),
         }
     }
 }

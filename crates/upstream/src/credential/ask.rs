@@ -1,0 +1,123 @@
+//! One question to whoever hands tokens out: sent over the one connector, its answer read within bounds.
+//!
+//! Never follows a redirect, never repeats an answer's text beyond its error's code, since a token service may echo what
+//! it was shown. Called by `azure` and `google`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde::{Deserialize, de::DeserializeOwned};
+use tidegate_core::{clock, secret::Secret};
+
+use super::{
+    CredentialError,
+    tokens::{PATIENCE, unavailable},
+};
+use crate::{clocks::Limits, pool::Pool, target::Destination};
+
+/// The most bytes of an answer that are read.
+const LARGEST: usize = 64 * 1024;
+
+/// A question.
+pub(super) struct Question<'a> {
+    /// Who is asked, in a few words.
+    pub(super) whom: &'static str,
+    /// Where.
+    pub(super) to: &'a Destination,
+    /// The path below it, with its query; empty for the address itself.
+    pub(super) path: &'a str,
+    /// Headers besides the usual ones; secret ones are marked by the caller.
+    pub(super) headers: Vec<(&'static str, Secret)>,
+    /// A form or JSON; without one it is a `GET`.
+    pub(super) body: Option<(&'static str, String)>,
+}
+
+/// The error of OAuth 2.0 (RFC 6749, section 5.2): a code that has a fixed set of letters.
+#[derive(Deserialize)]
+struct Refusal {
+    error: Option<Code>,
+}
+
+/// Google's other services wrap theirs.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Plain(String),
+    Wrapped { status: Option<String> },
+}
+
+impl Question<'_> {
+    /// Asks, and reads the JSON of a good answer.
+    pub(super) async fn ask<T: DeserializeOwned>(self, pool: &Arc<Pool>) -> Result<T, CredentialError> {
+        let whom = self.whom;
+        let fail = |why: String| unavailable(whom, why);
+        let uri = self.to.uri(self.path).map_err(|error| fail(format!("its address makes no request: {error}")))?;
+        let method = if self.body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
+        for (name, value) in &self.headers {
+            let mut value = http::HeaderValue::from_str(value.expose()).map_err(|_| CredentialError::Invalid)?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        let body = match self.body {
+            Some((media_type, text)) => {
+                request = request.header(header::CONTENT_TYPE, media_type);
+                Bytes::from(text)
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(body).map_err(|error| fail(format!("no request can be made: {error}")))?;
+        let limits = Limits::new(clock::now(), PATIENCE, None);
+        let response = pool
+            .send(self.to, request, (PATIENCE, PATIENCE), &limits)
+            .await
+            .map_err(|unanswered| fail(unanswered.error.to_string()))?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), LARGEST)
+            .collect()
+            .await
+            .map_err(|_| fail("its answer broke off or is too large".to_owned()))?
+            .to_bytes();
+        if !status.is_success() {
+            return Err(fail(format!("it answered {}{}", status.as_u16(), code_of(&bytes))));
+        }
+        serde_json::from_slice(&bytes).map_err(|_| fail("its answer holds no token".to_owned()))
+    }
+}
+
+/// `` (`invalid_client`) ``, where the answer has such a code.
+fn code_of(bytes: &[u8]) -> String {
+    let refusal = serde_json::from_slice::<Refusal>(bytes).ok().and_then(|refusal| refusal.error);
+    let code = refusal.and_then(|code| match code {
+        Code::Plain(code) => Some(code),
+        Code::Wrapped { status } => status,
+    });
+    let plain = |code: &String| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    code.filter(plain).map(|code| format!(" (`{code}`)")).unwrap_or_default()
+}
+
+/// A form of `application/x-www-form-urlencoded`.
+pub(super) fn form(fields: &[(&str, &str)]) -> (&'static str, String) {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields);
+    ("application/x-www-form-urlencoded", form.finish())
+}
+
+/// A count of seconds, as a number or as text: both are in use.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+pub(super) enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    pub(super) fn get(&self) -> Option<u64> {
+        match self {
+            Self::Number(seconds) => Some(*seconds),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+}
