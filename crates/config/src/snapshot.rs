@@ -4,6 +4,7 @@
 //! snapshot. Made by [`Snapshot::compile`] from what `check` found sound.
 
 mod build;
+pub(crate) mod credentials;
 mod keys;
 mod shared;
 mod targets;
