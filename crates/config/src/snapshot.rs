@@ -26,7 +26,7 @@ use tidegate_upstream::{Destination, McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
-    document::{Bodies, Document, OnChange},
+    document::{Bodies, CacheShare, Document, Model, OnChange},
     identity::{Declared, StoredKey},
     pins::PinnedTool,
     problem::Problem,
@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub concurrent_limit: usize,
     /// The most bytes of answers that are kept to be given again.
     pub idempotency_memory: usize,
+    /// The most bytes of answers that are kept for the same question.
+    pub cache_memory: usize,
     /// How long a client may take.
     pub client_times: ClientTimes,
     /// Where traces and metrics are sent; `None` where the file does not say.
@@ -134,6 +136,24 @@ pub struct Routed {
     pub name: ModelName,
     /// The tree of targets.
     pub route: Arc<Route>,
+    /// Whether the same question gets the same answer again.
+    pub cache: Option<Caching>,
+}
+
+/// How answers of a model are given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caching {
+    /// For how long.
+    pub ttl: Duration,
+    /// To whom.
+    pub share: CacheShare,
+    /// The digest of the model's entry: an answer of another entry is another model's.
+    pub of: Digest,
+}
+
+/// What a model's entry says, as a digest.
+fn written(model: &Model) -> Digest {
+    Digest::of(&serde_json::to_vec(model).unwrap_or_default())
 }
 
 /// A model that lists name: an alias, or a model that the catalogue knows at a provider.
@@ -153,7 +173,10 @@ impl Snapshot {
     #[must_use]
     pub fn route(&self, model: &str, surface: &str) -> Option<Routed> {
         if let Some((name, route)) = self.routes.get_key_value(model) {
-            return Some(Routed { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route) });
+            let cache = self.document.models.get(&**name).and_then(|model| Some((model, model.cache.as_ref()?)));
+            let cache =
+                cache.map(|(model, cache)| Caching { ttl: cache.ttl.0, share: cache.share, of: written(model) });
+            return Some(Routed { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route), cache });
         }
         if let Some((provider, model)) = model.split_once('/')
             && let Some(known) = self.providers.get(provider)
@@ -192,7 +215,7 @@ impl Snapshot {
         }
         let target = known.target(model, &self.catalog);
         let name = ModelName::from(target.id.to_string());
-        Some(Routed { name, route: Arc::new(Route::Target(Arc::new(target))) })
+        Some(Routed { name, route: Arc::new(Route::Target(Arc::new(target))), cache: None })
     }
 
     /// The models that lists offer, aliases first, each by name. What a caller sees of them, policy says.

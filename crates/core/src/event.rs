@@ -25,6 +25,8 @@ pub enum Stage {
     Reserve,
     /// What guards say to the request.
     GuardRequest,
+    /// Whether the same question was answered before.
+    Cache,
     /// The intent is on record.
     Intent,
     /// Sent, answered.
@@ -39,7 +41,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Admit,
         Self::Identify,
         Self::Decode,
@@ -48,6 +50,7 @@ impl Stage {
         Self::Idempotency,
         Self::Reserve,
         Self::GuardRequest,
+        Self::Cache,
         Self::Intent,
         Self::Dispatch,
         Self::GuardResponse,
@@ -67,6 +70,7 @@ impl Stage {
             Self::Idempotency => "idempotency",
             Self::Reserve => "reserve",
             Self::GuardRequest => "guard_request",
+            Self::Cache => "cache",
             Self::Intent => "intent",
             Self::Dispatch => "dispatch",
             Self::GuardResponse => "guard_response",

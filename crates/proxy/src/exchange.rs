@@ -28,6 +28,7 @@ use tidegate_upstream::Target;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answers::Keeping,
     federation::Federation,
     finish,
     gate::Gate,
@@ -87,8 +88,33 @@ pub(crate) struct Story {
     pub(crate) response_body: Option<bytes::BytesMut>,
     /// Whether the answer is one that was given before.
     pub(crate) again: bool,
+    /// What a cache had to do with it.
+    pub(crate) cache: Cached,
     /// Whether the reservation and the intent were handed to the dispatch.
     pub(crate) sent: bool,
+}
+
+/// What a cache had to do with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Cached {
+    /// Nothing.
+    #[default]
+    Off,
+    /// It had no answer, or was not to look for one.
+    Miss,
+    /// The answer came from it.
+    Hit,
+}
+
+impl Cached {
+    /// As `x-tidegate-cache` says it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Miss => "miss",
+            Self::Hit => "hit",
+        }
+    }
 }
 
 /// One call.
@@ -123,6 +149,8 @@ pub(crate) struct Exchange {
     pub(crate) entered: Option<Entered>,
     /// Others may be waiting for the same answer.
     pub(crate) repeat: Option<Running>,
+    /// The answer is to be kept for the same question.
+    pub(crate) keeping: Option<Keeping>,
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
     /// The id of the JSON-RPC request, as it was written.
@@ -175,6 +203,7 @@ impl Exchange {
             cut: CancellationToken::new(),
             entered: None,
             repeat: None,
+            keeping: None,
             federation: None,
             rpc_id: None,
             outside_session: false,
@@ -239,6 +268,13 @@ impl Exchange {
             let kept = self.story.response_body.get_or_insert_default();
             let room = LARGEST_KEPT.saturating_sub(kept.len());
             kept.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        }
+    }
+
+    /// Keeps the answer for the same question, now that it is whole.
+    pub(crate) fn keep_answer(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.keep(&self.gate.answers);
         }
     }
 

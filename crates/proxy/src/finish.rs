@@ -37,6 +37,10 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
         return;
     }
     let running = exchange.running.take();
+    if exchange.story.again {
+        // Nobody was paid for what was said before.
+        (exchange.story.usage, exchange.story.cost) = (None, Some(NanoUsd::ZERO));
+    }
     match running {
         Some(Running { reservation, intent }) => {
             let started = clock::now();

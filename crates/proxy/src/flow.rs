@@ -19,7 +19,7 @@ use tidegate_core::{
     segment::Origin,
 };
 use tidegate_guard::{Hold, Release, Step};
-use tidegate_protocol::llm::{Dialect, rewrite_pieces};
+use tidegate_protocol::llm::{Dialect, answer_id, rewrite_pieces};
 use tidegate_upstream::{Event, EventStream, Patience};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -29,6 +29,7 @@ use crate::{
     stage::{
         authorize::may_propose,
         guard_request::{add, blocked_fault},
+        guard_response::note_owner,
     },
 };
 
@@ -46,6 +47,7 @@ struct Flow {
     /// Resolves when the call is to be cut from outside.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     patience: Patience,
+    begun: bool,
     ended: bool,
 }
 
@@ -73,6 +75,7 @@ pub(crate) fn respond(
         ready: VecDeque::new(),
         digester: Digester::new(),
         guard_micros: 0,
+        begun: false,
         ended: false,
     };
     // On the heap, since each step takes it and gives it back.
@@ -128,6 +131,12 @@ enum Next {
 impl Flow {
     fn take(&mut self, mut event: Event) {
         let started = clock::now();
+        if let Some(keeping) = &mut self.exchange.keeping {
+            keeping.push(&event.frame.raw);
+        }
+        if !std::mem::replace(&mut self.begun, true) && self.dialect == Dialect::OpenAiResponses {
+            note_owner(&self.exchange, answer_id(&event.frame).as_deref());
+        }
         let starts = std::mem::take(&mut event.facts.tool_starts);
         if let Err(fault) = starts.iter().try_for_each(|start| may_propose(&self.exchange, &start.name)) {
             self.fail(&fault);
@@ -222,6 +231,7 @@ impl Flow {
     fn completed(&mut self) {
         self.end(&Ending { status: 200, fault: None, complete: true });
         self.exchange.tell_others(true);
+        self.exchange.keep_answer();
     }
 
     /// The other end: the surface's error event, then a clean end of the body; never a terminator.

@@ -9,7 +9,8 @@ use tidegate_ledger::Ledger;
 use tidegate_upstream::{Upstream, export::Exporter};
 
 use crate::{
-    discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, repeats::Repeats, session::Sessions,
+    answers::Answers, discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, owners::Owners,
+    repeats::Repeats, session::Sessions,
 };
 
 /// The parts of the data plane.
@@ -40,6 +41,10 @@ pub struct Gate {
     pub sessions: Sessions,
     /// Answers that are given again.
     pub repeats: Repeats,
+    /// Answers that are given again to the same question.
+    pub answers: Answers,
     /// Refusals that are only counted.
     pub floods: Floods,
+    /// Which provider keeps which stored response.
+    pub owners: Owners,
 }

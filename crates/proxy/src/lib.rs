@@ -3,6 +3,7 @@
 //! Owns the way of a call from its first byte to its outcome. Never opens a connection to an upstream by itself (that is
 //! `upstream`), never writes to a store, and serves no admin route.
 
+mod answers;
 mod batch;
 mod client;
 mod discovery;
@@ -15,6 +16,7 @@ mod gate;
 mod here;
 mod live;
 mod metrics;
+mod owners;
 mod pipeline;
 mod raw_flow;
 mod repeats;
@@ -70,11 +72,13 @@ pub mod doors {
 }
 
 pub use crate::{
+    answers::Answers,
     discovery::Discovery,
     floods::Floods,
     gate::Gate,
     live::Registry,
     metrics::Metrics,
+    owners::Owners,
     repeats::Repeats,
     respond::Body,
     server::{Bounds, serve},

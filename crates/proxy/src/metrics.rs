@@ -100,6 +100,11 @@ impl Metrics {
         self.registry.set(Metric::AuditWritable, &[], f64::from(u8::from(writable)));
     }
 
+    /// Counts a question to a cache, by what it had.
+    pub(crate) fn cache_looked_up(&self, result: &'static str) {
+        self.registry.add(Metric::CacheLookups, &[result], 1);
+    }
+
     /// Counts a definition that a server gives in place of a pinned one.
     pub fn definition_changed(&self, server: &str) {
         self.registry.add(Metric::DefinitionChanges, &[server], 1);

@@ -20,6 +20,7 @@ use crate::{
     stage::{
         admit::admit,
         authorize::authorize,
+        cache::cache,
         decode::{Decoded, decode},
         dispatch::{Answer, dispatch},
         guard_request::guard_request,
@@ -57,7 +58,7 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
 
 /// How far a request went.
 pub(crate) enum Passed {
-    /// All the way to an upstream.
+    /// All the way to an upstream, or to an answer that one gave before.
     Answer(Answer),
     /// Not beyond its decoding: the gateway answers it, or relays it within a session.
     Here(Caller, Here),
@@ -84,6 +85,9 @@ pub(crate) async fn onward(exchange: &mut Exchange, caller: &Caller, mut call: C
     }
     let reservation = reserve(exchange, caller, &routed, &permit)?;
     let permit = guard_request(exchange, caller, &mut call, &routed, permit)?;
+    if let Some(kept) = cache(exchange, caller, &call, &routed, &permit) {
+        return Ok(Passed::Answer(kept));
+    }
     let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;
     dispatch(exchange, permit, reservation, intent, call, routed).await.map(Passed::Answer)
 }

@@ -196,7 +196,7 @@ fn put_common(headers: &mut HeaderMap, exchange: &Exchange) {
     let story = &exchange.story;
     put(headers, "x-tidegate-call-id", &exchange.id.to_string());
     put(headers, "x-tidegate-revision", &exchange.snapshot.revision.to_string());
-    put(headers, "x-tidegate-cache", "off");
+    put(headers, "x-tidegate-cache", story.cache.as_str());
     if let Some(target) = &exchange.target {
         put(headers, "x-tidegate-served-by", &target.id.to_string());
     } else if let Some(served_by) = &story.served_by {

@@ -34,7 +34,7 @@ use tidegate_core::{
     clock::{self, UnixMillis},
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Bounds, Floods, Gate, Metrics, Registry, Repeats, Sessions};
+use tidegate_proxy::{Answers, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
@@ -233,14 +233,14 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         export: Arc::clone(&export),
         sessions: Sessions::new(),
         repeats: Repeats::new(),
+        answers: Answers::new(),
         floods: Floods::default(),
+        owners: Owners::default(),
     });
     let data_listener = bind(arguments.listen, mode).await?;
     let admin_listener = bind(arguments.admin_listen, mode).await?;
     let (data_plane, control_plane) = (data_listener.local_addr()?, admin_listener.local_addr()?);
     let stop = CancellationToken::new();
-    let (metrics, live) = (Arc::clone(&gate.metrics), Arc::clone(&gate.live));
-    let log = Arc::clone(&audit);
     let control = Arc::new(Control {
         live: Arc::clone(&gate.live),
         keys,
@@ -252,11 +252,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         feed: Arc::clone(&feed),
         live_calls: Arc::new(gate.registry.clone()),
         pins: Arc::new(discovery),
-        metrics: Arc::new(move || {
-            metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
-            metrics.audit_writable(log.writable());
-            metrics.text()
-        }),
+        metrics: metrics_text(&gate),
         targets: {
             let upstream = Arc::clone(&gate.upstream);
             Arc::new(move || upstream.targets())
@@ -298,6 +294,16 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         control,
         telemetry,
         parts,
+    })
+}
+
+/// What Prometheus reads, at the moment when it asks.
+fn metrics_text(gate: &Gate) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (metrics, live, audit) = (Arc::clone(&gate.metrics), Arc::clone(&gate.live), Arc::clone(&gate.audit));
+    Arc::new(move || {
+        metrics.revision(live.current().number, live.last_rejected().map(|rejected| rejected.number));
+        metrics.audit_writable(audit.writable());
+        metrics.text()
     })
 }
 

@@ -23,7 +23,7 @@ use tidegate_protocol::{
 
 use crate::{
     body::{self, BodyError},
-    clocks::{Clock, Limits},
+    clocks::{Clock, Limits, Timeouts},
     health::Admitted,
     patience::Patience,
     scrub::{self, scrub},
@@ -62,12 +62,14 @@ pub struct EventStream {
     request_bytes: u64,
     state: State,
     admitted: Option<Admitted>,
-    target: Arc<Target>,
+    /// Who answers; `None` where the answer was given before.
+    target: Option<Arc<Target>>,
 }
 
 /// Where frames come from.
 struct Source {
-    body: Incoming,
+    /// `None` where everything stands in the parser already.
+    body: Option<Incoming>,
     parser: FrameParser,
     limits: Limits,
     patience: Patience,
@@ -108,7 +110,7 @@ pub(crate) struct Parts {
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventStream")
-            .field("target", &self.target.id)
+            .field("target", &self.target.as_ref().map(|target| &target.id))
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
@@ -119,7 +121,7 @@ impl EventStream {
         let timeouts = parts.target.timeouts;
         Self {
             source: Source {
-                body: parts.body,
+                body: Some(parts.body),
                 parser: parts.dialect.framing().parser(DEFAULT_MAX_EVENT),
                 limits: parts.limits,
                 patience: Patience::default(),
@@ -139,7 +141,36 @@ impl EventStream {
             request_bytes: u64::try_from(parts.request_bytes).unwrap_or(u64::MAX),
             state: State::Open,
             admitted: None,
-            target: parts.target,
+            target: Some(parts.target),
+        }
+    }
+
+    /// The stream of an answer that was given before, from all its bytes in the dialect they are written in. Nothing
+    /// was used for it.
+    #[must_use]
+    pub fn kept(dialect: Dialect, bytes: Bytes) -> Self {
+        let timeouts = Timeouts::default();
+        let mut parser = dialect.framing().parser(DEFAULT_MAX_EVENT);
+        parser.push(bytes);
+        Self {
+            source: Source {
+                body: None,
+                parser,
+                limits: Limits::endless(clock::now()),
+                patience: Patience::default(),
+                first_event: timeouts.first_event,
+                between: timeouts.between_events,
+                begun: true,
+            },
+            translation: None,
+            ready: VecDeque::new(),
+            reader: StreamReader::new(dialect),
+            hide_usage: false,
+            generated_bytes: 0,
+            request_bytes: 0,
+            state: State::Open,
+            admitted: None,
+            target: None,
         }
     }
 
@@ -217,7 +248,7 @@ impl EventStream {
     fn take(&mut self, frame: Frame) -> Result<bool, Box<Fault>> {
         let facts = self.reader.read(&frame).map_err(|error| Box::new(malformed(&error)))?;
         if let Some(error) = &facts.error {
-            return Err(Box::new(reported(error, &self.target)));
+            return Err(Box::new(reported(error, self.target.as_deref())));
         }
         let pieces = if facts.repeats { &[] } else { &*facts.pieces };
         let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
@@ -303,7 +334,8 @@ impl Source {
             } else {
                 (self.first_event, Clock::FirstEvent(self.first_event))
             };
-            match body::next(&mut self.body, silence, &self.limits, &mut self.patience).await {
+            let Some(body) = &mut self.body else { return Ok(None) };
+            match body::next(body, silence, &self.limits, &mut self.patience).await {
                 Ok(Some(bytes)) => self.parser.push(bytes),
                 // What stands unfinished in the parser was cut off: it is no event.
                 Ok(None) => return Ok(None),
@@ -326,12 +358,13 @@ fn malformed(error: &StreamError) -> Fault {
 }
 
 /// The fault of an error that the upstream reports inside its stream.
-fn reported(error: &UpstreamStreamError, target: &Target) -> Fault {
-    let secrets = scrub::secrets(&target.provider.auth, &target.provider.headers);
-    let message = scrub(&error.message, &secrets).into_owned();
+fn reported(error: &UpstreamStreamError, target: Option<&Target>) -> Fault {
+    let secrets = target.map(|target| scrub::secrets(&target.provider.auth, &target.provider.headers));
+    let message = scrub(&error.message, &secrets.unwrap_or_default()).into_owned();
     let mut fault = Fault::new(FaultCode::UpstreamError, message.clone()).with_retry(Retry::No);
     fault.status = error.kind.status();
-    fault.upstream = Some(Box::new(UpstreamAnswer { target: target.id.clone(), message, kind: None, body: None }));
+    fault.upstream =
+        target.map(|target| Box::new(UpstreamAnswer { target: target.id.clone(), message, kind: None, body: None }));
     fault
 }
 

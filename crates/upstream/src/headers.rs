@@ -15,6 +15,11 @@ const REQUEST_COMMON: [&str; 5] = ["user-agent", "idempotency-key", "traceparent
 /// affair and come from configuration, never from a caller.
 const REQUEST_OPENAI: [&str; 2] = ["openai-beta", "x-client-request-id"];
 
+/// Headers that callers may send on to an upstream that speaks OpenAI's Responses. What a coding agent tells of its
+/// machine and its folders (`x-codex-turn-metadata`) is not among them.
+const REQUEST_RESPONSES: [&str; 5] =
+    ["openai-beta", "x-client-request-id", "x-openai-internal-codex-responses-lite", "session-id", "thread-id"];
+
 /// Headers that callers may send on to an Anthropic-compatible upstream.
 const REQUEST_ANTHROPIC: [&str; 3] =
     ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
@@ -43,6 +48,7 @@ const ANTHROPIC_VERSION: &str = "2023-06-01";
 fn request_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::OpenAiChat => &REQUEST_OPENAI,
+        Dialect::OpenAiResponses => &REQUEST_RESPONSES,
         Dialect::Anthropic => &REQUEST_ANTHROPIC,
     }
 }
@@ -50,7 +56,7 @@ fn request_list(dialect: Dialect) -> &'static [&'static str] {
 /// What passes of an answer to callers of the same dialect.
 fn response_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::OpenAiChat => &RESPONSE_OPENAI,
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => &RESPONSE_OPENAI,
         Dialect::Anthropic => &RESPONSE_ANTHROPIC,
     }
 }

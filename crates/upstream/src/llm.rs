@@ -185,7 +185,7 @@ impl ModelTraffic<'_> {
         }
         let call_id = self.call_id.to_string();
         let translator = (!sent.same)
-            .then(|| StreamTranslator::new(sent.dialect, self.call.dialect(), &self.context(&call_id, sent.scope)));
+            .then(|| StreamTranslator::new(sent.dialect, self.call.dialect(), &self.context(&call_id, sent)));
         let mut stream = EventStream::new(Parts {
             body: response.into_body(),
             target: Arc::clone(sent.target),
@@ -224,19 +224,20 @@ impl ModelTraffic<'_> {
             return Ok((ModelBody::Unary { answer: Box::new(answer), usage }, Vec::new()));
         }
         let call_id = self.call_id.to_string();
-        let context = self.context(&call_id, sent.scope);
+        let context = self.context(&call_id, sent);
         let (bytes, losses) = translate_answer(&answer, self.call.dialect(), &context).map_err(malformed)?;
         let answer = Box::new(Answer::read(self.call.dialect(), bytes).map_err(malformed)?);
         Ok((ModelBody::Unary { answer, usage }, losses))
     }
 
-    fn context<'b>(&'b self, call_id: &'b str, scope: Option<&'b str>) -> TranslateContext<'b> {
+    fn context<'b>(&'b self, call_id: &'b str, sent: &'b Sent<'_>) -> TranslateContext<'b> {
         TranslateContext {
             model: self.call.model().as_str(),
             client_wants_usage: self.call.wants_usage(),
             call_id,
             created: clock::wall().0 / 1000,
-            reasoning_scope: scope,
+            reasoning_scope: sent.scope,
+            forms: &sent.outgoing.forms,
         }
     }
 }

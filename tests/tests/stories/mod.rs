@@ -2,6 +2,7 @@
 
 mod budget;
 mod budgets;
+mod cached;
 mod canaries;
 mod connect;
 mod cuts;

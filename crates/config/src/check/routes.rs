@@ -152,6 +152,12 @@ impl Checker<'_> {
         if let Some(timeouts) = &model.timeouts {
             self.timeouts(&join(path, "timeouts"), timeouts);
         }
+        if let Some(Time(ttl)) = model.cache.as_ref().map(|cache| cache.ttl)
+            && !(1..=LONGEST_CACHED).contains(&ttl.as_secs())
+        {
+            let at = join(&join(path, "cache"), "ttl");
+            self.error(codes::OUT_OF_RANGE, &at, "an answer is kept for 1s to 90d", "write for example `10m`");
+        }
     }
 
     pub(super) fn retry(&mut self, path: &str, retry: &Retry) {
@@ -196,6 +202,9 @@ impl Checker<'_> {
         }
     }
 }
+
+/// The longest that an answer is given again, in seconds: ninety days.
+const LONGEST_CACHED: u64 = 90 * 86_400;
 
 /// Whether a text can be a model's name at a provider.
 pub(crate) fn model_name(text: &str) -> bool {

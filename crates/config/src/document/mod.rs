@@ -19,7 +19,9 @@ pub use access::{Allow, Key, Limits, Names, Team};
 pub use budget::{BudgetScope, SharedBudget};
 pub use provider::{Credentials, Headers, Provider};
 pub use read::Places;
-pub use route::{Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted};
+pub use route::{
+    Cache, CacheShare, Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted,
+};
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::{
-    read::{Field, Reader, object},
+    read::{Field, Reader, choice, object},
     scalar::{Time, TokenPrice},
 };
 use crate::{
@@ -345,18 +345,20 @@ pub struct Model {
     /// The most tokens of an answer: reserved and sent where the caller sets no limit.
     #[serde(skip_serializing_if = "super::read::is_default")]
     pub max_output: Option<u64>,
+    /// Whether the same question gets the same answer again.
+    #[serde(skip_serializing_if = "super::read::is_default")]
+    pub cache: Option<Cache>,
 }
 
 impl Model {
     /// A model that leads to `route`, everything else as a rule.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        Self { route, retry: None, price: None, timeouts: None, max_output: None }
+        Self { route, retry: None, price: None, timeouts: None, max_output: None, cache: None }
     }
 }
 
-const SETTINGS: [&str; 5] = ["route", "retry", "price", "timeouts", "max_output"];
-const LATER_SETTINGS: [(&str, &str); 1] = [("cache", "remove it: answers are not cached in this version")];
+const SETTINGS: [&str; 6] = ["route", "retry", "price", "timeouts", "max_output", "cache"];
 
 impl Field for Model {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -370,13 +372,14 @@ impl Field for Model {
             };
         };
         let known: Vec<&str> = SETTINGS.into_iter().chain(FORMS).chain(BESIDE).collect();
-        reader.unknown(entries, &known, &LATER_SETTINGS);
+        reader.unknown(entries, &known, &[]);
         let route = Route::of_members(node, entries, &["route"], reader);
         let retry = reader.field(entries, "retry");
         let price = reader.field(entries, "price");
         let timeouts = reader.field(entries, "timeouts");
         let max_output = reader.field::<u64>(entries, "max_output");
-        Some(Self { route: route?, retry, price, timeouts, max_output })
+        let cache = reader.field(entries, "cache");
+        Some(Self { route: route?, retry, price, timeouts, max_output, cache })
     }
 }
 
@@ -389,7 +392,7 @@ impl JsonSchema for Model {
         let route = generator.subschema_for::<Route>();
         let weighted = generator.subschema_for::<Weighted>();
         let (retry, price) = (generator.subschema_for::<Retry>(), generator.subschema_for::<Price>());
-        let timeouts = generator.subschema_for::<Timeouts>();
+        let (timeouts, cache) = (generator.subschema_for::<Timeouts>(), generator.subschema_for::<Cache>());
         let more = form::forms(generator);
         let mut schema = json_schema!({
             "description": "A model's name and what calls to it do: a route, or a route with settings.",
@@ -410,6 +413,8 @@ impl JsonSchema for Model {
                         "examples": [{ "input": "0.15 usd/mtok", "output": "0.60 usd/mtok" }] },
                     "timeouts": { "allOf": [timeouts], "description": "How long an answer may take.",
                         "examples": [{ "connect": "5s", "first_event": "60s", "between_events": "30s", "total": "10m" }] },
+                    "cache": { "allOf": [cache], "description": "Whether the same question gets the same answer again.",
+                        "examples": [{ "ttl": "10m", "share": "team" }] },
                     "max_output": { "type": "integer", "minimum": 1, "examples": [4096],
                         "description": "The most tokens of an answer: reserved and sent where the caller sets no limit." },
                 } },
@@ -421,6 +426,38 @@ impl JsonSchema for Model {
             members.extend(more.clone());
         }
         schema
+    }
+}
+
+choice! {
+    /// Who gets an answer again that another call was given.
+    #[derive(Default)]
+    pub enum CacheShare {
+        /// Calls of the same key.
+        #[default]
+        Key = "key",
+        /// Calls of keys of the same team; a key without a team keeps to itself.
+        Team = "team",
+        /// Calls of every key.
+        Org = "org",
+    }
+    later {}
+}
+
+object! {
+    /// Answers that are given again to the same question.
+    pub struct Cache("`{ ttl: 10m }`") {
+        required {
+            /// How long an answer is given again.
+            #[schemars(example = &"10m")]
+            pub ttl: Time = "10m",
+        }
+        optional {
+            /// Who gets an answer again that another call was given. Only calls of the same key is the rule.
+            #[schemars(example = &"team")]
+            pub share: CacheShare,
+        }
+        later {}
     }
 }
 

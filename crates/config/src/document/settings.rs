@@ -160,6 +160,10 @@ object! {
             /// MiB. The oldest leave first.
             #[schemars(example = &"16MiB")]
             pub idempotency_memory: Option<Size>,
+            /// How much memory answers may take that `cache` of a model gives again; without it, 64 MiB. Those that were
+            /// not asked for longest leave first.
+            #[schemars(example = &"64MiB")]
+            pub cache_memory: Option<Size>,
             /// How long a client may take to send the head of a request; without it, 15 seconds.
             #[schemars(example = &"15s")]
             pub header_timeout: Option<Time>,

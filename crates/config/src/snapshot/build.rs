@@ -32,6 +32,8 @@ use crate::{
 const BODY_LIMIT: u64 = 32 << 20;
 /// The most calls at the same time where nothing is set.
 const CONCURRENT_LIMIT: u32 = 20_000;
+/// The most bytes of answers that are kept for the same question, where nothing is set.
+const CACHE_MEMORY: u64 = 64 << 20;
 /// The most bytes of answers that are kept to be given again, where nothing is set.
 const IDEMPOTENCY_MEMORY: u64 = 16 << 20;
 /// How long a client may take where nothing is set.
@@ -79,6 +81,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         body_limit: number(document.limits.body.map_or(BODY_LIMIT, |Size(size)| size)),
         concurrent_limit: number(document.limits.concurrent.unwrap_or(CONCURRENT_LIMIT).into()),
         idempotency_memory: number(document.limits.idempotency_memory.map_or(IDEMPOTENCY_MEMORY, |Size(size)| size)),
+        cache_memory: number(document.limits.cache_memory.map_or(CACHE_MEMORY, |Size(size)| size)),
         client_times: client_times(&document),
         telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),

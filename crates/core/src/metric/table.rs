@@ -197,6 +197,8 @@ metrics! {
         "Number of the active revision";
     RejectedRevision = "tidegate.revision.rejected.number", Kind::Gauge, Unit::Of("{revision}"), [],
         "Number of the revision that was rejected last, while the one before it keeps serving; 0 where none is";
+    CacheLookups = "tidegate.cache.lookups", Kind::Counter, Unit::Of("{lookup}"), ["result"],
+        "Calls of models with a cache, by what it had: hit, miss, or refresh where the caller wanted a new answer";
     DefinitionChanges = "tidegate.tool.definition.changes", Kind::Counter, Unit::Of("{change}"),
         ["server"],
         "Definitions of tools that were seen in place of pinned ones";

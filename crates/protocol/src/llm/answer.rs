@@ -23,7 +23,6 @@ use crate::{
         model_call::Operation,
         node::{Document, Node},
         translate::TranslateContext,
-        write::JsonWriter,
     },
     places::{self, Place},
 };
@@ -235,11 +234,12 @@ pub fn translate_answer(
         return Ok((current, Vec::new()));
     }
     if let Some(tokens) = answer.counted {
-        let mut json = JsonWriter::default();
-        json.object(|json| json.number_member("input_tokens", tokens));
-        return Ok((json.into_bytes().into(), Vec::new()));
+        return Ok((to.codec().encode_count(tokens).into(), Vec::new()));
     }
     let document = Document::parse(&current).map_err(|error| AnswerError(error.to_string().into()))?;
+    if let Some(error) = answer.dialect.codec().answer_failure(document.root()) {
+        return Err(AnswerError(format!("the model failed: {}", error.message).into()));
+    }
     let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))

@@ -20,10 +20,12 @@ use crate::{
         models::ModelEntry,
         node::Node,
         openai_chat::OpenAiChat,
+        openai_responses::OpenAiResponses,
         segments::Found,
         stream::{Channel, FrameFacts},
         target::{Quirks, TargetWire},
         translate::{StreamDecoder, StreamEncoder, TranslateContext},
+        write::JsonWriter,
     },
     sse::Frame,
 };
@@ -35,16 +37,19 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// OpenAI's Responses and what is compatible with it.
+    OpenAiResponses,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+    pub const ALL: [Self; 3] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::OpenAiResponses => &OpenAiResponses,
         }
     }
 
@@ -60,6 +65,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::OpenAiResponses => "openai_responses",
         }
     }
 
@@ -192,9 +198,21 @@ pub(crate) trait Codec: Sync {
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
 
+    /// The error of an answer that came with a good status and says that the model failed.
+    fn answer_failure(&self, _: Node<'_, '_>) -> Option<UpstreamError> {
+        None
+    }
+
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError>;
 
     fn encode_answer(&self, answer: &ir::Answer, context: &TranslateContext<'_>, losses: &mut Vec<Loss>) -> Vec<u8>;
+
+    /// The answer to [`Operation::CountTokens`].
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        let mut json = JsonWriter::default();
+        json.object(|json| json.number_member("input_tokens", tokens));
+        json.into_bytes()
+    }
 
     /// Whether the data of a frame is the successful end by itself, without being JSON.
     fn is_done_marker(&self, data: &[u8]) -> bool;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_core::usage::Usage;
 
-use crate::llm::error::ErrorKind;
+use crate::llm::{error::ErrorKind, forms::ToolForm};
 
 /// A JSON text as its author wrote it; it came out of the strict scanner, or is known to be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +186,8 @@ pub(crate) struct Request {
     pub(crate) user: Option<String>,
     pub(crate) service_tier: Option<String>,
     pub(crate) stream: bool,
+    /// Tools that stand here under another name or in another form than the caller declared them in.
+    pub(crate) forms: Vec<ToolForm>,
     pub(crate) extensions: Vec<Extension>,
 }
 

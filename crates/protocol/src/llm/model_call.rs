@@ -342,7 +342,7 @@ impl ModelCall {
                 .into()
         };
         let lane = if verbatim { Lane::Verbatim } else { Lane::Patched };
-        Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage })
+        Ok(Outgoing { body, lane, losses: patch.losses, path, asked_usage, forms: Vec::new() })
     }
 
     fn translate(
@@ -357,6 +357,7 @@ impl ModelCall {
         let mut losses = Vec::new();
         let body = to.dialect.codec().encode_request(&request, to, self.operation, &mut losses)?;
         // The translator knows itself which frames are for the caller.
-        Ok(Outgoing { body: body.into(), lane: Lane::Translated, losses, path, asked_usage: false })
+        let forms = request.forms;
+        Ok(Outgoing { body: body.into(), lane: Lane::Translated, losses, path, asked_usage: false, forms })
     }
 }

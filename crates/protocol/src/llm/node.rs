@@ -119,6 +119,11 @@ impl<'tape, 'body> Node<'tape, 'body> {
         self.tape.kind(id) == Kind::String
     }
 
+    /// Whether `id`, a string of the same tape, is `""`.
+    pub(crate) fn is_empty_text(self, id: NodeId) -> bool {
+        self.tape.span(id).len() <= 2
+    }
+
     pub(crate) fn is_long_number(self) -> bool {
         places::is_long_number(self.tape, self.id)
     }

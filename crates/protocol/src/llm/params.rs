@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Members that a configuration never sets: policies, guards and the gateway itself rely on the caller's.
-const OWN: [&str; 18] = [
+const OWN: [&str; 24] = [
     "model",
     "messages",
     "system",
@@ -36,6 +36,12 @@ const OWN: [&str; 18] = [
     "response_format",
     "metadata",
     "store",
+    "max_output_tokens",
+    "instructions",
+    "previous_response_id",
+    "conversation",
+    "background",
+    "include",
 ];
 
 /// Parameters by name, each with its value as JSON text.

@@ -51,8 +51,18 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 8] =
-    ["type", "id", "tool_use_id", "signature", "encrypted_content", "encrypted_index", "media_type", "cache_control"];
+const OPAQUE: [&str; 10] = [
+    "type",
+    "id",
+    "tool_use_id",
+    "call_id",
+    "item_id",
+    "signature",
+    "encrypted_content",
+    "encrypted_index",
+    "media_type",
+    "cache_control",
+];
 
 /// Shows the strings of a part that no rule of the dialect covers, so that an unknown type is no way around guards.
 /// The scanner has bounded the depth.
@@ -134,7 +144,12 @@ pub(crate) fn rest(root: Node<'_, '_>, known: &[NodeId], see: &mut dyn FnMut(Pla
     for (key, value) in root.keyed_members() {
         let name = key.text().unwrap_or_default();
         let origin = if DEFINITIONS.contains(&&*name) { Origin::ToolDescription } else { Origin::Prompt };
-        rest.member(key, value, origin);
+        // The conversation of some dialects: its parts have forms of their own.
+        if name == "input" {
+            rest.value(value, origin, key.id());
+        } else {
+            rest.member(key, value, origin);
+        }
     }
 }
 

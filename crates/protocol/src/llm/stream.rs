@@ -20,7 +20,7 @@ use crate::{
         estimate,
         framing::Framing,
         ir::StopReason,
-        node::Node,
+        node::{Document, Node},
     },
     sse::Frame,
 };
@@ -200,6 +200,13 @@ fn says_nothing_else(facts: &FrameFacts<'_>) -> bool {
         && tool_starts.is_empty()
         && closes.is_empty()
         && stop.is_none()
+}
+
+/// The id of the answer that a stream's first frame announces, in dialects whose vendors keep answers by their ids.
+#[must_use]
+pub fn answer_id(frame: &Frame) -> Option<String> {
+    let document = Document::parse(frame.data.as_deref()?).ok()?;
+    document.root().get("response")?.get("id")?.text().map(Cow::into_owned)
 }
 
 /// The frame with another text in the place of its piece number `piece`, counted as in [`FrameFacts::pieces`].

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::llm::{dialect::Dialect, loss::Loss, refused::Members};
+use crate::llm::{dialect::Dialect, forms::ToolForm, loss::Loss, refused::Members};
 
 /// Where a server departs from its dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,4 +91,6 @@ pub struct Outgoing {
     /// Whether usage was asked for that the caller did not ask for: frames that are `usage_only` are then not for the
     /// caller.
     pub asked_usage: bool,
+    /// Tools that the target was told under other names or in another form than the caller declared them in.
+    pub forms: Vec<ToolForm>,
 }

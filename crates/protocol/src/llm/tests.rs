@@ -9,8 +9,14 @@ mod requests;
 
 use super::{Dialect, Members, Quirks, TargetWire, TranslateContext};
 
-pub(crate) const CONTEXT: TranslateContext<'static> =
-    TranslateContext { model: "fast", client_wants_usage: true, call_id: "call_0", created: 7, reasoning_scope: None };
+pub(crate) const CONTEXT: TranslateContext<'static> = TranslateContext {
+    model: "fast",
+    client_wants_usage: true,
+    call_id: "call_0",
+    created: 7,
+    reasoning_scope: None,
+    forms: &[],
+};
 
 pub(crate) const NO_QUIRKS: Quirks = Quirks {
     no_stream_usage: false,

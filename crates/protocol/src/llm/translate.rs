@@ -5,7 +5,7 @@
 //! Called by the proxy's respond stage, for callers whose dialect is not the upstream's.
 
 use crate::{
-    llm::{dialect::Dialect, error::StreamError, ir::StreamEvent},
+    llm::{dialect::Dialect, error::StreamError, forms::ToolForm, ir::StreamEvent},
     sse::Frame,
 };
 
@@ -22,6 +22,8 @@ pub struct TranslateContext<'a> {
     pub created: u64,
     /// Who may be shown signed reasoning again (see [`crate::llm::TargetWire::reasoning_scope`]): put beside it.
     pub reasoning_scope: Option<&'a str>,
+    /// Tools that the upstream was told in another form (see [`crate::llm::Outgoing::forms`]).
+    pub forms: &'a [ToolForm],
 }
 
 /// The most bytes that a translation holds back.

@@ -10,7 +10,7 @@ use tidegate_core::{
     segment::{Origin, Segment, SegmentPath},
 };
 use tidegate_guard::{Chain, Finding, Tokens, redact, verdicts};
-use tidegate_protocol::llm;
+use tidegate_protocol::llm::{self, Dialect};
 use tidegate_upstream::AnswerBody;
 
 use crate::{
@@ -34,19 +34,32 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             if let Some(gathered) = &mut exchange.gathered {
                 gathered.answered(&answer);
             }
+            if let Some(keeping) = &mut exchange.keeping {
+                if let Some(target) = head.served_by.target() {
+                    keeping.begin(head.status, &head.headers, target.clone());
+                }
+                keeping.push(&answer.body());
+            }
+            note_owner(&exchange, answer.id());
             let proposed =
                 answer.proposed_calls().iter().try_for_each(|call| may_propose(&exchange, call.name.as_str()));
             match proposed.and_then(|()| guard_model(&mut exchange, &mut answer)) {
                 Ok(()) => {
                     let bytes = answer.body();
                     exchange.story.response_digest = Some(Digest::of(&bytes));
+                    exchange.keep_answer();
                     respond::answer(&mut exchange, head.status, head.headers, bytes)
                 }
                 Err(fault) => respond::refusal(&mut exchange, fault),
             }
         }
         AnswerBody::Events(events) => match exchange.surface.dialect() {
-            Some(dialect) => flow::respond(exchange, dialect, head.status, head.headers, events),
+            Some(dialect) => {
+                if let (Some(keeping), Some(target)) = (&mut exchange.keeping, head.served_by.target()) {
+                    keeping.begin(head.status, &head.headers, target.clone());
+                }
+                flow::respond(exchange, dialect, head.status, head.headers, events)
+            }
             None => {
                 respond::refusal(&mut exchange, Fault::new(FaultCode::Internal, "A model's events have no place here."))
             }
@@ -73,6 +86,17 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             ),
         },
         AnswerBody::Accepted => respond::answer(&mut exchange, 202, http::HeaderMap::new(), bytes::Bytes::new()),
+    }
+}
+
+/// Remembers where an answer is kept that its vendor may keep: stored responses are asked for later by their ids.
+pub(crate) fn note_owner(exchange: &Exchange, id: Option<&str>) {
+    let keeps = |dialect| dialect == Dialect::OpenAiResponses;
+    if let (Some(id), Some(target)) = (id, &exchange.target)
+        && exchange.surface.dialect().is_some_and(keeps)
+        && target.provider.speaks(Dialect::OpenAiResponses)
+    {
+        exchange.gate.owners.note(id, &target.provider.name);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod authorize;
+pub(crate) mod cache;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod guard_request;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate_config::snapshot::Caching;
 use tidegate_core::{
     clock,
     event::{Stage, StageVerdict},
@@ -28,6 +29,8 @@ pub(crate) struct Routed {
     pub(crate) candidates: Vec<Resource>,
     pub(crate) way: Way,
     pub(crate) estimate: Estimate,
+    /// Whether the same question gets the same answer again.
+    pub(crate) cache: Option<Caching>,
 }
 
 /// The kinds of places.
@@ -62,7 +65,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
                 max_output_tokens: call.max_output_tokens(),
                 choices: call.choices(),
             };
-            Ok(Routed { candidates, way: Way::Models(route), estimate })
+            Ok(Routed { candidates, way: Way::Models(route), estimate, cache: found.cache })
         }
         Call::Tool(tool) => {
             let Some(server) = exchange.snapshot.server(tool.server().as_str()) else {
@@ -75,17 +78,22 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
                     candidates: vec![tool.resource()],
                     way: Way::Server(leg),
                     estimate: call.estimate(),
+                    cache: None,
                 });
             }
             let session = exchange.header("mcp-session-id");
             let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server());
             exchange.outside_session = leg.is_err();
             let leg = leg?;
-            Ok(Routed { candidates: vec![tool.resource()], way: Way::Server(leg), estimate: call.estimate() })
+            let candidates = vec![tool.resource()];
+            Ok(Routed { candidates, way: Way::Server(leg), estimate: call.estimate(), cache: None })
         }
         Call::Native(native) => {
-            let provider = exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
-            let provider = Arc::clone(provider.ok_or_else(no_such_api)?);
+            // What a model call left at a provider is asked for there.
+            let owner = exchange.gate.owners.of_path(&native.path());
+            let owner = owner.and_then(|name| exchange.snapshot.providers().find(|provider| provider.name == name));
+            let default = || exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
+            let provider = Arc::clone(owner.or_else(default).ok_or_else(no_such_api)?);
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {
@@ -94,7 +102,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let cost = if native.is_free() { Some(NanoUsd::ZERO) } else { provider.api_call };
             exchange.story.flat = Some(cost);
             let candidates = vec![Resource::Provider(provider.name.clone())];
-            Ok(Routed { candidates, way: Way::Provider(provider, cost), estimate: call.estimate() })
+            Ok(Routed { candidates, way: Way::Provider(provider, cost), estimate: call.estimate(), cache: None })
         }
     }
 }

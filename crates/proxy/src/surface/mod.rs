@@ -81,6 +81,12 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
         "/v1/embeddings" => {
             (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Embed, None), Method::POST)
         }
+        "/v1/responses" => {
+            (Surface::Model(Dialect::OpenAiResponses), Endpoint::Model(Operation::Generate, None), Method::POST)
+        }
+        "/v1/responses/input_tokens" => {
+            (Surface::Model(Dialect::OpenAiResponses), Endpoint::Model(Operation::CountTokens, None), Method::POST)
+        }
         "/v1/messages" => {
             (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate, None), Method::POST)
         }
@@ -136,8 +142,8 @@ fn no_such_path(path: &str) -> Fault {
     Fault::new(
         FaultCode::NotFound,
         format!(
-            "There is nothing at {shown}. Models are at /v1/chat/completions and /v1/messages, the list of models at \
-             /v1/models, MCP servers at /mcp and /mcp/NAME."
+            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses and /v1/messages, the list of \
+             models at /v1/models, MCP servers at /mcp and /mcp/NAME."
         ),
     )
 }
@@ -250,6 +256,8 @@ mod tests {
         for uri in ["/v1/files/../organization", "/v1/files//x", "/v1/files/%2e%2e/x", "/v1/files/a%2Fb", "/v1/"] {
             assert_eq!(at(uri, &headers).unwrap_err().1.status, 400, "{uri}");
         }
+        let stored = at("/v1/responses/resp_1/input_items", &HeaderMap::new()).unwrap();
+        assert!(matches!(stored.endpoint, Endpoint::Native(..)));
         let stored = at("/v1/chat/completions", &headers).unwrap();
         assert!(matches!(stored.endpoint, Endpoint::Native(..)));
     }

@@ -20,7 +20,8 @@ pub(super) fn parameters(attributes: &mut Attributes<'_>, profile: Profile, deta
     let Some(Value::Object(body)) = details.request.as_deref().and_then(read) else { return };
     let number = |name: &str| body.get(name).and_then(Value::as_u64);
     let float = |name: &str| body.get(name).and_then(Value::as_f64);
-    if let Some(most) = number("max_completion_tokens").or_else(|| number("max_tokens")) {
+    let limits = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+    if let Some(most) = limits.iter().find_map(|name| number(name)) {
         attributes.number("gen_ai.request.max_tokens", most);
     }
     let floats = [
@@ -50,7 +51,8 @@ pub(super) fn parameters(attributes: &mut Attributes<'_>, profile: Profile, deta
     let stop = body.get("stop").or_else(|| body.get("stop_sequences"));
     let stop = stop.map(|stop| stop.as_array().map_or_else(|| vec![stop], |stops| stops.iter().collect()));
     attributes.texts("gen_ai.request.stop_sequences", stop.iter().flatten().filter_map(|stop| stop.as_str()));
-    let format = body.get("response_format").and_then(|format| format.get("type")).and_then(Value::as_str);
+    let format = body.get("response_format").or_else(|| body.get("text")?.get("format"));
+    let format = format.and_then(|format| format.get("type")).and_then(Value::as_str);
     if let Some(kind) = format {
         attributes.text("gen_ai.output.type", if kind.starts_with("json") { "json" } else { "text" });
     }
@@ -60,9 +62,13 @@ pub(super) fn parameters(attributes: &mut Attributes<'_>, profile: Profile, deta
 pub(super) fn of_model(attributes: &mut Attributes<'_>, details: &Details) {
     let Some(content) = &details.content else { return };
     if let Some(Value::Object(body)) = details.request.as_deref().and_then(read) {
-        let system = body.get("system").map(|system| parts(Some(system)));
+        let system = body.get("system").or_else(|| body.get("instructions")).map(|system| parts(Some(system)));
         put(attributes, name::SYSTEM_INSTRUCTIONS, system.filter(|parts| !parts.is_empty()).map(Value::Array));
-        let messages = body.get("messages").and_then(Value::as_array).map(|all| all.iter().map(message).collect());
+        let messages = match body.get("input") {
+            Some(Value::String(text)) => Some(vec![message(&json!({ "role": "user", "content": text }))]),
+            Some(Value::Array(items)) => Some(items.iter().map(item).collect()),
+            _ => body.get("messages").and_then(Value::as_array).map(|all| all.iter().map(message).collect()),
+        };
         put(attributes, name::INPUT_MESSAGES, messages.map(Value::Array));
         put(attributes, name::TOOL_DEFINITIONS, body.get("tools").cloned());
     }
@@ -110,6 +116,40 @@ fn message(message: &Value) -> Value {
     json!({ "role": role, "parts": parts })
 }
 
+/// One item of OpenAI's Responses, of a request or an answer: a message, or what stands beside messages.
+fn item(item: &Value) -> Value {
+    match item.get("type").and_then(Value::as_str).unwrap_or("message") {
+        "message" => message(item),
+        kind if kind.ends_with("_call_output") => {
+            let result = item.get("output").cloned().unwrap_or_default();
+            json!({ "role": "tool",
+                "parts": [{ "type": "tool_call_response", "id": item.get("call_id"), "response": result }] })
+        }
+        _ => json!({ "role": "assistant", "parts": item_parts(item) }),
+    }
+}
+
+/// What an item of an answer says.
+fn item_parts(item: &Value) -> Vec<Value> {
+    let of = |name: &str| item.get(name).cloned().unwrap_or_default();
+    match item.get("type").and_then(Value::as_str).unwrap_or("message") {
+        "message" => parts(item.get("content")),
+        "function_call" | "custom_tool_call" => {
+            let arguments = item.get("arguments").or_else(|| item.get("input")).cloned().unwrap_or_default();
+            let arguments = match arguments {
+                Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+                other => other,
+            };
+            vec![json!({ "type": "tool_call", "id": of("call_id"), "name": of("name"), "arguments": arguments })]
+        }
+        "reasoning" => {
+            let said = ["summary", "content"].iter().filter_map(|name| item.get(name)?.as_array()).flatten();
+            said.map(|part| json!({ "type": "reasoning", "content": part.get("text") })).collect()
+        }
+        other => vec![json!({ "type": other })],
+    }
+}
+
 /// Content of either dialect: a text, or a list of parts.
 fn parts(content: Option<&Value>) -> Vec<Value> {
     match content {
@@ -122,7 +162,7 @@ fn parts(content: Option<&Value>) -> Vec<Value> {
 fn part(part: &Value) -> Value {
     let of = |name: &str| part.get(name).cloned().unwrap_or_default();
     match part.get("type").and_then(Value::as_str).unwrap_or("text") {
-        "text" => json!({ "type": "text", "content": of("text") }),
+        "text" | "input_text" | "output_text" => json!({ "type": "text", "content": of("text") }),
         "thinking" => json!({ "type": "reasoning", "content": of("thinking") }),
         "tool_use" => json!({ "type": "tool_call", "id": of("id"), "name": of("name"), "arguments": of("input") }),
         "tool_result" => {
@@ -150,11 +190,17 @@ fn answered(answer: &Value) -> Vec<Value> {
         said.extend(message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().map(tool_call));
         return said;
     }
+    if let Some(items) = answer.get("output").and_then(Value::as_array) {
+        return items.iter().flat_map(item_parts).collect();
+    }
     parts(answer.get("content"))
 }
 
 /// What a stream said: its texts joined, then its tool calls.
 fn spoken(dialect: Dialect, frames: &[u8]) -> Vec<Value> {
+    if dialect == Dialect::OpenAiResponses {
+        return last_said(frames);
+    }
     let mut text = String::new();
     let mut calls: Vec<Map<String, Value>> = Vec::new();
     for line in String::from_utf8_lossy(frames).lines() {
@@ -170,6 +216,14 @@ fn spoken(dialect: Dialect, frames: &[u8]) -> Vec<Value> {
     }
     said.extend(calls.into_iter().map(Value::Object));
     said
+}
+
+/// What the last event of a Responses stream says: the whole answer.
+fn last_said(frames: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(frames);
+    let data = text.lines().rev().find_map(|line| line.strip_prefix("data:"));
+    let event = data.and_then(|data| read(data.trim().as_bytes()));
+    event.and_then(|event| event.get("response").map(answered)).unwrap_or_default()
 }
 
 fn openai(event: &Value, text: &mut String, calls: &mut Vec<Map<String, Value>>) {

@@ -12,6 +12,7 @@ mod ledger;
 mod mcp;
 mod openai;
 mod plain;
+mod responses;
 pub mod script;
 mod serve;
 

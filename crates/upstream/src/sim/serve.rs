@@ -16,7 +16,7 @@ use super::{
     anthropic,
     body::{Body, Entry, Piece, json, streamed, whole},
     ledger::{End, LedgerEntry},
-    mcp, openai, plain,
+    mcp, openai, plain, responses,
     script::Script,
 };
 
@@ -33,6 +33,8 @@ pub(super) enum Wire {
     Anthropic,
     /// OpenAI's older one, `/completions`.
     Plain,
+    /// OpenAI's newer one, `/responses`.
+    Responses,
 }
 
 impl crate::connect::InMemoryService for Sim {
@@ -92,8 +94,10 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
         (&Method::POST, "/completions") => generate(sim, request, Wire::Plain).await,
         (&Method::POST, "/embeddings") => embed(sim, request).await,
+        (&Method::POST, "/responses") => generate(sim, request, Wire::Responses).await,
+        (&Method::POST, "/responses/input_tokens") => count_tokens(sim, request, Wire::Responses).await,
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
-        (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request).await,
+        (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request, Wire::Anthropic).await,
         // Reached through memory, the server has no path of its own.
         (_, "/mcp" | "/") => mcp::serve(sim, request).await,
         _ => json(StatusCode::NOT_FOUND, openai::error(404, "the sim has no such route")),
@@ -112,7 +116,7 @@ pub(super) async fn read_body(request: Request<Incoming>) -> Option<Bytes> {
 
 fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
-        Wire::OpenAi | Wire::Plain => openai::error(status, message),
+        Wire::OpenAi | Wire::Plain | Wire::Responses => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
     }
 }
@@ -126,6 +130,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::OpenAi => openai::read(&body),
         Wire::Plain => plain::read(&body),
         Wire::Anthropic => anthropic::read(&body),
+        Wire::Responses => responses::read(&body),
     };
     let Some(question) = question else {
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
@@ -157,6 +162,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::OpenAi => openai::unary(&question, &answer),
         Wire::Plain => plain::unary(&question, &answer),
         Wire::Anthropic => anthropic::unary(&question, &answer),
+        Wire::Responses => responses::unary(&question, &answer, &body),
     };
     if let Some(after) = script.cut_after {
         return cut_unary(bytes, after, entry);
@@ -214,6 +220,7 @@ fn stream(
         Wire::OpenAi => openai::stream(question, answer, openai::wants_usage(body)),
         Wire::Plain => plain::stream(question, answer, openai::wants_usage(body)),
         Wire::Anthropic => anthropic::stream(question, answer),
+        Wire::Responses => responses::stream(question, answer, body),
     };
     let mut response = Response::new(whole(""));
     *response.body_mut() = streamed(pieces, answer.pause, script, entry);
@@ -245,14 +252,19 @@ async fn embed(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     json(StatusCode::OK, plain::embeddings(&question.model, &texts, answer.input_tokens))
 }
 
-async fn count_tokens(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+async fn count_tokens(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<Body> {
     let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
-    let Some(question) = read_body(request).await.and_then(|body| anthropic::read(&body)) else {
-        return json(StatusCode::BAD_REQUEST, anthropic::error(400, "the body is no request of this dialect"));
+    let read = if wire == Wire::Responses { responses::read } else { anthropic::read };
+    let Some(question) = read_body(request).await.and_then(|body| read(&body)) else {
+        return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
     };
     let answer = Answer { input_tokens: super::answer::tokens(&question.prompt), ..Answer::nothing() };
     let mut entry = open(&sim, path, call_id, &question, &answer);
     entry.status(StatusCode::OK);
     entry.end(End::Complete);
-    json(StatusCode::OK, format!("{{\"input_tokens\":{}}}", answer.input_tokens))
+    let count = match wire {
+        Wire::Responses => serde_json::json!({"object": "response.input_tokens", "input_tokens": answer.input_tokens}),
+        _ => serde_json::json!({"input_tokens": answer.input_tokens}),
+    };
+    json(StatusCode::OK, count.to_string())
 }

@@ -11,6 +11,7 @@ use crate::llm::{
     loss::Loss,
     model_call::Operation,
     node::Document,
+    opaque,
     target::TargetWire,
     write::JsonWriter,
 };
@@ -151,7 +152,9 @@ fn write_part(
         Part::ToolResult { id, content, is_error, cache } => {
             tool_result(id, content, *is_error, cache, (message, to), losses, json)?;
         }
-        Part::Reasoning { text, signature: Some(signature), scope } if in_scope(scope.as_deref(), to) => {
+        Part::Reasoning { text, signature: Some(signature), scope }
+            if in_scope(scope.as_deref(), to) && !opaque::is_wrapped(signature) =>
+        {
             json.object(|json| {
                 json.string_member("type", "thinking");
                 json.string_member("thinking", text);
@@ -186,7 +189,9 @@ fn write_part(
 fn dropped(part: &Part, message: &Message, to: &TargetWire<'_>) -> bool {
     match part {
         Part::Text { text, .. } => text.is_empty(),
-        Part::Reasoning { signature, scope, .. } => signature.is_none() || !in_scope(scope.as_deref(), to),
+        Part::Reasoning { signature, scope, .. } => {
+            signature.as_ref().is_none_or(|signature| opaque::is_wrapped(signature)) || !in_scope(scope.as_deref(), to)
+        }
         Part::RedactedReasoning { scope, .. } => !in_scope(scope.as_deref(), to),
         Part::Foreign { .. } => message.role == Role::Assistant,
         _ => false,

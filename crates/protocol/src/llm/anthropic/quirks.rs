@@ -9,6 +9,7 @@ use crate::llm::{
     ir::{Part, Request, Thinking},
     loss::Loss,
     node::Node,
+    opaque,
     target::TargetWire,
     write::JsonWriter,
 };
@@ -93,7 +94,11 @@ fn blocks<'tape, 'body>(message: Node<'tape, 'body>) -> impl Iterator<Item = Nod
 
 fn unsigned(block: Node<'_, '_>) -> bool {
     block.get("type").is_some_and(|kind| kind.text_is("thinking"))
-        && block.get("signature").is_none_or(|signature| signature.is_null() || signature.text_is(""))
+        && block.get("signature").is_none_or(|signature| {
+            signature.is_null()
+                || signature.text_is("")
+                || signature.text().is_some_and(|signature| opaque::is_wrapped(&signature))
+        })
 }
 
 /// The least budget that the API takes.

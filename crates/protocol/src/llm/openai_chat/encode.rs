@@ -349,7 +349,7 @@ fn settings(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<Loss>, json
 }
 
 /// A budget of thinking tokens becomes the effort that spends about as much.
-fn effort(request: &Request) -> Option<&str> {
+pub(in crate::llm) fn effort(request: &Request) -> Option<&str> {
     match (&request.effort, &request.thinking) {
         // Many models refuse `none`; not to ask is as near as all of them come.
         (_, Some(Thinking::Disabled)) => None,
@@ -381,7 +381,7 @@ fn response_format(format: &OutputFormat, quirks: &Quirks, losses: &mut Vec<Loss
 }
 
 /// One loss for all hints: a conversation holds many, and they change the price, not the answer.
-fn cache_loss(request: &Request, losses: &mut Vec<Loss>) {
+pub(in crate::llm) fn cache_loss(request: &Request, losses: &mut Vec<Loss>) {
     let hinted = |part: &Part| {
         matches!(
             part,

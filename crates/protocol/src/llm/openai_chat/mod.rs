@@ -5,12 +5,12 @@
 
 mod answer;
 mod decode;
-mod encode;
+pub(super) mod encode;
 mod head;
 mod plain;
 mod quirks;
 mod stream;
-mod wire;
+pub(super) mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -109,7 +109,7 @@ fn error_name(kind: ErrorKind) -> &'static str {
     }
 }
 
-fn error_kind(name: &str) -> Option<ErrorKind> {
+pub(in crate::llm) fn error_kind(name: &str) -> Option<ErrorKind> {
     Some(match name {
         "invalid_request_error" => ErrorKind::InvalidRequest,
         "authentication_error" | "invalid_api_key" => ErrorKind::Authentication,
@@ -125,7 +125,7 @@ fn error_kind(name: &str) -> Option<ErrorKind> {
 }
 
 /// `{"error":{"message","type","param","code",…}}`
-pub(super) fn error_json(view: &ErrorView<'_>) -> Vec<u8> {
+pub(in crate::llm) fn error_json(view: &ErrorView<'_>) -> Vec<u8> {
     let mut json = JsonWriter::with_capacity(256);
     json.object(|json| {
         json.object_member("error", |json| {
@@ -141,7 +141,7 @@ pub(super) fn error_json(view: &ErrorView<'_>) -> Vec<u8> {
 
 /// Reads an `error` member, an object or (as some servers send it) a bare text. `status` is that of the response, or
 /// 500 inside a stream, where the vendor's words decide.
-pub(super) fn error_of(root: Node<'_, '_>, status: Option<u16>) -> Option<UpstreamError> {
+pub(in crate::llm) fn error_of(root: Node<'_, '_>, status: Option<u16>) -> Option<UpstreamError> {
     let error = root.get("error").filter(|error| !error.is_null())?;
     if let Some(message) = error.text() {
         return Some(UpstreamError {
@@ -168,7 +168,7 @@ pub(super) fn error_of(root: Node<'_, '_>, status: Option<u16>) -> Option<Upstre
     })
 }
 
-pub(super) fn read_error(status: u16, body: &[u8]) -> UpstreamError {
+pub(in crate::llm) fn read_error(status: u16, body: &[u8]) -> UpstreamError {
     Document::parse(body).ok().and_then(|document| error_of(document.root(), Some(status))).unwrap_or_else(|| {
         UpstreamError {
             kind: ErrorKind::of_status(status),
@@ -188,7 +188,7 @@ fn write_model(json: &mut JsonWriter, model: &ModelEntry) {
     });
 }
 
-pub(super) fn models_list(models: &[ModelEntry]) -> Bytes {
+pub(in crate::llm) fn models_list(models: &[ModelEntry]) -> Bytes {
     let mut json = JsonWriter::with_capacity(64 + models.len() * 96);
     json.object(|json| {
         json.string_member("object", "list");
@@ -197,7 +197,7 @@ pub(super) fn models_list(models: &[ModelEntry]) -> Bytes {
     json.into_bytes().into()
 }
 
-pub(super) fn model(model: &ModelEntry) -> Bytes {
+pub(in crate::llm) fn model(model: &ModelEntry) -> Bytes {
     let mut json = JsonWriter::with_capacity(96);
     write_model(&mut json, model);
     json.into_bytes().into()

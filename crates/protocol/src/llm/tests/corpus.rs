@@ -1,5 +1,7 @@
 //! The golden corpus: for each dialect, answers whole and as the vendor streams them.
 
+pub(crate) mod responses;
+
 use crate::llm::Dialect;
 
 pub(crate) struct Case {
@@ -74,6 +76,7 @@ fn anthropic(name: &'static str, events: &[&str], reason: &str, sequence: &str, 
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = chat_cases();
     cases.extend(anthropic_cases());
+    cases.extend(responses::cases());
     cases
 }
 

@@ -1,6 +1,8 @@
 //! Streams folded into whole answers the way the vendors' own clients do it: an oracle that shares no code with the
 //! codecs.
 
+mod responses;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +38,7 @@ pub(crate) fn fold(dialect: Dialect, frames: &[Frame]) -> Value {
     match dialect {
         Dialect::OpenAiChat => fold_chat(frames),
         Dialect::Anthropic => fold_messages(frames),
+        Dialect::OpenAiResponses => responses::fold(frames),
     }
 }
 

@@ -71,6 +71,7 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
         let complete = match case.dialect {
             Dialect::OpenAiChat => case.stream.find("\"finish_reason\":\"").unwrap(),
             Dialect::Anthropic => case.stream.rfind("message_stop").unwrap(),
+            Dialect::OpenAiResponses => case.stream.rfind("\"sequence_number\"").unwrap(),
         };
         let ends = |at: usize| {
             let cut = chunked(&bytes[..at], &[bytes.len()]);

@@ -1,0 +1,83 @@
+//! Reasoning that one dialect signs or encrypts, carried through another as a text that nobody reads.
+//!
+//! Owns the form of that text. It says whose reasoning it is and who may be shown it again, and never holds words: those
+//! stay beside it, where guards see them. Called by the dialects that hold foreign reasoning, and by those that must not
+//! take it for their own.
+
+/// How every such text begins. No vendor's signature does.
+const MARK: &str = "tidegate1.";
+
+/// Whose reasoning it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Readable reasoning with a signature.
+    Signed,
+    /// Reasoning that only its vendor reads.
+    Redacted,
+    /// An item of OpenAI's Responses: its id and what is encrypted.
+    Item,
+}
+
+impl Kind {
+    fn letter(self) -> &'static str {
+        match self {
+            Self::Signed => "s",
+            Self::Redacted => "r",
+            Self::Item => "i",
+        }
+    }
+
+    fn of(letter: &str) -> Option<Self> {
+        [Self::Signed, Self::Redacted, Self::Item].into_iter().find(|kind| kind.letter() == letter)
+    }
+}
+
+/// What such a text holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opaque<'text> {
+    pub(crate) kind: Kind,
+    /// The scope of reasoning, or the item's id.
+    pub(crate) label: &'text str,
+    pub(crate) data: &'text str,
+}
+
+/// `tidegate1.KIND.LENGTH.LABEL DATA`, without the space: the length, in bytes, is the label's.
+pub(crate) fn wrap(kind: Kind, label: &str, data: &str) -> String {
+    format!("{MARK}{}.{}.{label}{data}", kind.letter(), label.len())
+}
+
+/// Reads what [`wrap`] wrote.
+pub(crate) fn unwrap(text: &str) -> Option<Opaque<'_>> {
+    let (kind, rest) = text.strip_prefix(MARK)?.split_once('.')?;
+    let (length, rest) = rest.split_once('.')?;
+    let (label, data) = rest.split_at_checked(length.parse().ok()?)?;
+    Some(Opaque { kind: Kind::of(kind)?, label, data })
+}
+
+/// Whether a signature or ciphertext is one of the gateway's own wrappers, which no vendor takes.
+pub(crate) fn is_wrapped(text: &str) -> bool {
+    text.starts_with(MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_wrapped_is_read_as_it_was(label in "\\PC{0,20}", data in "\\PC{0,40}") {
+            for kind in [Kind::Signed, Kind::Redacted, Kind::Item] {
+                let text = wrap(kind, &label, &data);
+                prop_assert!(is_wrapped(&text));
+                prop_assert_eq!(unwrap(&text), Some(Opaque { kind, label: &label, data: &data }));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(tidegate1\\.)?[sirx]?\\.?[0-9]{0,30}\\.?\\PC{0,9}") {
+            let _ = unwrap(&text);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The traps of Responses streams and answers.
