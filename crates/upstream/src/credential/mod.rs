@@ -120,6 +120,15 @@ impl Auth {
         })
     }
 
+    /// The key; `None` where there is none, or tokens that change.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::None | Self::Tokens(_) => None,
+            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
+        }
+    }
+
     /// What was shown, for taking it out of answers.
     #[must_use]
     pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
