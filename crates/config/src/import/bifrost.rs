@@ -256,11 +256,10 @@ fn governance(governance: &Value, work: &mut Work<'_>) {
             work.report.exact(&join(&path, "rate_limit_id"), format!("keys.{}.limits", fit(name)));
             rates(&found, &format!("governance.rate_limits[{at}]"), &mut fields, work);
         }
-        if let Some((_, team)) = text(key, "team_id").and_then(|id| by_id("teams", id)) {
-            if let Some(team) = text(&team, "name") {
-                work.report.exact(&join(&path, "team_id"), format!("keys.{}.team", fit(name)));
-                fields.insert("team".to_owned(), json!(fit(team)));
-            }
+        let team = text(key, "team_id").and_then(|id| by_id("teams", id));
+        if let Some(team) = team.as_ref().and_then(|(_, team)| text(team, "name")) {
+            work.report.exact(&join(&path, "team_id"), format!("keys.{}.team", fit(name)));
+            fields.insert("team".to_owned(), json!(fit(team)));
         }
         allowed(key, &path, name, &mut fields, work);
         work.draft.keys.insert(fit(name), Value::Object(fields));

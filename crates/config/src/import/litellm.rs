@@ -217,11 +217,9 @@ fn provider(vendor: &str, params: &Value, at: &str, work: &mut Work<'_>) -> Stri
         ("account_id", "account_id"),
     ] {
         let takes = work.vendors.get(vendor).is_some_and(|vendor| vendor.takes(ours));
-        if let Some(value) = params.get(theirs).filter(|_| takes) {
-            if let Some(value) = setting(value) {
-                work.report.exact(&join(at, theirs), format!("providers.{vendor}.{ours}"));
-                fields.insert(ours.to_owned(), value);
-            }
+        if let Some(value) = params.get(theirs).filter(|_| takes).and_then(setting) {
+            work.report.exact(&join(at, theirs), format!("providers.{vendor}.{ours}"));
+            fields.insert(ours.to_owned(), value);
         }
     }
     if let Some(base) = text(params, "api_base").or_else(|| text(params, "base_url")) {
