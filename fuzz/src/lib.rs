@@ -3,12 +3,16 @@
 //! They run on stable Rust: the tests here feed them a seeded corpus and mutations of it, and any fuzzer can call them.
 //! Nothing in the product depends on this crate.
 
+mod dialects;
+mod models;
 mod product;
 mod targets;
 
 #[cfg(test)]
 mod tests;
 
+pub use dialects::{model_request, model_stream};
+pub use models::{responses_answer, responses_call, responses_stream};
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
 pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks};
 
@@ -16,7 +20,7 @@ pub use targets::{json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 20] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
@@ -24,7 +28,12 @@ pub const TARGETS: [Target; 15] = [
     ("jsonrpc_read", jsonrpc_read),
     ("mcp_tool_call", mcp_tool_call),
     ("mcp_answer", mcp_answer),
+    ("model_request", model_request),
+    ("model_stream", model_stream),
     ("native_call", native_call),
+    ("responses_call", responses_call),
+    ("responses_answer", responses_answer),
+    ("responses_stream", responses_stream),
     ("mcp_names", mcp_names),
     ("resume_ids", resume_ids),
     ("pins_file", pins_file),

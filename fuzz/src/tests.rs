@@ -28,10 +28,21 @@ const ANSWERS: &[&str] = &[
     r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
 ];
 
+const MODELS: &[&str] = &[
+    r#"{"contents":[{"role":"user","parts":[{"text":"a"},{"inlineData":{"mimeType":"image/png","data":"QQ=="}}]},{"role":"model","parts":[{"text":"h","thought":true,"thoughtSignature":"dGlkZWdhdGUxLnMuMy5wL214"},{"functionCall":{"name":"f","args":{"a":"b"}}}]},{"parts":[{"functionResponse":{"name":"f","response":{"output":"x"}}}]}],"tools":[{"functionDeclarations":[{"name":"f","parameters":{"type":"OBJECT","nullable":true,"properties":{"a":{"type":"STRING"}}}}]}],"generationConfig":{"maxOutputTokens":9,"thinkingConfig":{"thinkingBudget":-1}}}"#,
+    r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"x"}]}"#,
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\",\"thought\":true},{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}},\"thoughtSignature\":\"QQ==\"}]}}]}\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"b\"}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":3}}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}}\n\n",
+];
 const NATIVE: &[&str] = &[
     "/files/file-1\n{\"purpose\":\"a\",\"texts\":[\"b\",{\"c\":\"d\"}],\"model\":\"openai/m\",\"n\":12345678}",
     "/vector_stores/a%20b/files\n[\"x\",1,null]",
     "/images\nno json at all",
+];
+const RESPONSES: &[&str] = &[
+    r#"{"model":"m","instructions":"s","input":[{"role":"user","content":[{"type":"input_text","text":"t"},{"type":"input_image","image_url":"https://x/y"}]},{"type":"reasoning","id":"rs","summary":[{"type":"summary_text","text":"u"}],"encrypted_content":"tidegate1.s.3.p/msig"},{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"o"}],"tools":[{"type":"namespace","name":"n","tools":[{"type":"custom","name":"f"}]}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"custom","name":"f"}]}}"#,
+    r#"{"id":"r","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[{"type":"message","content":[{"type":"output_text","text":"a","logprobs":[1]}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{\"a\":"},{"type":"reasoning","id":"rs","summary":[],"encrypted_content":"x"}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
+    "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"output\":[]}}\n\ndata: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\"}}\n\ndata: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":0,\"delta\":\"{}\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":1,\"delta\":\"t\"}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"t\"}]}],\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n",
 ];
 const NAMES: &[&str] = &[
     "notes\nsearch",
@@ -75,7 +86,7 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more = [NATIVE, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more = [MODELS, NATIVE, RESPONSES, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // The first byte chooses what the answer is taken for: a list of each kind, a tool's result, and rewriting.
     for choice in [2_u8, 3, 4, 5, 6, 9, 0x13, 0x22, 0x23, 0x32] {
@@ -166,7 +177,11 @@ fn no_target_breaks_on_mutations() {
     for (index, (name, target)) in TARGETS.into_iter().enumerate() {
         let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (index as u64 + 1));
         // Those that look for values in text take longer.
-        let rounds = if matches!(name, "guards" | "tokens" | "configuration") { 3_000 } else { 40_000 };
+        let rounds = if matches!(name, "guards" | "tokens" | "configuration" | "model_request" | "model_stream") {
+            3_000
+        } else {
+            40_000
+        };
         for _ in 0..rounds {
             let bytes = mutate(&mut random, &corpus);
             if std::panic::catch_unwind(|| target(&bytes)).is_err() {

@@ -156,6 +156,8 @@ choice! {
         Openai = "openai",
         /// Anthropic's.
         Anthropic = "anthropic",
+        /// Gemini's.
+        Gemini = "gemini",
         /// MCP.
         Mcp = "mcp",
     }

@@ -90,8 +90,13 @@ fn with_keys(vendors: &Vendors, environment: &dyn Environment) -> Vec<(Found, St
 /// Clients of some vendors take an address without the version that stands in the vendor's own.
 fn with_version(vendor: &Vendor, url: &str) -> String {
     let url = url.trim().trim_end_matches('/');
-    let versioned = url.rsplit('/').next().is_some_and(|last| last == "v1");
-    if vendor.name == "anthropic" && !versioned { format!("{url}/v1") } else { url.to_owned() }
+    let version = match vendor.name.as_str() {
+        "anthropic" => "v1",
+        "google" => "v1beta",
+        _ => return url.to_owned(),
+    };
+    let versioned = url.rsplit('/').next().is_some_and(|last| last == version || last == "v1");
+    if versioned { url.to_owned() } else { format!("{url}/{version}") }
 }
 
 /// The kinds of server that may run on this machine, each with the address to ask it at; none that is the gateway's own.

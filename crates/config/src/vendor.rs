@@ -121,7 +121,7 @@ macro_rules! files {
 }
 
 /// The vendor files, as they are part of the binary.
-pub(crate) const FILES: [(&str, &str); 63] = files!(
+pub(crate) const FILES: [(&str, &str); 64] = files!(
     "ai21",
     "anthropic",
     "azure-ai",
@@ -142,6 +142,7 @@ pub(crate) const FILES: [(&str, &str); 63] = files!(
     "friendli",
     "github-models",
     "gmi",
+    "google",
     "groq",
     "huggingface",
     "hyperbolic",

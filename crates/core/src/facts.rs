@@ -144,7 +144,7 @@ pub struct Facts {
     pub action: Action,
     /// What it is done to. For a model call that is replaced by each candidate in turn.
     pub resource: Resource,
-    /// The surface the caller speaks: `openai`, `anthropic`, `mcp`.
+    /// The surface the caller speaks: `openai`, `anthropic`, `gemini`, `mcp`.
     pub surface: &'static str,
     /// The model as the caller named it; for model calls only.
     pub model: Option<ModelName>,

@@ -127,6 +127,16 @@ impl<F> Hold<F> {
     /// Takes the next frame with the pieces of text in it, each with the channel that it continues: one per block,
     /// choice or tool call of the answer. Gives what may leave now.
     pub fn push(&mut self, frame: F, pieces: &[(u32, &str)]) -> Step<F> {
+        self.take(frame, pieces, false)
+    }
+
+    /// As [`Hold::push`], for a frame whose texts begin and end in it: each is decided as it stands, however long it is,
+    /// so that the frame waits for nothing but the frames before it.
+    pub fn push_whole(&mut self, frame: F, pieces: &[(u32, &str)]) -> Step<F> {
+        self.take(frame, pieces, true)
+    }
+
+    fn take(&mut self, frame: F, pieces: &[(u32, &str)], whole: bool) -> Step<F> {
         if let Some(step) = self.stopped() {
             return step;
         }
@@ -142,7 +152,10 @@ impl<F> Hold<F> {
         }
         let mut stopped = None;
         for (id, _) in pieces {
-            stopped = stopped.or_else(|| self.advance(*id, false));
+            stopped = stopped.or_else(|| self.advance(*id, whole));
+            if let Some(channel) = self.channels.iter_mut().find(|known| whole && known.id() == *id) {
+                channel.restart();
+            }
         }
         if self.waiting.is_empty() && stopped.is_none() && places.iter().all(|place| self.may_leave(*place)) {
             let texts = pieces.iter().map(|(_, text)| *text);

@@ -142,7 +142,7 @@ impl Flow {
             self.fail(&fault);
             return;
         }
-        let last = event.facts.terminator;
+        let (last, repeats) = (event.facts.terminator, event.facts.repeats);
         if last && event.facts.pieces.is_empty() {
             let rest = self.hold.flush();
             if self.released(rest) {
@@ -156,12 +156,23 @@ impl Flow {
         let closes = std::mem::take(&mut event.facts.closes);
         let borrowed: smallvec::SmallVec<[(u32, &str); 2]> =
             pieces.iter().map(|piece| (piece.channel, &*piece.text)).collect();
-        let mut step = self.hold.push(event, &borrowed);
-        // The last word of a text that has ended waits for nothing.
         let mut closes = closes.into_iter();
-        while self.released(step) {
-            let Some((first, until)) = closes.next() else { break };
-            step = self.hold.close_channels(first..=until);
+        if repeats {
+            // What is said again was said: nothing that came before waits for more, and neither does the whole text.
+            if closes.all(|(first, until)| {
+                let step = self.hold.close_channels(first..=until);
+                self.released(step)
+            }) {
+                let step = self.hold.push_whole(event, &borrowed);
+                self.released(step);
+            }
+        } else {
+            let mut step = self.hold.push(event, &borrowed);
+            // The last word of a text that has ended waits for nothing.
+            while self.released(step) {
+                let Some((first, until)) = closes.next() else { break };
+                step = self.hold.close_channels(first..=until);
+            }
         }
         // A last event that says everything once more is looked at like any other.
         if last && !self.ended {

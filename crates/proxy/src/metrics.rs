@@ -73,7 +73,7 @@ impl Metrics {
     pub fn new(registry: Arc<Registry>) -> Self {
         // At zero from the start, so that the first fault is a rise that a rate sees.
         for code in [FaultCode::Internal, FaultCode::AuditUnavailable, FaultCode::Overloaded] {
-            for surface in ["openai", "anthropic", "mcp"] {
+            for surface in ["openai", "anthropic", "gemini", "mcp"] {
                 registry.add(Metric::GatewayFaults, &[code.as_str(), surface], 0);
             }
         }

@@ -37,7 +37,8 @@ use crate::{
 
 /// Answers one request of the data plane.
 pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    surface::gemini::take_key(&mut head.uri, &mut head.headers);
     let entrance = match surface::classify(&head.method, &head.uri, &head.headers) {
         Ok(entrance) => entrance,
         Err((surface, fault)) => {

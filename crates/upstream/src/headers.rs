@@ -24,6 +24,10 @@ const REQUEST_RESPONSES: [&str; 5] =
 const REQUEST_ANTHROPIC: [&str; 3] =
     ["anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"];
 
+/// Headers that callers may send on to a Gemini upstream: who calls, and how long he waits. Whose quota counts is the
+/// account's own affair.
+const REQUEST_GEMINI: [&str; 2] = ["x-goog-api-client", "x-server-timeout"];
+
 /// Headers that callers may also send on to a vendor's own API.
 const REQUEST_API: [&str; 3] = ["accept", "range", "if-none-match"];
 
@@ -41,6 +45,9 @@ const RESPONSE_OPENAI: [&str; 5] =
 /// Prefixes and names of headers of an Anthropic-compatible answer that pass to callers of the same dialect.
 const RESPONSE_ANTHROPIC: [&str; 2] = ["request-id", "anthropic-ratelimit-"];
 
+/// Names of headers of a Gemini answer that pass to callers of the same dialect.
+const RESPONSE_GEMINI: [&str; 2] = ["server-timing", "x-gemini-service-tier"];
+
 /// The version of the Messages API that is asked for where the caller did not say.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
@@ -50,6 +57,7 @@ fn request_list(dialect: Dialect) -> &'static [&'static str] {
         Dialect::OpenAiChat => &REQUEST_OPENAI,
         Dialect::OpenAiResponses => &REQUEST_RESPONSES,
         Dialect::Anthropic => &REQUEST_ANTHROPIC,
+        Dialect::Gemini => &REQUEST_GEMINI,
     }
 }
 
@@ -58,6 +66,7 @@ fn response_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => &RESPONSE_OPENAI,
         Dialect::Anthropic => &RESPONSE_ANTHROPIC,
+        Dialect::Gemini => &RESPONSE_GEMINI,
     }
 }
 

@@ -102,7 +102,10 @@ impl Traffic for ModelTraffic<'_> {
         }
         let headers = headers::from_model(response.headers(), dialect, same);
         let sent = Sent { target, outgoing: &outgoing, scope, dialect, same };
-        let (body, phase, more) = if self.streams() {
+        // A server that answers whole what was asked for as a stream has answered: callers who speak its dialect get
+        // what they would get of it directly.
+        let whole = same && headers::is_media_type(response.headers(), "application/json");
+        let (body, phase, more) = if self.streams() && !whole {
             (self.stream(&sent, response, limits).await?, Phase::Events, Vec::new())
         } else {
             let (body, losses) = self.unary(&sent, response, limits).await?;

@@ -116,7 +116,7 @@ impl Paths {
             Operation::Generate if stream => self.stream.as_ref().or(self.generate.as_ref()),
             Operation::Generate => self.generate.as_ref(),
             Operation::Complete => self.complete.as_ref(),
-            Operation::Embed => self.embed.as_ref(),
+            Operation::Embed | Operation::EmbedBatch => self.embed.as_ref(),
             Operation::CountTokens => self.count_tokens.as_ref(),
         };
         template.map(|template| template.replace("{model}", &segment(model)))

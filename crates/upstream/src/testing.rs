@@ -26,7 +26,7 @@ use tidegate_policy::{
 };
 use tidegate_protocol::{
     call::Call,
-    llm::{Dialect, ModelCall, Operation, Quirks},
+    llm::{Dialect, ModelCall, Named, Operation, Quirks},
     mcp::ToolCall,
 };
 
@@ -254,6 +254,13 @@ pub(crate) fn messages(stream: bool) -> Call {
             r#"{{"model":"alias","max_tokens":9,"stream":{stream},"messages":[{{"role":"user","content":"hi"}}]}}"#
         ),
     )
+}
+
+pub(crate) fn gemini(stream: bool) -> Call {
+    let named = Named { model: "alias".to_owned(), stream };
+    let body = Bytes::from_static(br#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#);
+    let call = ModelCall::read_named(Dialect::Gemini, Operation::Generate, Some(named), body);
+    Call::Model(Box::new(call.unwrap()))
 }
 
 pub(crate) fn model_call(dialect: Dialect, body: &str) -> Call {

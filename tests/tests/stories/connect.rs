@@ -75,7 +75,7 @@ async fn connecting_and_disconnecting_leaves_every_byte_as_it_was() {
     home.write(".cursor/mcp.json", "{}");
     home.write(".config/Code/User/mcp.json", "{\r\n\t\"servers\": {},\r\n\t\"inputs\": []\r\n}\r\n");
     let before = home.all();
-    for client in ["claude-code", "cursor", "vscode", "openai-python", "anthropic-python"] {
+    for client in ["claude-code", "cursor", "vscode", "openai-python", "anthropic-python", "google-python"] {
         let shown = home.run(&["connect", client, "--dry-run"]).await;
         assert_eq!(shown.code, 2, "{client}: {shown:?}");
         assert_eq!(home.all(), before, "{client}: a dry run changed something");

@@ -25,6 +25,7 @@ mod prices;
 mod printed;
 mod reload;
 mod resilience;
+mod responses;
 mod resume;
 mod revocation;
 mod routes;

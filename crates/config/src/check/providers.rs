@@ -98,9 +98,9 @@ impl Checker<'_> {
         } else {
             let hint = match meant {
                 Some(meant) => format!("did you mean `{meant}`? Otherwise add a `type`"),
-                None => {
-                    String::from("add the dialect it speaks: `type: openai` or `type: anthropic`, with its `base_url`")
-                }
+                None => String::from(
+                    "add the dialect it speaks: `type: openai`, `type: anthropic` or `type: google`, with its `base_url`",
+                ),
             };
             let message = format!("{} is no vendor that is known, so it needs a `type`", quote(name));
             self.error_at_name(codes::PROVIDER_TYPE, path, message, hint);

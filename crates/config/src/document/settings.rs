@@ -195,7 +195,7 @@ pub enum DefaultProvider {
 }
 
 /// The surfaces that have models.
-pub(crate) const SURFACES: [&str; 2] = ["openai", "anthropic"];
+pub(crate) const SURFACES: [&str; 3] = ["openai", "anthropic", "gemini"];
 
 impl Field for DefaultProvider {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -204,10 +204,7 @@ impl Field for DefaultProvider {
                 reader.unknown(
                     entries,
                     &SURFACES,
-                    &[
-                        ("gemini", "remove it: the Gemini surface comes with a later version"),
-                        ("bedrock", "remove it: the Bedrock surface comes with a later version"),
-                    ],
+                    &[("bedrock", "remove it: the Bedrock surface comes with a later version")],
                 );
                 let mut surfaces = BTreeMap::new();
                 for surface in SURFACES {
@@ -241,7 +238,7 @@ impl JsonSchema for DefaultProvider {
             "anyOf": [
                 { "type": "string" },
                 { "type": "object", "additionalProperties": false, "properties": {
-                    "openai": surface("openai"), "anthropic": surface("anthropic"),
+                    "openai": surface("openai"), "anthropic": surface("anthropic"), "gemini": surface("gemini"),
                 } },
             ],
         })

@@ -192,6 +192,7 @@ fn facts(action: Action, resource: Resource, row: &Row) -> Facts {
     let is_model = matches!(action, Action::InvokeModel | Action::ListModels | Action::ProposeTool);
     let surface = match context.surface {
         Some(Surface::Anthropic) => "anthropic",
+        Some(Surface::Gemini) => "gemini",
         Some(Surface::Mcp) => "mcp",
         Some(Surface::Openai) => "openai",
         None if is_model => "openai",

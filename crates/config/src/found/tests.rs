@@ -50,3 +50,19 @@ fn what_leads_back_to_the_gateway_is_passed_over_and_said() {
     let port = Url::parse(&ollama.1).unwrap().port().unwrap();
     assert_eq!(local_candidates(&vendors, &[port]).len(), 4, "the gateway itself is no model server");
 }
+
+#[test]
+fn googles_key_is_found_under_either_name_and_its_address_gets_the_version() {
+    let vendors = Vendors::builtin().unwrap();
+    for (variable, url, expected) in [
+        ("GEMINI_API_KEY", "https://proxy.example", "https://proxy.example/v1beta"),
+        ("GOOGLE_API_KEY", "https://proxy.example/v1beta/", "https://proxy.example/v1beta"),
+    ] {
+        let environment =
+            Fixed::default().variable(variable, "canary-of-google").variable("GOOGLE_GEMINI_BASE_URL", url);
+        let (found, notes) = in_environment(&vendors, &environment, &[]);
+        assert_eq!((found.len(), found[0].name.as_str(), found[0].from.as_str()), (1, "google", variable));
+        assert_eq!(found[0].base_url.as_deref(), Some(expected));
+        assert!(notes.is_empty());
+    }
+}

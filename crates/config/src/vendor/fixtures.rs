@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tidegate_protocol::llm::{Dialect, ModelCall, Operation};
+use tidegate_protocol::llm::{Dialect, ModelCall, Named, Operation};
 use tidegate_upstream::{Upstream, UpstreamOptions};
 
 use super::*;
@@ -68,7 +68,10 @@ async fn holds(vendor: &str, upstream: &Upstream, vendors: &Vendors) {
     assert!(snapshot.warnings.is_empty(), "{vendor}: {:?}", snapshot.warnings);
     for call in &fixture.calls {
         let dialect = Dialect::parse(&call.dialect).unwrap();
-        let read = ModelCall::read(dialect, operation(&call.operation), Bytes::from(call.body.clone())).unwrap();
+        let body = Bytes::from(call.body.clone());
+        // Gemini's paths name the model.
+        let named = (dialect == Dialect::Gemini).then(|| Named { model: "alias".to_owned(), stream: false });
+        let read = ModelCall::read_named(dialect, operation(&call.operation), named, body).unwrap();
         let route = snapshot.route(&format!("x/{}", fixture.model), "openai").unwrap().route;
         let target = Arc::clone(&route.targets()[0]);
         let sent = upstream.preview(&read, &target).await.unwrap_or_else(|fault| panic!("{vendor}: {fault}"));

@@ -266,6 +266,31 @@ fn closing_a_channel_decides_its_tail() {
 }
 
 #[test]
+fn a_whole_text_is_decided_as_it_stands_however_long_it_is() {
+    // What ends it could go on as an address, if more came.
+    let long = format!("{}and bob@example", "so many words ".repeat(20_000));
+    for action in [GuardAction::Redact, GuardAction::Block] {
+        let mut hold = Hold::new(chain(&["pii", "secrets"], action), Origin::Completion);
+        for frame in 0..3 {
+            let step = hold.push_whole(frame, &[(9, &long), (10, "short")]);
+            assert_eq!(step, Step::Released(vec![Release { frame, rewritten: None }]), "{action:?}");
+        }
+        assert!(hold.held() == 0 && hold.verdicts().is_empty());
+    }
+    let mut hold = Hold::new(all(), Origin::Completion);
+    let leaky = format!("{long} card 4111 1111 1111 1111");
+    let rewritten = Some(vec![(1, format!("{long} card [REDACTED:card]"))]);
+    let step = hold.push_whole(0, &[(9, "a"), (10, &leaky)]);
+    assert_eq!(step, Step::Released(vec![Release { frame: 0, rewritten }]));
+    // Behind what still waits, it waits too, and is rewritten all the same.
+    assert_eq!(hold.push(1, &[(0, "write to alice@exam")]), Step::Released(Vec::new()));
+    assert_eq!(hold.push_whole(2, &[(9, "4111 1111 1111 1111")]), Step::Released(Vec::new()));
+    let Step::Released(released) = hold.flush() else { panic!("nothing blocks") };
+    let frames: Vec<_> = released.into_iter().map(|release| (release.frame, release.rewritten)).collect();
+    assert_eq!(frames, [(1, None), (2, Some(vec![(0, "[REDACTED:card]".to_owned())]))]);
+}
+
+#[test]
 fn channels_do_not_mix() {
     let mut hold = Hold::new(all(), Origin::Completion);
     assert_eq!(hold.push(0, &[(0, "AKIAIOSF"), (1, "AKIA ")]), Step::Released(vec![]));

@@ -60,13 +60,14 @@ impl Answer {
         let body =
             EditableBody::read(body, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
         let root = Node::new(body.tape(), body.original(), body.tape().root());
-        let counted = root.get("input_tokens").and_then(Node::as_u64);
-        let text = |name| root.get(name).and_then(Node::text).map(Cow::into_owned);
+        let codec = dialect.codec();
+        let counted = codec.counted(root);
+        let mut id = None;
         let (mut places, mut echoes) = (Vec::new(), Vec::new());
         let (mut calls, mut stop, mut usage) = (Vec::new(), None, None);
         if counted.is_none() {
-            let codec = dialect.codec();
             let (decoded, _) = codec.decode_answer(root)?;
+            id = Some(decoded.id).filter(|id| !id.is_empty());
             stop = decoded.stop;
             calls = decoded.parts.into_iter().filter_map(proposed).collect();
             usage = codec.answer_usage(root);
@@ -82,8 +83,8 @@ impl Answer {
             echoes: echoes.into(),
             usage,
             stop,
-            id: text("id"),
-            model: text("model"),
+            id,
+            model: codec.answer_model(root),
             calls,
             counted,
             body,
@@ -98,7 +99,7 @@ impl Answer {
         match operation {
             Operation::Generate | Operation::CountTokens => Self::read(dialect, body),
             Operation::Complete => Self::completion(dialect, body),
-            Operation::Embed => Self::embeddings(dialect, body),
+            Operation::Embed | Operation::EmbedBatch => Self::embeddings(dialect, body),
         }
     }
 
@@ -240,9 +241,21 @@ pub fn translate_answer(
     if let Some(error) = answer.dialect.codec().answer_failure(document.root()) {
         return Err(AnswerError(format!("the model failed: {}", error.message).into()));
     }
-    let (decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    let (mut decoded, mut losses): (ir::Answer, _) = answer.dialect.codec().decode_answer(document.root())?;
+    name_calls(&mut decoded.parts, context.call_id);
     let body = to.codec().encode_answer(&decoded, context, &mut losses);
     Ok((body.into(), losses))
+}
+
+/// Gives the calls that came without one an id, as a stream's decoder does: the call's own and their number.
+fn name_calls(parts: &mut [Part], call_id: &str) {
+    let ids = parts.iter_mut().filter_map(|part| match part {
+        Part::ToolCall { id, .. } => Some(id),
+        _ => None,
+    });
+    for (number, id) in ids.enumerate().filter(|(_, id)| id.is_empty()) {
+        *id = format!("{call_id}_{number}");
+    }
 }
 
 /// The tokens that a body says it used, in its dialect's way: Chat's names, or those of the newer APIs that count

@@ -14,6 +14,7 @@ use crate::{
         anthropic::Anthropic,
         error::{AnswerError, ErrorView, PrepareError, ReadError, StreamError, UpstreamError},
         framing::Framing,
+        gemini::Gemini,
         ir,
         loss::Loss,
         model_call::{Head, Operation},
@@ -37,18 +38,21 @@ pub enum Dialect {
     OpenAiChat,
     /// Anthropic's Messages and what is compatible with it.
     Anthropic,
+    /// Google's Gemini API, and Vertex AI's form of it.
+    Gemini,
     /// OpenAI's Responses and what is compatible with it.
     OpenAiResponses,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses];
+    pub const ALL: [Self; 4] = [Self::OpenAiChat, Self::Anthropic, Self::OpenAiResponses, Self::Gemini];
 
     pub(crate) fn codec(self) -> &'static dyn Codec {
         match self {
             Self::OpenAiChat => &OpenAiChat,
             Self::Anthropic => &Anthropic,
+            Self::Gemini => &Gemini,
             Self::OpenAiResponses => &OpenAiResponses,
         }
     }
@@ -65,6 +69,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => "openai_chat",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
             Self::OpenAiResponses => "openai_responses",
         }
     }
@@ -79,6 +84,13 @@ impl Dialect {
     #[must_use]
     pub fn ends_with_body(self) -> bool {
         self.codec().ends_with_body()
+    }
+
+    /// The path below the version of a call that names no model, where the dialect has such calls: something that the
+    /// vendor stores says it then, and the call is one of the vendor's own API.
+    #[must_use]
+    pub fn path_without_model(self, operation: Operation) -> Option<&'static str> {
+        self.codec().path_without_model(operation)
     }
 
     /// Headers that this dialect's clients expect beside an error's body.
@@ -138,9 +150,29 @@ pub(crate) trait Codec: Sync {
     /// `stream` says how the answer is asked for: some dialects say both in the path.
     fn path(&self, operation: Operation, model: &str, stream: bool) -> Result<Cow<'static, str>, PrepareError>;
 
+    /// See [`Dialect::path_without_model`].
+    fn path_without_model(&self, _: Operation) -> Option<&'static str> {
+        None
+    }
+
     /// Whether a request names its model in the body, as `model`.
     fn model_in_body(&self) -> bool {
         true
+    }
+
+    /// A member by its name in this dialect, also where it may be spelled in another way.
+    fn member<'tape, 'body>(&self, node: Node<'tape, 'body>, name: &str) -> Option<Node<'tape, 'body>> {
+        node.get(name)
+    }
+
+    /// Writes the target's name for the model where the body names it.
+    fn name_model(&self, root: Node<'_, '_>, model: &str, patch: &mut Patch) {
+        let named = root.get("model").filter(|named| self.model_in_body() && !named.text_is(model));
+        if let Some(named) = named {
+            let mut name = JsonWriter::default();
+            name.string(model);
+            patch.replace(named.span(), name.into_bytes());
+        }
     }
 
     /// How streams are cut into frames.
@@ -157,6 +189,12 @@ pub(crate) trait Codec: Sync {
     /// or as in this one.
     fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name>;
 
+    /// Whether a body that ends after the model has stopped, without the frame that says so, has ended well: servers
+    /// of the dialect are known to leave it out.
+    fn end_may_be_silent(&self) -> bool {
+        self.ends_with_body()
+    }
+
     /// Headers beside an error's body.
     fn error_headers(&self, _: &ErrorView<'_>) -> Vec<(&'static str, String)> {
         Vec::new()
@@ -167,6 +205,11 @@ pub(crate) trait Codec: Sync {
 
     /// Shows every text, image and tool of a request, in the order of the body.
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found));
+
+    /// Whether a request goes on from, or leaves behind, something that its vendor keeps: asked twice, it is not the same.
+    fn is_stateful(&self, _: Node<'_, '_>) -> bool {
+        false
+    }
 
     /// Edits that the target needs in a body of its own dialect, the model's name apart. Answers whether usage was
     /// asked for that the caller did not ask for.
@@ -197,6 +240,16 @@ pub(crate) trait Codec: Sync {
     fn echoes(&self, _: Node<'_, '_>, _: &mut dyn FnMut(NodeId)) {}
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage>;
+
+    /// The model that an answer names.
+    fn answer_model(&self, root: Node<'_, '_>) -> Option<String> {
+        root.get("model").and_then(Node::text).map(Cow::into_owned)
+    }
+
+    /// The tokens that an answer to [`Operation::CountTokens`] tells.
+    fn counted(&self, root: Node<'_, '_>) -> Option<u64> {
+        root.get("input_tokens").and_then(Node::as_u64)
+    }
 
     /// The error of an answer that came with a good status and says that the model failed.
     fn answer_failure(&self, _: Node<'_, '_>) -> Option<UpstreamError> {

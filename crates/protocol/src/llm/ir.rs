@@ -162,6 +162,23 @@ pub(crate) enum OutputFormat {
     },
 }
 
+/// A setting of sampling that some dialects have and some do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SamplingKind {
+    TopK,
+    Seed,
+    PresencePenalty,
+    FrequencyPenalty,
+}
+
+/// Such a setting. It is among the extensions too, so that an encoder that does not know it tells the loss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sampling {
+    pub(crate) kind: SamplingKind,
+    pub(crate) value: RawJson,
+    pub(crate) pointer: String,
+}
+
 /// A member of the source body that has no place in the representation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extension {
@@ -189,6 +206,7 @@ pub(crate) struct Request {
     /// Tools that stand here under another name or in another form than the caller declared them in.
     pub(crate) forms: Vec<ToolForm>,
     pub(crate) extensions: Vec<Extension>,
+    pub(crate) sampling: Vec<Sampling>,
 }
 
 /// An answer, whole.

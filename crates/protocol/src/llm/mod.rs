@@ -12,6 +12,7 @@ mod error;
 mod estimate;
 mod forms;
 mod framing;
+mod gemini;
 mod ir;
 mod loss;
 mod model_call;

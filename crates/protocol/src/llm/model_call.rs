@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use tidegate_core::{
     facts::{Action, Facts, Resource},
-    ids::{Digest, ModelName, ToolName},
+    ids::{Digest, Digester, ModelName, ToolName},
     segment::{Origin, Segment, SegmentPath},
 };
 
@@ -24,7 +24,6 @@ use crate::{
         node::{Document, Node},
         segments::{self, Found},
         target::{Lane, Outgoing, TargetWire},
-        write::JsonWriter,
     },
     places::{self, Place},
 };
@@ -43,6 +42,8 @@ pub enum Operation {
     Complete,
     /// The numbers that stand for a text (OpenAI's `/embeddings`).
     Embed,
+    /// As [`Operation::Embed`] for several texts, in dialects that ask that elsewhere (Gemini's `:batchEmbedContents`).
+    EmbedBatch,
 }
 
 impl Operation {
@@ -53,13 +54,13 @@ impl Operation {
             Self::Generate => "chat",
             Self::CountTokens => "count_tokens",
             Self::Complete => "text_completion",
-            Self::Embed => "embeddings",
+            Self::Embed | Self::EmbedBatch => "embeddings",
         }
     }
 
     /// Whether only a provider of the caller's own dialect can do it.
     fn is_native(self) -> bool {
-        matches!(self, Self::Complete | Self::Embed)
+        matches!(self, Self::Complete | Self::Embed | Self::EmbedBatch)
     }
 }
 
@@ -91,6 +92,8 @@ pub struct ModelCall {
     operation: Operation,
     body: EditableBody,
     model: ModelName,
+    /// Whether the path said what is asked of which model, and not the body.
+    in_path: bool,
     stream: bool,
     max_output: Option<u64>,
     choices: u64,
@@ -111,6 +114,12 @@ impl ModelCall {
         Self::read_named(dialect, operation, None, body)
     }
 
+    /// Whether a body names a model at all.
+    #[must_use]
+    pub fn names_model(body: &[u8]) -> bool {
+        Document::parse(body).is_ok_and(|document| document.root().present("model").is_some())
+    }
+
     /// Reads a request body as [`Self::read`] does. `named` is what the path says of it, and wins.
     ///
     /// # Errors
@@ -126,11 +135,14 @@ impl ModelCall {
         let root = Node::new(body.tape(), body.original(), body.tape().root());
         root.expect_object()?;
         let mut head = dialect.codec().head(root, operation)?;
+        let in_path = named.is_some();
         if let Some(named) = named {
             if named.model.is_empty() || named.model.len() > MOST_MODEL_NAME {
                 return Err(ReadError::new("", "the path must name a model of 1 to 256 bytes"));
             }
             (head.model_name, head.stream) = (named.model, named.stream);
+        } else if head.model_name.is_empty() {
+            return Err(ReadError::new("", "the path must name a model"));
         }
         let mut places = Vec::new();
         let mut tokens = 0_u64;
@@ -158,6 +170,7 @@ impl ModelCall {
             dialect,
             operation,
             model: head.model_name.into(),
+            in_path,
             stream: head.stream,
             max_output: head.max_output,
             choices: head.choices,
@@ -234,9 +247,17 @@ impl ModelCall {
     #[must_use]
     pub fn max_output_tokens(&self) -> Option<u64> {
         match self.operation {
-            Operation::CountTokens | Operation::Embed => Some(0),
+            Operation::CountTokens | Operation::Embed | Operation::EmbedBatch => Some(0),
             Operation::Generate | Operation::Complete => self.max_output.map(|most| most.saturating_mul(self.choices)),
         }
+    }
+
+    /// Whether the same call again is the same question: not so where it goes on from what its vendor keeps, or is
+    /// answered later.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        !self.dialect.codec().is_stateful(root)
     }
 
     /// How many answers were asked for: `n` of the Chat dialect, 1 elsewhere.
@@ -279,10 +300,21 @@ impl ModelCall {
         self.body.version()
     }
 
-    /// The SHA-256 of the body as it stands.
+    /// The SHA-256 of the body as it stands; where the path says what is asked of which model, over both.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.body.digest()
+        let body = self.body.digest();
+        if !self.in_path {
+            return body;
+        }
+        let mut digester = Digester::new();
+        let how = if self.stream { "stream" } else { "whole" };
+        for part in [self.operation.as_str(), how, self.model.as_str()] {
+            digester.update(part.as_bytes());
+            digester.update(b"\n");
+        }
+        digester.update(body.as_bytes());
+        digester.digest()
     }
 
     /// The body as it stands, in the caller's dialect and with the model as the caller named it.
@@ -316,7 +348,7 @@ impl ModelCall {
         if self.dialect != to.dialect {
             if self.operation.is_native() {
                 return Err(PrepareError::Unsupported(
-                    "completions and embeddings are asked of providers that speak OpenAI's dialect",
+                    "completions and embeddings are asked of providers that speak the caller's own dialect",
                 ));
             }
             return self.translate(root, to, path);
@@ -324,15 +356,12 @@ impl ModelCall {
         let mut patch = Patch::default();
         let asked_usage = match self.operation {
             Operation::Generate | Operation::Complete => to.dialect.codec().same_dialect(root, to, &mut patch),
-            Operation::CountTokens | Operation::Embed => false,
+            Operation::CountTokens | Operation::Embed | Operation::EmbedBatch => false,
         };
         let verbatim = self.body.is_original() && patch.edits.is_empty();
-        let elsewhere = to.quirks.anthropic_on_vertex && self.operation == Operation::Generate;
-        let named = root.get("model").filter(|_| to.dialect.codec().model_in_body() && !elsewhere);
-        if let Some(model) = named.filter(|model| !model.text_is(to.model)) {
-            let mut name = JsonWriter::default();
-            name.string(to.model);
-            patch.replace(model.span(), name.into_bytes());
+        // There the path names the model, and the body a version.
+        if !(to.quirks.anthropic_on_vertex && self.operation == Operation::Generate) {
+            to.dialect.codec().name_model(root, to.model, &mut patch);
         }
         let body = if patch.edits.is_empty() {
             self.body.current()

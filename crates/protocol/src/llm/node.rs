@@ -211,6 +211,15 @@ impl<'tape, 'body> Iterator for Items<'tape, 'body> {
     }
 }
 
+/// The text, where it is one JSON object; no text at all is an empty one.
+pub(crate) fn object_text(text: &str) -> Option<&str> {
+    if text.trim().is_empty() {
+        return Some("{}");
+    }
+    let document = Document::parse(text.as_bytes()).ok()?;
+    document.root().expect_object().ok().map(|_| text.trim())
+}
+
 /// The JSON pointer of a member of the outermost object.
 pub(crate) fn pointer_to(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))

@@ -4,6 +4,8 @@
 //! stay beside it, where guards see them. Called by the dialects that hold foreign reasoning, and by those that must not
 //! take it for their own.
 
+use std::borrow::Cow;
+
 /// How every such text begins. No vendor's signature does.
 const MARK: &str = "tidegate1.";
 
@@ -16,6 +18,8 @@ pub(crate) enum Kind {
     Redacted,
     /// An item of OpenAI's Responses: its id and what is encrypted.
     Item,
+    /// Any of the others, with the scope that it may be shown in: for dialects that have no place beside a signature.
+    Scoped,
 }
 
 impl Kind {
@@ -24,11 +28,12 @@ impl Kind {
             Self::Signed => "s",
             Self::Redacted => "r",
             Self::Item => "i",
+            Self::Scoped => "x",
         }
     }
 
     fn of(letter: &str) -> Option<Self> {
-        [Self::Signed, Self::Redacted, Self::Item].into_iter().find(|kind| kind.letter() == letter)
+        [Self::Signed, Self::Redacted, Self::Item, Self::Scoped].into_iter().find(|kind| kind.letter() == letter)
     }
 }
 
@@ -54,6 +59,23 @@ pub(crate) fn unwrap(text: &str) -> Option<Opaque<'_>> {
     Some(Opaque { kind: Kind::of(kind)?, label, data })
 }
 
+/// A signature as a dialect shows it that has no place for a scope beside it: what another vendor
+/// signed takes it inside.
+pub(crate) fn scoped<'text>(signature: &'text str, scope: Option<&str>) -> Cow<'text, str> {
+    match scope.filter(|_| !signature.is_empty()) {
+        Some(scope) => Cow::Owned(wrap(Kind::Scoped, scope, signature)),
+        None => Cow::Borrowed(signature),
+    }
+}
+
+/// The signature and the scope in what [`scoped`] wrote.
+pub(crate) fn unscoped(signature: &str) -> (&str, Option<&str>) {
+    match unwrap(signature) {
+        Some(inner) if inner.kind == Kind::Scoped => (inner.data, Some(inner.label)),
+        _ => (signature, None),
+    }
+}
+
 /// Whether a signature or ciphertext is one of the gateway's own wrappers, which no vendor takes.
 pub(crate) fn is_wrapped(text: &str) -> bool {
     text.starts_with(MARK)
@@ -68,7 +90,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_wrapped_is_read_as_it_was(label in "\\PC{0,20}", data in "\\PC{0,40}") {
-            for kind in [Kind::Signed, Kind::Redacted, Kind::Item] {
+            for kind in [Kind::Signed, Kind::Redacted, Kind::Item, Kind::Scoped] {
                 let text = wrap(kind, &label, &data);
                 prop_assert!(is_wrapped(&text));
                 prop_assert_eq!(unwrap(&text), Some(Opaque { kind, label: &label, data: &data }));

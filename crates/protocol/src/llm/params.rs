@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     json::{Edit, Kind, splice},
     llm::{
-        dialect::ParamPlace,
+        dialect::{Codec, ParamPlace},
         error::{PrepareError, ReadError},
         model_call::{ModelCall, Operation},
         node::{Document, Node},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Members that a configuration never sets: policies, guards and the gateway itself rely on the caller's.
-const OWN: [&str; 24] = [
+const OWN: [&str; 28] = [
     "model",
     "messages",
     "system",
@@ -33,6 +33,10 @@ const OWN: [&str; 24] = [
     "best_of",
     "prediction",
     "max_completion_tokens",
+    "maxOutputTokens",
+    "max_output_tokens",
+    "candidateCount",
+    "candidate_count",
     "response_format",
     "metadata",
     "store",
@@ -95,14 +99,17 @@ impl ModelCall {
     /// # Errors
     /// Where the body cannot be read any more, which preparing it excludes.
     pub fn tune(&self, mut outgoing: Outgoing, to: &TargetWire<'_>, params: &Params) -> Result<Outgoing, PrepareError> {
-        if params.is_empty() || matches!(self.operation(), Operation::CountTokens | Operation::Embed) {
+        if params.is_empty()
+            || matches!(self.operation(), Operation::CountTokens | Operation::Embed | Operation::EmbedBatch)
+        {
             return Ok(outgoing);
         }
         let document =
             Document::parse(&outgoing.body).map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
         let root = document.root();
-        let mut set = Setting { root, edits: Vec::new(), fresh: BTreeMap::new() };
-        let place = |name| to.dialect.codec().param(name, self.operation(), to.quirks);
+        let codec = to.dialect.codec();
+        let mut set = Setting { codec, root, edits: Vec::new(), fresh: BTreeMap::new() };
+        let place = |name| codec.param(name, self.operation(), to.quirks);
         for (name, value) in params.members.iter() {
             set.set(place(name), value);
         }
@@ -121,6 +128,7 @@ impl ModelCall {
 
 /// Edits that set members of a body, some of them inside objects that it may not have yet.
 struct Setting<'tape, 'body> {
+    codec: &'static dyn Codec,
     root: Node<'tape, 'body>,
     edits: Vec<Edit>,
     fresh: BTreeMap<usize, Fresh>,
@@ -138,13 +146,15 @@ struct Fresh {
 
 impl Setting<'_, '_> {
     fn set(&mut self, place: ParamPlace<'_>, value: &str) {
-        let parent = place.parent.map(|name| (name, self.root.get(name).filter(|node| node.kind() == Kind::Object)));
+        let parent = place
+            .parent
+            .map(|name| (name, self.codec.member(self.root, name).filter(|node| node.kind() == Kind::Object)));
         let (object, missing) = match parent {
             None => (self.root, None),
             Some((_, Some(object))) => (object, None),
             Some((name, None)) => (self.root, Some(name)),
         };
-        let known = |name| object.get(name).filter(|_| missing.is_none());
+        let known = |name| self.codec.member(object, name).filter(|_| missing.is_none());
         if let Some(node) = known(place.name) {
             self.edits.push(Edit { span: node.span(), replacement: value.as_bytes().to_vec() });
         } else {

@@ -51,16 +51,20 @@ pub(crate) fn arguments(node: Option<Node<'_, '_>>, origin: Origin, see: &mut dy
 }
 
 /// Members that hold names, marks and ciphertext, never words.
-const OPAQUE: [&str; 10] = [
+const OPAQUE: [&str; 14] = [
     "type",
     "id",
     "tool_use_id",
     "call_id",
     "item_id",
     "signature",
+    "thoughtSignature",
+    "thought_signature",
     "encrypted_content",
     "encrypted_index",
     "media_type",
+    "mimeType",
+    "mime_type",
     "cache_control",
 ];
 
@@ -114,7 +118,7 @@ pub(crate) fn tool_words(node: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
 }
 
 /// Members whose numbers and strings the gateway itself reads, or that hold no words: marks, pictures and sounds.
-const READ: [&str; 16] = [
+const READ: [&str; 18] = [
     "model",
     "role",
     "name",
@@ -122,6 +126,8 @@ const READ: [&str; 16] = [
     "max_tokens",
     "max_completion_tokens",
     "budget_tokens",
+    "maxOutputTokens",
+    "max_output_tokens",
     "n",
     "tool_call_id",
     "object",

@@ -1,6 +1,7 @@
 //! The generated matrix over the golden corpus, and what holds for every dialect.
 
 pub(crate) mod corpus;
+pub(crate) mod corpus_gemini;
 pub(crate) mod fold;
 mod lanes;
 mod matrix;

@@ -36,7 +36,7 @@ pub(crate) fn cache(
 ) -> Option<Answer> {
     let (Call::Model(call), Some(caching)) = (call, &routed.cache) else { return None };
     let wish = exchange.header("x-tidegate-cache").unwrap_or_default();
-    if call.operation() == Operation::CountTokens || wish.eq_ignore_ascii_case("off") {
+    if call.operation() == Operation::CountTokens || !call.is_repeatable() || wish.eq_ignore_ascii_case("off") {
         return None;
     }
     let refresh = wish.eq_ignore_ascii_case("refresh");

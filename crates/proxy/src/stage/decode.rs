@@ -114,9 +114,17 @@ fn understand(
     let call = match endpoint {
         Endpoint::Model(operation, named) => {
             let dialect = exchange.surface.dialect().unwrap_or(Dialect::OpenAiChat);
-            let call = ModelCall::read_named(dialect, operation, named, bytes)
-                .map_err(|error| Fault::invalid(error.pointer, error.message))?;
-            Call::Model(Box::new(call))
+            match (
+                ModelCall::read_named(dialect, operation, named, bytes.clone()),
+                dialect.path_without_model(operation),
+            ) {
+                (Ok(call), _) => Call::Model(Box::new(call)),
+                (Err(_), Some(path)) if !ModelCall::names_model(&bytes) => {
+                    let path = NativePath::parse(path).map_err(|error| Fault::invalid("", error.to_string()))?;
+                    Call::Native(Box::new(native(exchange, method, (path, None), bytes)?))
+                }
+                (Err(error), _) => return Err(Fault::invalid(error.pointer, error.message)),
+            }
         }
         Endpoint::Native(path, query) => Call::Native(Box::new(native(exchange, method, (path, query), bytes)?)),
         Endpoint::Mcp(server) => match mcp::read(exchange, server, bytes)? {

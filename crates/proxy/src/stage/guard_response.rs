@@ -34,6 +34,10 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             if let Some(gathered) = &mut exchange.gathered {
                 gathered.answered(&answer);
             }
+            if exchange.story.stream {
+                // It was asked for as a stream and came whole: as such it is not given again.
+                exchange.keeping = None;
+            }
             if let Some(keeping) = &mut exchange.keeping {
                 if let Some(target) = head.served_by.target() {
                     keeping.begin(head.status, &head.headers, target.clone());

@@ -3,6 +3,7 @@
 //! Owns the table of paths and the shapes of refusals. Decides nothing about a call; `server` calls [`classify`],
 //! `decode` and `respond` the rest.
 
+pub(crate) mod gemini;
 pub(crate) mod mcp;
 
 use http::{HeaderMap, Method, Uri};
@@ -68,6 +69,9 @@ pub(crate) struct Entrance {
 
 /// Which surface and endpoint a request's head means. The error is in the shape of the surface it looks like.
 pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Entrance, (Surface, Fault)> {
+    if let Some(found) = gemini::classify(method, uri, headers) {
+        return found;
+    }
     let path = uri.path();
     let speaks_anthropic = headers.contains_key("anthropic-version");
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
@@ -112,23 +116,33 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     if *method == wanted {
         return Ok(Entrance { surface, endpoint });
     }
-    // What is stored is listed where it was made.
-    if path == "/v1/chat/completions" && *method == Method::GET {
-        return native(uri, false);
+    // What is stored is listed where it was made, and a model of one's own is deleted where it is.
+    let stored = path == "/v1/chat/completions" && *method == Method::GET;
+    if stored || (matches!(endpoint, Endpoint::OneModel(_)) && *method == Method::DELETE) {
+        return native(uri, speaks_anthropic);
     }
+    Err((surface, only(path, &wanted)))
+}
+
+/// The path is right, and the method is not.
+fn only(path: &str, wanted: &Method) -> Fault {
     let mut fault = Fault::new(
         FaultCode::InvalidRequest,
-        format!("{path} takes {wanted} only: send the request with that method."),
+        format!("{} takes {wanted} only: send the request with that method.", shown(path)),
     );
     fault.status = 405;
-    Err((surface, fault))
+    fault
+}
+
+fn shown(path: &str) -> String {
+    path.chars().filter(|letter| !letter.is_control()).take(128).collect()
 }
 
 /// A vendor's own API. Whose it is, the version header says, or a path that only Anthropic has.
 fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault)> {
     let path = uri.path();
-    let anthropic = speaks_anthropic
-        || ["/v1/messages/", "/v1/skills", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
+    let anthropic =
+        speaks_anthropic || ["/v1/messages/", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
     let surface = Surface::Model(if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let below = path.strip_prefix("/v1").unwrap_or(path);
     match NativePath::parse(below) {
@@ -138,12 +152,12 @@ fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault
 }
 
 fn no_such_path(path: &str) -> Fault {
-    let shown: String = path.chars().filter(|letter| !letter.is_control()).take(128).collect();
+    let shown = shown(path);
     Fault::new(
         FaultCode::NotFound,
         format!(
-            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses and /v1/messages, the list of \
-             models at /v1/models, MCP servers at /mcp and /mcp/NAME."
+            "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses, /v1/messages and \
+             /v1beta/models/MODEL:generateContent, the list of models at /v1/models, MCP servers at /mcp and /mcp/NAME."
         ),
     )
 }
@@ -248,7 +262,7 @@ mod tests {
         assert_eq!(entrance.surface, Surface::Model(Dialect::OpenAiChat));
         let path = NativePath::parse("/files").unwrap();
         assert_eq!(entrance.endpoint, Endpoint::Native(path, Some("limit=2".to_owned())));
-        for uri in ["/v1/messages/batches", "/v1/skills/s", "/v1/organizations/me"] {
+        for uri in ["/v1/messages/batches", "/v1/organizations/me"] {
             assert_eq!(at(uri, &headers).unwrap().surface, Surface::Model(Dialect::Anthropic), "{uri}");
         }
         headers.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
@@ -258,6 +272,9 @@ mod tests {
         }
         let stored = at("/v1/responses/resp_1/input_items", &HeaderMap::new()).unwrap();
         assert!(matches!(stored.endpoint, Endpoint::Native(..)));
+        let model = Uri::from_static("/v1/models/ft:mine");
+        let gone = classify(&Method::DELETE, &model, &HeaderMap::new()).unwrap();
+        assert!(matches!(gone.endpoint, Endpoint::Native(..)));
         let stored = at("/v1/chat/completions", &headers).unwrap();
         assert!(matches!(stored.endpoint, Endpoint::Native(..)));
     }

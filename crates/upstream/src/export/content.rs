@@ -3,6 +3,8 @@
 //! Owns the conventions' form of messages (`{role, parts}`). Reads bodies that guardrails have let through, never those
 //! that came in; what it cannot read it leaves out. Runs in the exporter's task alone.
 
+mod gemini;
+
 use serde_json::{Map, Value, json};
 use tidegate_protocol::llm::Dialect;
 
@@ -18,6 +20,7 @@ pub(super) const LARGEST: usize = 1 << 20;
 /// The parameters of a request: numbers and stop sequences.
 pub(super) fn parameters(attributes: &mut Attributes<'_>, profile: Profile, details: &Details) {
     let Some(Value::Object(body)) = details.request.as_deref().and_then(read) else { return };
+    let body = gemini::flat(body);
     let number = |name: &str| body.get(name).and_then(Value::as_u64);
     let float = |name: &str| body.get(name).and_then(Value::as_f64);
     let limits = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
@@ -63,13 +66,14 @@ pub(super) fn of_model(attributes: &mut Attributes<'_>, details: &Details) {
     let Some(content) = &details.content else { return };
     if let Some(Value::Object(body)) = details.request.as_deref().and_then(read) {
         let system = body.get("system").or_else(|| body.get("instructions")).map(|system| parts(Some(system)));
+        let system = system.or_else(|| gemini::system(&body));
         put(attributes, name::SYSTEM_INSTRUCTIONS, system.filter(|parts| !parts.is_empty()).map(Value::Array));
         let messages = match body.get("input") {
             Some(Value::String(text)) => Some(vec![message(&json!({ "role": "user", "content": text }))]),
             Some(Value::Array(items)) => Some(items.iter().map(item).collect()),
             _ => body.get("messages").and_then(Value::as_array).map(|all| all.iter().map(message).collect()),
         };
-        put(attributes, name::INPUT_MESSAGES, messages.map(Value::Array));
+        put(attributes, name::INPUT_MESSAGES, messages.or_else(|| gemini::messages(&body)).map(Value::Array));
         put(attributes, name::TOOL_DEFINITIONS, body.get("tools").cloned());
     }
     let answer = if details.stream {
@@ -190,6 +194,9 @@ fn answered(answer: &Value) -> Vec<Value> {
         said.extend(message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().map(tool_call));
         return said;
     }
+    if let Some(content) = answer.pointer("/candidates/0/content") {
+        return gemini::parts(content);
+    }
     if let Some(items) = answer.get("output").and_then(Value::as_array) {
         return items.iter().flat_map(item_parts).collect();
     }
@@ -207,6 +214,7 @@ fn spoken(dialect: Dialect, frames: &[u8]) -> Vec<Value> {
         let Some(event) = line.strip_prefix("data:").and_then(|data| read(data.trim().as_bytes())) else { continue };
         match dialect {
             Dialect::Anthropic => anthropic(&event, &mut text, &mut calls),
+            Dialect::Gemini => gemini::piece(&event, &mut text, &mut calls),
             _ => openai(&event, &mut text, &mut calls),
         }
     }

@@ -51,6 +51,20 @@ fn vendor_headers_pass_to_their_own_dialect_only() {
 }
 
 #[test]
+fn what_an_agent_tells_of_its_machine_stops_here() {
+    let sent = map(&[
+        ("x-openai-internal-codex-responses-lite", "true"),
+        ("session-id", "s"),
+        ("x-codex-turn-metadata", "{\"workspaces\":[]}"),
+    ]);
+    let out = to_model(&sent, &HeaderMap::new(), Dialect::OpenAiResponses, true, true);
+    assert_eq!(out.get("x-openai-internal-codex-responses-lite").unwrap(), "true");
+    assert!(out.contains_key("session-id") && !out.contains_key("x-codex-turn-metadata"));
+    let out = to_model(&sent, &HeaderMap::new(), Dialect::OpenAiResponses, false, true);
+    assert!(!out.contains_key("session-id") && !out.contains_key("x-openai-internal-codex-responses-lite"));
+}
+
+#[test]
 fn what_the_configuration_says_wins() {
     let sent = map(&[("user-agent", "client/1")]);
     let configured = map(&[("user-agent", "fixed/1"), ("openai-organization", "org-1")]);

@@ -8,6 +8,7 @@
 mod answer;
 mod anthropic;
 mod body;
+mod gemini;
 mod ledger;
 mod mcp;
 mod openai;

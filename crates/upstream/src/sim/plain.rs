@@ -105,16 +105,16 @@ pub(super) fn stream(question: &Question, answer: &Answer, wants_usage: bool) ->
 }
 
 /// Numbers that depend on the text alone: each a digest's byte, between -1 and 1.
+pub(super) fn numbers(text: &str) -> Vec<f64> {
+    let digest = tidegate_core::ids::Digest::of(text.as_bytes());
+    digest.as_bytes().iter().take(DIMENSIONS).map(|byte| (f64::from(*byte) - 128.0) / 128.0).collect()
+}
+
 pub(super) fn embeddings(model: &str, texts: &[Text], input: u64) -> Vec<u8> {
     let data: Vec<Value> = texts
         .iter()
         .enumerate()
-        .map(|(index, text)| {
-            let digest = tidegate_core::ids::Digest::of(text.text.as_bytes());
-            let numbers: Vec<f64> =
-                digest.as_bytes().iter().take(DIMENSIONS).map(|byte| (f64::from(*byte) - 128.0) / 128.0).collect();
-            json!({"object": "embedding", "index": index, "embedding": numbers})
-        })
+        .map(|(index, text)| json!({"object": "embedding", "index": index, "embedding": numbers(&text.text)}))
         .collect();
     json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": input, "total_tokens": input}})
         .to_string()

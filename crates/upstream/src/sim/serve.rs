@@ -15,6 +15,7 @@ use super::{
     answer::{Answer, Question, answer},
     anthropic,
     body::{Body, Entry, Piece, json, streamed, whole},
+    gemini,
     ledger::{End, LedgerEntry},
     mcp, openai, plain, responses,
     script::Script,
@@ -33,6 +34,7 @@ pub(super) enum Wire {
     Anthropic,
     /// OpenAI's older one, `/completions`.
     Plain,
+    Gemini,
     /// OpenAI's newer one, `/responses`.
     Responses,
 }
@@ -81,7 +83,8 @@ where
 
 async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let path = path.strip_prefix("/v1").unwrap_or(&path);
+    let gemini = path.starts_with("/v1beta/") || request.headers().contains_key("x-goog-api-key");
+    let path = below_version(&path);
     let anthropic = request.headers().contains_key("anthropic-version");
     match (request.method(), path) {
         (&Method::GET, "/__sim/ledger") => json(StatusCode::OK, serde_json::to_vec(&sim.ledger()).unwrap_or_default()),
@@ -89,6 +92,7 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
             sim.clear_ledger();
             json(StatusCode::OK, "{}")
         }
+        (&Method::GET, "/models") if gemini => json(StatusCode::OK, gemini::models()),
         (&Method::GET, "/models") if anthropic => json(StatusCode::OK, anthropic::models()),
         (&Method::GET, "/models") => json(StatusCode::OK, openai::models()),
         (&Method::POST, "/chat/completions") => generate(sim, request, Wire::OpenAi).await,
@@ -98,9 +102,25 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/responses/input_tokens") => count_tokens(sim, request, Wire::Responses).await,
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request, Wire::Anthropic).await,
+        (&Method::POST, path) if gemini::named(path).is_some() => of_gemini(sim, request).await,
         // Reached through memory, the server has no path of its own.
         (_, "/mcp" | "/") => mcp::serve(sim, request).await,
         _ => json(StatusCode::NOT_FOUND, openai::error(404, "the sim has no such route")),
+    }
+}
+
+/// A path without its version, where it has one.
+fn below_version(path: &str) -> &str {
+    path.strip_prefix("/v1beta").or_else(|| path.strip_prefix("/v1")).unwrap_or(path)
+}
+
+async fn of_gemini(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+    let path = below_version(request.uri().path()).to_owned();
+    match gemini::named(&path).map(|(_, method)| method) {
+        Some("generateContent" | "streamGenerateContent") => generate(sim, request, Wire::Gemini).await,
+        Some("countTokens") => count_tokens(sim, request, Wire::Gemini).await,
+        Some("embedContent" | "batchEmbedContents") => embed_gemini(sim, request).await,
+        _ => json(StatusCode::NOT_FOUND, gemini::error(404, "the sim has no such method")),
     }
 }
 
@@ -118,6 +138,7 @@ fn error(wire: Wire, status: u16, message: &str) -> Vec<u8> {
     match wire {
         Wire::OpenAi | Wire::Plain | Wire::Responses => openai::error(status, message),
         Wire::Anthropic => anthropic::error(status, message),
+        Wire::Gemini => gemini::error(status, message),
     }
 }
 
@@ -126,13 +147,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
     let Some(body) = read_body(request).await else {
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body could not be read"));
     };
-    let question = match wire {
-        Wire::OpenAi => openai::read(&body),
-        Wire::Plain => plain::read(&body),
-        Wire::Anthropic => anthropic::read(&body),
-        Wire::Responses => responses::read(&body),
-    };
-    let Some(question) = question else {
+    let Some(question) = read(wire, &path, &body) else {
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
     };
     let script = Script::read(&question.prompt);
@@ -162,6 +177,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
         Wire::OpenAi => openai::unary(&question, &answer),
         Wire::Plain => plain::unary(&question, &answer),
         Wire::Anthropic => anthropic::unary(&question, &answer),
+        Wire::Gemini => gemini::unary(&question, &answer),
         Wire::Responses => responses::unary(&question, &answer, &body),
     };
     if let Some(after) = script.cut_after {
@@ -170,6 +186,19 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
     entry.sent(answer.output_tokens);
     entry.end(End::Complete);
     json(StatusCode::OK, bytes)
+}
+
+fn read(wire: Wire, path: &str, body: &[u8]) -> Option<Question> {
+    match wire {
+        Wire::OpenAi => openai::read(body),
+        Wire::Plain => plain::read(body),
+        Wire::Anthropic => anthropic::read(body),
+        Wire::Responses => responses::read(body),
+        Wire::Gemini => {
+            let (model, method) = gemini::named(below_version(path))?;
+            gemini::read(model, method == "streamGenerateContent", body)
+        }
+    }
 }
 
 /// Promises the whole body, sends its first `after` bytes and breaks the connection.
@@ -220,6 +249,7 @@ fn stream(
         Wire::OpenAi => openai::stream(question, answer, openai::wants_usage(body)),
         Wire::Plain => plain::stream(question, answer, openai::wants_usage(body)),
         Wire::Anthropic => anthropic::stream(question, answer),
+        Wire::Gemini => gemini::stream(question, answer),
         Wire::Responses => responses::stream(question, answer, body),
     };
     let mut response = Response::new(whole(""));
@@ -252,19 +282,41 @@ async fn embed(sim: Sim, request: Request<Incoming>) -> Response<Body> {
     json(StatusCode::OK, plain::embeddings(&question.model, &texts, answer.input_tokens))
 }
 
+async fn embed_gemini(sim: Sim, request: Request<Incoming>) -> Response<Body> {
+    let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
+    let (model, method) = gemini::named(below_version(&path)).unwrap_or_default();
+    let many = method == "batchEmbedContents";
+    let Some(texts) = read_body(request).await.and_then(|body| gemini::read_embed(many, &body)) else {
+        return json(StatusCode::BAD_REQUEST, gemini::error(400, "the body is no request for embeddings"));
+    };
+    let question = Question { model: model.to_owned(), prompt: texts.join("\n"), ..Question::default() };
+    let input = texts.iter().map(|text| super::answer::tokens(text)).sum();
+    let answer = Answer { input_tokens: input, ..Answer::nothing() };
+    let mut entry = open(&sim, path.clone(), call_id, &question, &answer);
+    if question.model != "embed" {
+        return fail(entry, Wire::Gemini, 404, "the sim has no such model for embeddings; ask for `embed`");
+    }
+    entry.status(StatusCode::OK);
+    entry.end(End::Complete);
+    let numbers: Vec<Vec<f64>> = texts.iter().map(|text| plain::numbers(text)).collect();
+    json(StatusCode::OK, gemini::embeddings(many, &numbers, input))
+}
+
 async fn count_tokens(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<Body> {
     let (path, call_id) = (request.uri().path().to_owned(), call_id(&request));
-    let read = if wire == Wire::Responses { responses::read } else { anthropic::read };
-    let Some(question) = read_body(request).await.and_then(|body| read(&body)) else {
+    let Some(question) = read_body(request).await.and_then(|body| read(wire, &path, &body)) else {
         return json(StatusCode::BAD_REQUEST, error(wire, 400, "the body is no request of this dialect"));
     };
     let answer = Answer { input_tokens: super::answer::tokens(&question.prompt), ..Answer::nothing() };
     let mut entry = open(&sim, path, call_id, &question, &answer);
     entry.status(StatusCode::OK);
     entry.end(End::Complete);
-    let count = match wire {
-        Wire::Responses => serde_json::json!({"object": "response.input_tokens", "input_tokens": answer.input_tokens}),
-        _ => serde_json::json!({"input_tokens": answer.input_tokens}),
+    let counted = match wire {
+        Wire::Gemini => gemini::count(answer.input_tokens),
+        Wire::Responses => serde_json::json!({"object": "response.input_tokens", "input_tokens": answer.input_tokens})
+            .to_string()
+            .into_bytes(),
+        _ => serde_json::json!({"input_tokens": answer.input_tokens}).to_string().into_bytes(),
     };
-    json(StatusCode::OK, count.to_string())
+    json(StatusCode::OK, counted)
 }

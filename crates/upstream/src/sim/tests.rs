@@ -84,6 +84,34 @@ async fn max_tokens_cut_the_echo_in_both_dialects() {
 }
 
 #[tokio::test]
+async fn responses_are_the_same_whole_and_as_the_last_of_their_events() {
+    let sim = Sim::new();
+    let tools = json!([{"type": "namespace", "name": "shell", "tools": [{"type": "custom", "name": "exec"}]}]);
+    let ask = |prompt: &str, stream: bool| {
+        let input = json!([{"type": "additional_tools", "tools": tools}, {"role": "user", "content": prompt}]);
+        post("/v1/responses", &json!({"model": "chat", "stream": stream, "max_output_tokens": 9, "input": input}))
+    };
+    for (prompt, kind, status) in [
+        ("hello", "message", "completed"),
+        ("a prompt that is too long for so few tokens", "message", "incomplete"),
+        ("[[sim: tool shell__exec {\"input\":\"ls\"}]]", "custom_tool_call", "completed"),
+    ] {
+        let (_, _, whole) = send(&sim, ask(prompt, false)).await;
+        let whole: Value = serde_json::from_slice(&whole.unwrap()).unwrap();
+        assert_eq!((&whole["status"], &whole["output"][0]["type"]), (&json!(status), &json!(kind)));
+        let (_, _, streamed) = send(&sim, ask(prompt, true)).await;
+        let streamed = String::from_utf8(streamed.unwrap().to_vec()).unwrap();
+        let last = streamed.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!((&last["type"], &last["response"]), (&json!(format!("response.{status}")), &whole));
+        if kind == "message" {
+            let counted = sim.ledger().requests.last().unwrap().output_tokens;
+            assert_eq!(whole["usage"]["output_tokens"], counted);
+        }
+    }
+}
+
+#[tokio::test]
 async fn mcp_lists_in_pages_and_calls_tools_in_a_session() {
     let sim = Sim::new();
     let initialize =
@@ -124,4 +152,30 @@ async fn a_request_without_a_session_is_told_to_initialize() {
     let sim = Sim::new();
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     assert_eq!(send(&sim, post("/mcp", &list)).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn gemini_is_spoken_whole_streamed_counted_and_embedded() {
+    let sim = Sim::new();
+    let content = json!({"role": "user", "parts": [{"text": "[[sim: tool look {\"a\":1}]]"}]});
+    let body = json!({"contents": [content], "tools": [{"functionDeclarations": [{"name": "look"}]}]});
+    let (status, _, whole) = send(&sim, post("/v1beta/models/chat:generateContent", &body)).await;
+    let whole: Value = serde_json::from_slice(&whole.unwrap()).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    let call = json!({"functionCall": {"name": "look", "args": {"a": 1}}});
+    assert_eq!(whole.pointer("/candidates/0/content/parts/0"), Some(&call));
+    assert_eq!(whole.pointer("/candidates/0/finishReason"), Some(&json!("STOP")));
+    let hello = json!({"contents": [{"parts": [{"text": "hello"}]}]});
+    let (_, _, stream) = send(&sim, post("/models/chat:streamGenerateContent?alt=sse", &hello)).await;
+    let stream = String::from_utf8(stream.unwrap().to_vec()).unwrap();
+    assert!(stream.contains("\"text\":\"echo: \"") && stream.matches("finishReason").count() == 1, "{stream}");
+    let (_, _, count) = send(&sim, post("/v1beta/models/chat:countTokens", &hello)).await;
+    assert_eq!(count.unwrap(), r#"{"totalTokens":2}"#);
+    let many = json!({"requests": [{"content": {"parts": [{"text": "a"}]}}, {"content": {"parts": [{"text": "b"}]}}]});
+    let (_, _, embedded) = send(&sim, post("/v1beta/models/embed:batchEmbedContents", &many)).await;
+    let embedded: Value = serde_json::from_slice(&embedded.unwrap()).unwrap();
+    assert_eq!(embedded["embeddings"].as_array().map(Vec::len), Some(2));
+    let (status, _, missing) = send(&sim, post("/v1beta/models/nobody:generateContent", &hello)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(String::from_utf8_lossy(&missing.unwrap()).contains("NOT_FOUND"));
 }

@@ -47,6 +47,17 @@ fn whole() -> String {
 }
 
 #[tokio::test]
+async fn a_whole_answer_to_a_stream_passes_to_callers_of_its_dialect_alone() {
+    let server = upstream([Reply::json(200, CHAT_ANSWER), Reply::json(200, CHAT_ANSWER)]).await;
+    let answered = Bench::new().ask(&chat(true), &[at("a", &server)]).await.unwrap();
+    let AnswerBody::Unary { answer, .. } = answered.body else { panic!("no whole answer") };
+    assert_eq!(answer.body(), CHAT_ANSWER.as_bytes());
+    // A caller of another dialect waits for events that nobody sent.
+    let failed = Bench::new().ask(&messages(true), &[at("a", &server)]).await.unwrap_err();
+    assert_eq!(failed.fault.code, FaultCode::UpstreamUnavailable);
+}
+
+#[tokio::test]
 async fn a_stream_passes_frame_by_frame_and_ends_well() {
     let server = upstream([Reply::events(whole())]).await;
     let mut stream = events(Bench::new().ask(&chat(true), &[at("a", &server)]).await.unwrap());
@@ -229,4 +240,45 @@ async fn a_reader_that_pauses_pauses_the_upstream() {
     assert!(sent < 15_000_000, "{sent} of 20 million bytes went out to a reader that read one event");
     drop(stream);
     assert!(server.client_gone(Duration::from_secs(2)).await.is_some());
+}
+
+/// A stream of Gemini, piece by piece; the last one says why the model stopped.
+const GEMINI_EVENTS: [&str; 2] = [
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hel\"}],\"role\":\"model\"},\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":3}}\r\n\r\n",
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"lo\"}],\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":2,\"totalTokenCount\":5}}\r\n\r\n",
+];
+
+#[tokio::test]
+async fn a_stream_without_a_terminator_ends_with_its_body_once_the_model_has_stopped() {
+    let google = |server: &Scripted| Arc::new(target("a", Dialect::Gemini, &server.url("/v1beta")));
+    let server = upstream((0..2).map(|_| Reply::events(GEMINI_EVENTS.concat()))).await;
+    let mut own = events(Bench::new().ask(&gemini(true), &[google(&server)]).await.unwrap());
+    let (got, fault) = drain(&mut own).await;
+    assert!(fault.is_none() && own.finished(), "{fault:?}");
+    let raw: Vec<u8> = got.iter().flat_map(|event| event.frame.raw.to_vec()).collect();
+    assert_eq!(String::from_utf8(raw).unwrap(), GEMINI_EVENTS.concat());
+    assert!(got.last().unwrap().facts.terminator);
+    assert_eq!((own.usage().input, own.usage().output, own.usage().source), (3, 2, UsageSource::Vendor));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&chat(true), &[google(&server)]).await.unwrap())).await;
+    assert!(fault.is_none(), "{fault:?}");
+    assert_eq!(said(&got), "hello");
+    assert_eq!(got.last().unwrap().frame.data.as_deref(), Some(&b"[DONE]"[..]));
+    let paths: Vec<String> = server.received().iter().map(|request| request.path.clone()).collect();
+    assert!(paths.iter().all(|path| path.starts_with("/v1beta/models/m:streamGenerateContent")), "{paths:?}");
+    // The other way: a caller whose dialect has no terminator is given none, and nothing where the stream was cut.
+    let server = upstream([Reply::events(whole()), Reply::events(CHAT_EVENTS[..3].concat())]).await;
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[at("a", &server)]).await.unwrap())).await;
+    assert!(fault.is_none() && got.last().unwrap().facts.terminator, "{fault:?}");
+    assert!(String::from_utf8_lossy(&got[got.len() - 2].frame.raw).contains("\"finishReason\":\"STOP\""));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[at("a", &server)]).await.unwrap())).await;
+    assert!(fault.is_some());
+    assert!(got.iter().all(|event| !String::from_utf8_lossy(&event.frame.raw).contains("finishReason")));
+}
+
+#[tokio::test]
+async fn a_gemini_stream_that_is_cut_is_an_error() {
+    let server = upstream([Reply::events(GEMINI_EVENTS[0].to_owned())]).await;
+    let target = Arc::new(target("a", Dialect::Gemini, &server.url("/v1beta")));
+    let (got, fault) = drain(&mut events(Bench::new().ask(&gemini(true), &[target]).await.unwrap())).await;
+    assert_eq!((said(&got), fault.map(|fault| fault.code)), ("hel".to_owned(), Some(FaultCode::UpstreamUnavailable)));
 }

@@ -4,12 +4,13 @@
 
 use tidegate_core::{segment::Origin, usage::Usage};
 
-use super::{decode, encode, head, wire};
+use super::{decode, head, wire};
 use crate::llm::{
     error::AnswerError,
     ir::{self, Arguments, Part, StopReason},
     loss::Loss,
-    node::Node,
+    node::{Node, object_text},
+    opaque,
     segments::Found,
     translate::TranslateContext,
     write::JsonWriter,
@@ -58,8 +59,8 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
         json.string_member("role", "assistant");
         json.string_member("model", context.model);
         json.array_member("content", |json| {
-            for (at, part) in answer.parts.iter().enumerate() {
-                write_part(part, &format!("{}_{at}", context.call_id), losses, json);
+            for part in &answer.parts {
+                write_part(part, context.reasoning_scope, losses, json);
             }
         });
         json.string_member("stop_reason", wire::stop_name(answer.stop.as_ref().unwrap_or(&StopReason::EndTurn)));
@@ -69,7 +70,7 @@ pub(super) fn encode(answer: &ir::Answer, context: &TranslateContext<'_>, losses
     json.into_bytes()
 }
 
-fn write_part(part: &Part, minted: &str, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+fn write_part(part: &Part, scope: Option<&str>, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => json.object(|json| {
             json.string_member("type", "text");
@@ -78,14 +79,14 @@ fn write_part(part: &Part, minted: &str, losses: &mut Vec<Loss>, json: &mut Json
         Part::Reasoning { text, signature, .. } => json.object(|json| {
             json.string_member("type", "thinking");
             json.string_member("thinking", text);
-            json.string_member("signature", signature.as_deref().unwrap_or_default());
+            json.string_member("signature", &opaque::scoped(signature.as_deref().unwrap_or_default(), scope));
         }),
         Part::RedactedReasoning { data, .. } => json.object(|json| {
             json.string_member("type", "redacted_thinking");
-            json.string_member("data", data);
+            json.string_member("data", &opaque::scoped(data, scope));
         }),
         Part::ToolCall { id, name, arguments, .. } => {
-            write_call(if id.is_empty() { minted } else { id }, name, arguments, json);
+            write_call(id, name, arguments, json);
         }
         Part::Foreign { kind, pointer } => {
             losses.push(Loss::new(pointer.clone(), kind.clone(), "dropped: only its own vendor knows it"));
@@ -102,7 +103,7 @@ fn write_call(id: &str, name: &str, arguments: &Arguments, json: &mut JsonWriter
         json.string_member("type", "tool_use");
         json.string_member("id", id);
         json.string_member("name", name);
-        match encode::object(&arguments.0) {
+        match object_text(&arguments.0) {
             Some(input) => json.raw_member("input", input),
             None => {
                 json.raw_member("input", "{}");

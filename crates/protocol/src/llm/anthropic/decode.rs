@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use crate::llm::{
     error::ReadError,
     ir::{
-        Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool, ToolChoice,
+        Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Sampling, SamplingKind,
+        Thinking, Tool, ToolChoice,
     },
     node::{Node, pointer_to},
+    opaque,
 };
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
@@ -47,6 +49,12 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
             "output_config" => output_config(value, &mut request)?,
             "metadata" => metadata(value, &mut request)?,
             "service_tier" => request.service_tier = Some(value.expect_text()?.into_owned()),
+            "top_k" => {
+                let value = RawJson(value.expect_number()?.to_owned());
+                let pointer = pointer_to(&name);
+                extension(pointer.clone(), &mut request);
+                request.sampling.push(Sampling { kind: SamplingKind::TopK, value, pointer });
+            }
             _ => extension(pointer_to(&name), &mut request),
         }
     }
@@ -106,12 +114,20 @@ fn part(block: Node<'_, '_>, pointer: &str, at: usize) -> Result<Part, ReadError
     let kind = block.expect_object()?.required_text("type")?;
     Ok(match &*kind {
         "text" => Part::Text { text: block.required_text("text")?.into_owned(), cache: cache(block) },
-        "thinking" => Part::Reasoning {
-            text: block.required_text("thinking")?.into_owned(),
-            signature: block.optional_text("signature")?.filter(|signature| !signature.is_empty()).map(Cow::into_owned),
-            scope: None,
-        },
-        "redacted_thinking" => Part::RedactedReasoning { data: block.required_text("data")?.into_owned(), scope: None },
+        "thinking" => {
+            let signature = block.optional_text("signature")?.filter(|signature| !signature.is_empty());
+            let (signature, scope) = signature.as_deref().map(opaque::unscoped).unzip();
+            Part::Reasoning {
+                text: block.required_text("thinking")?.into_owned(),
+                signature: signature.map(str::to_owned),
+                scope: scope.flatten().map(str::to_owned),
+            }
+        }
+        "redacted_thinking" => {
+            let data = block.required_text("data")?;
+            let (data, scope) = opaque::unscoped(&data);
+            Part::RedactedReasoning { data: data.to_owned(), scope: scope.map(str::to_owned) }
+        }
         "tool_use" => Part::ToolCall {
             id: block.required_text("id")?.into_owned(),
             name: block.required_text("name")?.into_owned(),

@@ -7,10 +7,10 @@ use super::quirks;
 use crate::llm::{
     check,
     error::PrepareError,
-    ir::{CacheHint, Media, Message, OutputFormat, Part, Request, Role, Thinking, ToolChoice},
+    ir::{CacheHint, Media, Message, OutputFormat, Part, Request, Role, Sampling, SamplingKind, Thinking, ToolChoice},
     loss::Loss,
     model_call::Operation,
-    node::Document,
+    node::object_text,
     opaque,
     target::TargetWire,
     write::JsonWriter,
@@ -65,7 +65,10 @@ pub(super) fn request(
     tools(request, losses, &mut json);
     thinking(request, to, most, losses, &mut json);
     json.end_object();
-    for extension in &request.extensions {
+    let carried = |pointer: &str| {
+        operation == Operation::Generate && top_k(request).is_some_and(|known| known.pointer == pointer)
+    };
+    for extension in request.extensions.iter().filter(|extension| !carried(&extension.pointer)) {
         let what = extension.pointer.trim_start_matches('/').to_owned();
         losses.push(Loss::new(extension.pointer.clone(), what, "dropped: the target's API has no such member"));
     }
@@ -138,7 +141,7 @@ fn write_part(
         Part::Document { source, title, cache } => media("document", source, title.as_deref(), cache, message, json)?,
         Part::Audio { .. } => return Err(invalid(message, "the target takes no sound; ask for a model that does")),
         Part::ToolCall { id, name, arguments, cache } => {
-            let input = object(&arguments.0).ok_or_else(|| {
+            let input = object_text(&arguments.0).ok_or_else(|| {
                 invalid(message, &format!("the arguments of the tool call `{id}` are no JSON object"))
             })?;
             json.object(|json| {
@@ -204,15 +207,6 @@ fn in_scope(scope: Option<&str>, to: &TargetWire<'_>) -> bool {
 
 fn invalid(message: &Message, text: &str) -> PrepareError {
     PrepareError::Invalid { pointer: message.pointer.clone(), message: text.to_owned() }
-}
-
-/// The text, where it is one JSON object; no arguments at all are an empty one.
-pub(super) fn object(arguments: &str) -> Option<&str> {
-    if arguments.trim().is_empty() {
-        return Some("{}");
-    }
-    let document = Document::parse(arguments.as_bytes()).ok()?;
-    document.root().expect_object().ok().map(|_| arguments.trim())
 }
 
 fn media(
@@ -332,6 +326,11 @@ fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     });
 }
 
+/// The one setting of sampling that this dialect has beside its own.
+fn top_k(request: &Request) -> Option<&Sampling> {
+    request.sampling.iter().find(|setting| setting.kind == SamplingKind::TopK)
+}
+
 fn settings(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     if let Some(temperature) = &request.temperature {
         // The other dialect's scale ends at 2, this one's at 1.
@@ -344,6 +343,9 @@ fn settings(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     }
     if let Some(top_p) = &request.top_p {
         json.raw_member("top_p", top_p.as_str());
+    }
+    if let Some(top_k) = top_k(request) {
+        json.raw_member("top_k", top_k.value.as_str());
     }
     if !request.stop.is_empty() {
         json.array_member("stop_sequences", |json| request.stop.iter().for_each(|stop| json.string(stop)));

@@ -49,7 +49,7 @@ impl Codec for Anthropic {
         Ok(match operation {
             Operation::Generate => "/messages".into(),
             Operation::CountTokens => "/messages/count_tokens".into(),
-            Operation::Complete | Operation::Embed => {
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => {
                 return Err(PrepareError::Unsupported(
                     "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's",
                 ));

@@ -62,11 +62,7 @@ fn unsigned_thinking(root: Node<'_, '_>, patch: &mut Patch) {
             kept.raw(message.raw());
             continue;
         }
-        patch.losses.push(Loss::new(
-            format!("/messages/{at}"),
-            "thinking",
-            "dropped: it has no signature, so another vendor's model wrote it",
-        ));
+        patch.losses.push(Loss::new(format!("/messages/{at}"), "thinking", "dropped: another vendor's model wrote it"));
         // A message of nothing else goes as a whole: an empty one is refused.
         if blocks(message).all(unsigned) {
             continue;
@@ -92,13 +88,15 @@ fn blocks<'tape, 'body>(message: Node<'tape, 'body>) -> impl Iterator<Item = Nod
     message.get("content").into_iter().flat_map(Node::items)
 }
 
+/// Whether nobody signed it, or another vendor did, which this gateway has noted.
 fn unsigned(block: Node<'_, '_>) -> bool {
-    block.get("type").is_some_and(|kind| kind.text_is("thinking"))
-        && block.get("signature").is_none_or(|signature| {
-            signature.is_null()
-                || signature.text_is("")
-                || signature.text().is_some_and(|signature| opaque::is_wrapped(&signature))
-        })
+    let kind = block.get("type").and_then(Node::text).unwrap_or_default();
+    let signed = match &*kind {
+        "thinking" => block.get("signature").and_then(Node::text).filter(|signature| !signature.is_empty()),
+        "redacted_thinking" => block.get("data").and_then(Node::text).or(Some("".into())),
+        _ => return false,
+    };
+    signed.is_none_or(|signature| opaque::is_wrapped(&signature))
 }
 
 /// The least budget that the API takes.

@@ -9,8 +9,8 @@ use crate::{
     llm::{
         error::ReadError,
         ir::{
-            Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Thinking, Tool,
-            ToolChoice,
+            Arguments, Extension, Media, Message, OutputFormat, Part, RawJson, Request, Role, Sampling, SamplingKind,
+            Thinking, Tool, ToolChoice,
         },
         node::{Node, pointer_to},
     },
@@ -53,11 +53,24 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
                 return Err(value.error("is the old form of tools; send `tools` and `tool_choice`"));
             }
             _ if harmless(&name, value) => {}
+            "seed" => sampling(SamplingKind::Seed, &name, value, &mut request),
+            "presence_penalty" => sampling(SamplingKind::PresencePenalty, &name, value, &mut request),
+            "frequency_penalty" => sampling(SamplingKind::FrequencyPenalty, &name, value, &mut request),
             _ => request.extensions.push(Extension { pointer: pointer_to(&name) }),
         }
     }
     request.max_output = newer.or(older);
     Ok(request)
+}
+
+/// A setting that some dialects have too; it is an extension for the others.
+fn sampling(kind: SamplingKind, name: &str, value: Node<'_, '_>, request: &mut Request) {
+    let pointer = pointer_to(name);
+    if value.kind() == Kind::Number {
+        let value = RawJson(value.raw().to_owned());
+        request.sampling.push(Sampling { kind, value, pointer: pointer.clone() });
+    }
+    request.extensions.push(Extension { pointer });
 }
 
 /// Members at the value that they have when absent: nothing is lost with them.

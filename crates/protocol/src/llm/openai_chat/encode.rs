@@ -9,8 +9,8 @@ use super::{
 };
 use crate::llm::{
     error::PrepareError,
-    ir::{Media, Message, OutputFormat, Part, Request, Role, Thinking, ToolChoice},
-    loss::Loss,
+    ir::{Media, Message, OutputFormat, Part, Request, Role, SamplingKind, Thinking, ToolChoice},
+    loss::{self, Loss},
     target::{Quirks, TargetWire},
     write::JsonWriter,
 };
@@ -38,9 +38,10 @@ pub(super) fn request(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<L
             json.raw_member("stream_options", r#"{"include_usage":true}"#);
         }
     }
+    loss::of_cache_hints(request, losses);
+    let carried: Vec<&str> = sampling(request, &mut json);
     json.end_object();
-    cache_loss(request, losses);
-    for extension in &request.extensions {
+    for extension in request.extensions.iter().filter(|extension| !carried.contains(&extension.pointer.as_str())) {
         let what = extension.pointer.trim_start_matches('/').to_owned();
         losses.push(Loss::new(extension.pointer.clone(), what, "dropped: the target's API has no such member"));
     }
@@ -348,6 +349,22 @@ fn settings(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<Loss>, json
     }
 }
 
+/// Settings of sampling that this dialect has too; says which were written.
+fn sampling<'request>(request: &'request Request, json: &mut JsonWriter) -> Vec<&'request str> {
+    let mut carried = Vec::new();
+    for setting in &request.sampling {
+        let name = match setting.kind {
+            SamplingKind::Seed => "seed",
+            SamplingKind::PresencePenalty => "presence_penalty",
+            SamplingKind::FrequencyPenalty => "frequency_penalty",
+            SamplingKind::TopK => continue,
+        };
+        json.raw_member(name, setting.value.as_str());
+        carried.push(setting.pointer.as_str());
+    }
+    carried
+}
+
 /// A budget of thinking tokens becomes the effort that spends about as much.
 pub(in crate::llm) fn effort(request: &Request) -> Option<&str> {
     match (&request.effort, &request.thinking) {
@@ -378,25 +395,4 @@ fn response_format(format: &OutputFormat, quirks: &Quirks, losses: &mut Vec<Loss
             });
         }
     });
-}
-
-/// One loss for all hints: a conversation holds many, and they change the price, not the answer.
-pub(in crate::llm) fn cache_loss(request: &Request, losses: &mut Vec<Loss>) {
-    let hinted = |part: &Part| {
-        matches!(
-            part,
-            Part::Text { cache: Some(_), .. }
-                | Part::Image { cache: Some(_), .. }
-                | Part::Document { cache: Some(_), .. }
-                | Part::ToolCall { cache: Some(_), .. }
-                | Part::ToolResult { cache: Some(_), .. }
-        )
-    };
-    let system = request.system.iter().any(|(_, cache)| cache.is_some());
-    let tools = request.tools.iter().find(|tool| tool.cache.is_some()).map(|tool| tool.pointer.clone());
-    let message =
-        request.messages.iter().find(|message| message.parts.iter().any(hinted)).map(|message| message.pointer.clone());
-    if let Some(pointer) = tools.or(system.then(|| "/system".to_owned())).or(message) {
-        losses.push(Loss::new(pointer, "cache_control", "dropped: the target caches by itself"));
-    }
 }

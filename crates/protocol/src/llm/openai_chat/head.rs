@@ -36,8 +36,8 @@ pub(super) fn read(root: Node<'_, '_>) -> Result<Head, ReadError> {
         }
     }
     let count = |name, least| root.present(name).map(|node: Node<'_, '_>| node.expect_count(least)).transpose();
-    let newer = count("max_completion_tokens", 1)?;
-    let older = count("max_tokens", 1)?;
+    let newer = count("max_completion_tokens", 0)?;
+    let older = count("max_tokens", 0)?;
     let stream = root.present("stream").map(Node::expect_bool).transpose()?.unwrap_or(false);
     let options = root.present("stream_options").map(Node::expect_object).transpose()?;
     let wants_usage = match options.and_then(|options| options.present("include_usage")) {
@@ -48,7 +48,8 @@ pub(super) fn read(root: Node<'_, '_>) -> Result<Head, ReadError> {
         model_name: model_name.into_owned(),
         stream,
         // Where both are given, a server may obey either.
-        max_output: newer.max(older),
+        // Zero is no limit to count on: what a server makes of it is its own affair.
+        max_output: newer.max(older).filter(|most| *most > 0),
         choices: count("n", 1)?.unwrap_or(1),
         wants_usage,
         tools: tools(root)?,

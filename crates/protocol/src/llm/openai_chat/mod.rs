@@ -52,10 +52,18 @@ impl Codec for OpenAiChat {
             Operation::Generate => Ok("/chat/completions".into()),
             Operation::Complete => Ok("/completions".into()),
             Operation::Embed => Ok("/embeddings".into()),
+            Operation::EmbedBatch => Err(PrepareError::Unsupported(
+                "this provider's API takes several texts in one request for embeddings; send it as that",
+            )),
             Operation::CountTokens => Err(PrepareError::Unsupported(
                 "this provider's API cannot count tokens; ask one that speaks Anthropic's",
             )),
         }
+    }
+
+    fn end_may_be_silent(&self) -> bool {
+        // Compatible servers end after the finish reason, without `[DONE]`.
+        true
     }
 
     fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name> {
@@ -70,14 +78,14 @@ impl Codec for OpenAiChat {
 
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
         match operation {
-            Operation::Complete | Operation::Embed => plain::read(root, operation),
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => plain::read(root, operation),
             Operation::Generate | Operation::CountTokens => head::read(root),
         }
     }
 
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {
         match operation {
-            Operation::Complete | Operation::Embed => plain::walk(root, see),
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => plain::walk(root, see),
             Operation::Generate | Operation::CountTokens => head::walk(root, see),
         }
     }

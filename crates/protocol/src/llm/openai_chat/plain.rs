@@ -48,7 +48,7 @@ pub(super) fn read(root: Node<'_, '_>, operation: Operation) -> Result<Head, Rea
     let wants_usage =
         options.and_then(|options| options.present("include_usage")).map(Node::expect_bool).transpose()?;
     // `best_of` answers are generated, and paid for, where `n` are given.
-    let each = count("n", 1)?.max(count("best_of", 1)?).unwrap_or(1);
+    let each = count("n", 0)?.max(count("best_of", 0)?).unwrap_or(1).max(1);
     Ok(Head {
         stream,
         max_output: count("max_tokens", 0)?,

@@ -9,9 +9,9 @@ use crate::llm::{
     error::PrepareError,
     forms::fitting,
     ir::{Message, OutputFormat, Part, Request, Role, Thinking, ToolChoice},
-    loss::Loss,
+    loss::{self, Loss},
     model_call::Operation,
-    openai_chat::encode::{cache_loss, effort},
+    openai_chat::encode::effort,
     target::TargetWire,
     write::JsonWriter,
 };
@@ -52,7 +52,7 @@ pub(super) fn request(
         settings(request, to, losses, &mut json);
     }
     json.end_object();
-    cache_loss(request, losses);
+    loss::of_cache_hints(request, losses);
     for extension in &request.extensions {
         let what = extension.pointer.trim_start_matches('/').to_owned();
         losses.push(Loss::new(extension.pointer.clone(), what, "dropped: the target's API has no such member"));

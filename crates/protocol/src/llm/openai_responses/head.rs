@@ -51,6 +51,13 @@ pub(super) fn read(root: Node<'_, '_>) -> Result<Head, ReadError> {
     })
 }
 
+/// Whether a request goes on from something that the vendor keeps, or is answered later.
+pub(super) fn is_stateful(root: Node<'_, '_>) -> bool {
+    STORED.iter().any(|name| root.present(name).is_some())
+        || root.get("background").and_then(Node::as_bool) == Some(true)
+        || root.get("input").into_iter().flat_map(Node::items).any(|item| type_of(item) == "item_reference")
+}
+
 fn input(root: Node<'_, '_>) -> Result<(), ReadError> {
     let stored = STORED.iter().any(|name| root.present(name).is_some());
     let Some(input) = root.present("input") else {

@@ -60,7 +60,7 @@ impl Codec for OpenAiResponses {
         match operation {
             Operation::Generate => Ok("/responses".into()),
             Operation::CountTokens => Ok("/responses/input_tokens".into()),
-            Operation::Complete | Operation::Embed => Err(PrepareError::Unsupported(
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => Err(PrepareError::Unsupported(
                 "this provider's API has neither completions nor embeddings; ask one that speaks OpenAI's older one",
             )),
         }
@@ -75,12 +75,25 @@ impl Codec for OpenAiResponses {
         }
     }
 
+    fn path_without_model(&self, operation: Operation) -> Option<&'static str> {
+        // A stored prompt may name the model, and the input.
+        match operation {
+            Operation::Generate => Some("/responses"),
+            Operation::CountTokens => Some("/responses/input_tokens"),
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => None,
+        }
+    }
+
     fn head(&self, root: Node<'_, '_>, _: Operation) -> Result<Head, ReadError> {
         head::read(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, _: Operation, see: &mut dyn FnMut(Found)) {
         head::walk(root, see);
+    }
+
+    fn is_stateful(&self, root: Node<'_, '_>) -> bool {
+        head::is_stateful(root)
     }
 
     fn same_dialect(&self, root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) -> bool {

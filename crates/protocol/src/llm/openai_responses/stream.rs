@@ -221,7 +221,8 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
             }
             facts.closes.push((REPEATED, Channel::MAX));
         }
-        Form::Piece(_) | Form::Media | Form::Other => {}
+        Form::Media => facts.semantic = true,
+        Form::Piece(_) | Form::Other => {}
     }
 }
 

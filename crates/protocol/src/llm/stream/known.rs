@@ -62,7 +62,7 @@ mod tests {
         sse::Frame,
     };
 
-    /// Frames of both dialects with something in their places, well formed and not.
+    /// Frames of several dialects with something in their places, well formed and not.
     fn data() -> impl Strategy<Value = String> {
         let text = prop_oneof![
             4 => "[a-z ]{0,12}",
@@ -85,6 +85,10 @@ mod tests {
             r#"{"type":"content_block_delta","index":N,"delta":{"type":"input_json_delta","partial_json":"T"}}"#,
             r#"{"type":"content_block_stop","index":N}"#,
             r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":N}}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"T"}],"role":"model"},"index":N}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"T","thought":true}]}}],"usageMetadata":{"promptTokenCount":N}}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"T"},{"functionCall":{"name":"f","args":{"a":"T"}}}]},"index":N}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"T"}]},"finishReason":"STOP"}]}"#,
             r#"{"error":{"message":"T"}}"#,
             "[DONE]",
         ]);
@@ -95,8 +99,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn the_short_way_reads_what_the_long_way_reads(frames in prop::collection::vec(data(), 1..24), anthropic: bool) {
-            let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat };
+        fn the_short_way_reads_what_the_long_way_reads(frames in prop::collection::vec(data(), 1..24), dialect in prop::sample::select(Dialect::ALL.to_vec())) {
             let (mut short, mut long) = (StreamReader::new(dialect), StreamReader::new(dialect));
             for data in frames {
                 let data = Bytes::from(data);

@@ -76,6 +76,7 @@ fn anthropic(name: &'static str, events: &[&str], reason: &str, sequence: &str, 
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = chat_cases();
     cases.extend(anthropic_cases());
+    cases.extend(super::corpus_gemini::cases());
     cases.extend(responses::cases());
     cases
 }

@@ -38,6 +38,7 @@ pub(crate) fn fold(dialect: Dialect, frames: &[Frame]) -> Value {
     match dialect {
         Dialect::OpenAiChat => fold_chat(frames),
         Dialect::Anthropic => fold_messages(frames),
+        Dialect::Gemini => fold_gemini(frames),
         Dialect::OpenAiResponses => responses::fold(frames),
     }
 }
@@ -47,6 +48,57 @@ fn append(target: &mut Value, text: &Value) {
         let so_far = target.as_str().unwrap_or_default();
         *target = json!(format!("{so_far}{text}"));
     }
+}
+
+/// The stream has no terminator: what counts is that a reason to finish came, and that it came last.
+fn fold_gemini(frames: &[Frame]) -> Value {
+    let mut out = json!({});
+    let mut parts: Vec<Value> = Vec::new();
+    let mut candidate = Value::Null;
+    let mut finished = false;
+    for chunk in frames.iter().filter(|frame| frame.data.is_some()).map(data) {
+        assert!(chunk.get("error").is_none(), "an error event");
+        assert!(!finished, "a piece after the reason to finish");
+        for (name, value) in chunk.as_object().unwrap() {
+            if name != "candidates" {
+                out[name] = value.clone();
+            }
+        }
+        finished = chunk["promptFeedback"]["blockReason"].is_string();
+        let Some(piece) = chunk["candidates"].get(0) else { continue };
+        for part in piece["content"]["parts"].as_array().into_iter().flatten() {
+            let spoken = part.get("functionCall").is_none() && part.get("executableCode").is_none();
+            if spoken && part["text"] == "" && part.get("thoughtSignature").is_none() {
+                continue;
+            }
+            match parts.last_mut().filter(|last| {
+                spoken
+                    && last.get("text").is_some()
+                    && last["thought"] == part["thought"]
+                    && last["thoughtSignature"].is_null()
+            }) {
+                Some(last) => {
+                    append(&mut last["text"], &part["text"]);
+                    match part.get("thoughtSignature") {
+                        Some(signature) => last["thoughtSignature"] = signature.clone(),
+                        None => {
+                            last.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+                        }
+                    }
+                }
+                None => parts.push(part.clone()),
+            }
+        }
+        finished |= piece["finishReason"].is_string();
+        candidate = piece.clone();
+    }
+    assert!(finished, "no reason to finish");
+    if !candidate.is_null() {
+        parts.iter_mut().for_each(|part| part.as_object_mut().unwrap().retain(|_, value| !value.is_null()));
+        candidate["content"]["parts"] = json!(parts);
+        out["candidates"] = json!([candidate]);
+    }
+    out
 }
 
 fn fold_chat(frames: &[Frame]) -> Value {

@@ -55,7 +55,8 @@ fn reader_agrees_with_the_whole_answer() {
         }
         assert_eq!(reader.usage(), answer.usage(), "{}", case.name);
         assert_eq!(stop.as_ref(), answer.stop_reason(), "{}", case.name);
-        assert_eq!(terminators, 1, "{}", case.name);
+        let ended = if case.dialect.ends_with_body() { reader.may_end() } else { terminators == 1 };
+        assert!(ended, "{}", case.name);
         assert!(reader.finished());
         for segment in answer.segments().iter().filter(|_| !case.name.contains("call")) {
             assert!(text.contains(&*segment.text), "{}: {} is not in {text}", case.name, segment.text);
@@ -71,6 +72,7 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
         let complete = match case.dialect {
             Dialect::OpenAiChat => case.stream.find("\"finish_reason\":\"").unwrap(),
             Dialect::Anthropic => case.stream.rfind("message_stop").unwrap(),
+            Dialect::Gemini => case.stream.find("\"finishReason\":\"").or(case.stream.find("blockReason")).unwrap(),
             Dialect::OpenAiResponses => case.stream.rfind("\"sequence_number\"").unwrap(),
         };
         let ends = |at: usize| {
@@ -92,6 +94,7 @@ fn stream_cut_at_every_byte_offset_never_ends_well() {
 fn cut_translation_gives_no_terminator() {
     for case in all() {
         let input = frames(&case.stream);
+        // How many frames the end takes.
         let stop = if case.dialect == Dialect::OpenAiChat { 3 } else { 1 };
         for to in Dialect::ALL {
             let mut translator = StreamTranslator::new(case.dialect, to, &CONTEXT);

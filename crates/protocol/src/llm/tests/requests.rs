@@ -46,7 +46,7 @@ fn bad_members_are_named_by_pointer() {
             "/messages/0/content",
         ),
         (Dialect::OpenAiChat, json!({"model": "m", "messages": user, "stream": "yes"}), "/stream"),
-        (Dialect::OpenAiChat, json!({"model": "m", "messages": user, "max_tokens": 0}), "/max_tokens"),
+        (Dialect::OpenAiChat, json!({"model": "m", "messages": user, "max_tokens": -1}), "/max_tokens"),
         (Dialect::OpenAiChat, json!({"model": "m", "messages": user, "max_tokens": 1.5}), "/max_tokens"),
         (
             Dialect::OpenAiChat,

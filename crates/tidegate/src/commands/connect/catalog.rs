@@ -12,10 +12,11 @@ use crate::{
     output::{self, exit},
 };
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("anthropic-python", include_str!("../../../../../catalog/clients/anthropic-python.toml")),
     ("claude-code", include_str!("../../../../../catalog/clients/claude-code.toml")),
     ("cursor", include_str!("../../../../../catalog/clients/cursor.toml")),
+    ("google-python", include_str!("../../../../../catalog/clients/google-python.toml")),
     ("openai-python", include_str!("../../../../../catalog/clients/openai-python.toml")),
     ("vscode", include_str!("../../../../../catalog/clients/vscode.toml")),
 ];

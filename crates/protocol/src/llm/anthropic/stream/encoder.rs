@@ -10,6 +10,7 @@ use crate::{
     llm::{
         error::{ErrorView, StreamError},
         ir::{StopReason, StreamEvent},
+        opaque,
         translate::{HELD_BYTES, StreamEncoder, TranslateContext},
         write::JsonWriter,
     },
@@ -44,6 +45,7 @@ pub(in super::super) struct Encoder {
     id: String,
     call_id: String,
     model: String,
+    scope: Option<String>,
     started: bool,
     usage: Usage,
     stop: Option<(StopReason, Option<String>)>,
@@ -59,6 +61,7 @@ impl Encoder {
             id: answer::id("", context),
             call_id: context.call_id.to_owned(),
             model: context.model.to_owned(),
+            scope: context.reasoning_scope.map(str::to_owned),
             started: false,
             usage: Usage::default(),
             stop: None,
@@ -201,7 +204,7 @@ impl Encoder {
                 json.number_member("index", open.index);
                 json.object_member("delta", |json| {
                     json.string_member("type", "signature_delta");
-                    json.string_member("signature", signature);
+                    json.string_member("signature", &opaque::scoped(signature, self.scope.as_deref()));
                 });
             }));
         }
@@ -265,7 +268,10 @@ impl StreamEncoder for Encoder {
             }
             StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
             StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
-            StreamEvent::Redacted { data, .. } => self.redacted(&data, out),
+            StreamEvent::Redacted { data, .. } => {
+                let data = opaque::scoped(&data, self.scope.as_deref());
+                self.redacted(&data, out);
+            }
             StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,
             StreamEvent::ToolArguments { slot, fragment } => {
                 let kind = Kind::Tool { id: String::new(), name: String::new() };
