@@ -27,7 +27,7 @@ const CONTEXT: TranslateContext<'static> = TranslateContext {
 pub fn model_request(bytes: &[u8]) {
     let quirks = Quirks::default();
     for dialect in Dialect::ALL {
-        let named = Named { model: "m".to_owned(), stream: bytes.len() % 2 == 0 };
+        let named = Named { model: "m".to_owned(), stream: bytes.len().is_multiple_of(2) };
         let body = Bytes::copy_from_slice(bytes);
         let Ok(mut call) = ModelCall::read_named(dialect, Operation::Generate, Some(named), body) else { continue };
         let _ = (call.facts(), call.estimate(), call.max_output_tokens());

@@ -1,4 +1,4 @@
-//! `docs/generated` and the dashboard: written by the built gateway itself, so that documents never differ from the code.
+//! `docs/generated`, `docs/providers.md` and the dashboard: written by the built gateway itself, so that documents never differ from the code.
 
 use std::{path::Path, process::Command};
 
@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{root, say, suite};
 
 /// What is generated: the file, and the arguments that make the gateway print it.
-const GENERATED: [(&str, &[&str]); 5] = [
+const GENERATED: [(&str, &[&str]); 6] = [
     ("docs/generated/tidegate.schema.json", &["schema"]),
     ("docs/generated/openapi.json", &["schema", "--openapi"]),
     ("docs/generated/cli.md", &["schema", "--cli"]),
     ("docs/generated/metrics.md", &["schema", "--metrics"]),
+    ("docs/providers.md", &["schema", "--providers"]),
     ("deploy/grafana/tidegate.json", &["schema", "--dashboard"]),
 ];
 

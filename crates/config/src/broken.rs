@@ -35,6 +35,7 @@ impl Environment for Bench {
             ("GOOD_KEY", "canary-of-a-key-that-is-long-enough"),
             ("DAMAGED_KEY", "tg_abcdefgh_0123456789"),
             ("SHORT_KEY", "short"),
+            ("ODD_VALUE", "canary/of a value"),
         ];
         known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     }

@@ -4,6 +4,7 @@
 //! to be checked. The command `check`, both start modes and live reload call it; the snapshot is made of its result.
 
 mod access;
+mod accounts;
 mod aws;
 mod budgets;
 mod policies;
@@ -72,6 +73,8 @@ pub struct Checked {
     pub policy_files: Vec<(String, String)>,
     /// The policies, compiled: the files' and those that `allow` and `tools` are short for.
     pub policies: Policies,
+    /// Where an app service says that its identity is asked for, and what to show there.
+    pub app_service: Option<(String, Secret)>,
     /// The prices of the price files.
     pub prices: Catalog,
     /// What is not wrong but should be known.
@@ -152,6 +155,7 @@ pub(crate) fn check_watching(
             secrets,
             policy_files,
             policies,
+            app_service: crate::snapshot::credentials::app_service(&|name| environment.variable(name)),
             prices,
             warnings,
             watched,

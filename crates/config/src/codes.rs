@@ -160,6 +160,14 @@ catalogue! {
         "`params` sets parameters of the target's API such as `temperature`, `top_p` or `max_tokens`. What the caller says itself (model, messages, tools, stream) cannot be set.";
     BAD_SCOPE = 262, "a budget's scope cannot be used",
         "`scope` says which calls a budget is for: `model`, `provider`, `mcp_server`, `tool` (as `server/tool`), `team`, `key`, `metadata`. It names at least one, and a model call never reaches a server or tool. A budget without `budget` and `limits` limits nothing.";
+    NO_SETTING = 270, "an address needs a setting",
+        "The address of some vendors names an account: a resource of Azure, a project of Google Cloud, a workspace. Such a provider needs that setting, as text or as a reference, or the environment variable that usually holds it; or a `base_url` that says it all. `docs/providers.md` lists what each type needs.";
+    IDLE_SETTING = 271, "a setting does nothing here",
+        "The address of this type of provider does not have this setting, or the provider has a `base_url` of its own. What has no effect is refused, since whoever wrote it expects one.";
+    BAD_SETTING = 272, "a setting cannot stand in an address",
+        "What goes into an address has no character that could lead it elsewhere: a name of letters, digits and `-`, without slashes, ports or spaces.";
+    BAD_CREDENTIALS = 273, "tokens cannot be had like this",
+        "`credentials` says where tokens come from, in one way: for Azure `tenant_id`, `client_id` and `client_secret`; `tenant_id`, `client_id` and `federated_token_file`; or `managed_identity: true`. For Google Cloud `service_account`, `external_account` or `metadata_server: true`. Other vendors take a `key`.";
     LITERAL_SECRET = 301, "a secret stands in the file",
         "Files are copied, mailed and committed; secrets are not written into them. Put the value into an environment variable or a file that only the gateway's user can read, and refer to it: `key: env:OPENAI_API_KEY`, `key: file:/run/secrets/openai`. If the file was ever shared, replace the secret at its vendor too.";
     BAD_REFERENCE = 302, "a reference cannot be read",

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     environment::Environment,
-    vendor::{Vendor, Vendors},
+    vendor::{Variable, Vendor, Vendors},
 };
 
 /// What every key of a gateway begins with.
@@ -62,7 +62,13 @@ fn leads_back(url: &str, ports: &[u16]) -> bool {
 
 /// The vendors whose key stands in the environment, each with its key.
 fn with_keys(vendors: &Vendors, environment: &dyn Environment) -> Vec<(Found, String)> {
+    let there = |name: &String| environment.variable(name).is_some_and(|value| !value.trim().is_empty());
     let one = |vendor: &Vendor| {
+        // An address that has to be guessed is none.
+        let known = |one: &Variable| one.default.is_some() || one.env.iter().any(there);
+        if !vendor.found_by_key || !vendor.variables.iter().all(known) {
+            return None;
+        }
         let (variable, value) = vendor.env.iter().find_map(|name| {
             let value = environment.variable(name)?;
             (!value.trim().is_empty()).then_some((name, value))
@@ -97,7 +103,10 @@ fn with_version(vendor: &Vendor, url: &str) -> String {
 #[must_use]
 pub fn local_candidates(vendors: &Vendors, ports: &[u16]) -> Vec<(Found, String)> {
     let one = |vendor: &Vendor| {
-        let url = vendor.base_url.clone().filter(|url| vendor.is_local() && !leads_back(url, ports))?;
+        let url = vendor
+            .base_url
+            .clone()
+            .filter(|url| vendor.is_local() && vendor.found_by_key && !leads_back(url, ports))?;
         let from = url.trim_end_matches("/v1").to_owned();
         let found =
             Found { name: vendor.name.clone(), from, fingerprint: None, key: None, base_url: None, model: None };

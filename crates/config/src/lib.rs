@@ -16,6 +16,7 @@ pub mod environment;
 pub mod expect;
 pub mod found;
 pub mod identity;
+pub mod import;
 pub mod live;
 mod node;
 pub mod pins;

@@ -5,6 +5,7 @@
 
 mod aws;
 mod build;
+pub(crate) mod credentials;
 mod keys;
 mod shared;
 mod targets;

@@ -1,12 +1,22 @@
 //! Vendors as data: where each is, what it speaks, how the gateway proves itself there, and its habits.
 //!
-//! Reads `catalog/providers/*.toml`, which are part of the binary. To add a vendor of a known dialect, add a file there
-//! and name it below. Used by `check`, by the snapshot and by whoever looks for providers in the environment.
+//! Reads `catalog/providers/*.toml`, which are part of the binary. To add a vendor of a known dialect, add a file there,
+//! name it below and add its fixture. Used by `check`, by the snapshot and by whoever looks for providers in the
+//! environment.
+
+mod file;
+#[cfg(test)]
+mod fixtures;
+mod reference;
+mod template;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use tidegate_protocol::llm::{Dialect, Quirks};
+use tidegate_upstream::Paths;
+
+pub use reference::reference;
+pub use template::{SETTINGS, Variable, allowed, fits};
 
 /// How the gateway proves itself to a vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +31,10 @@ pub enum Scheme {
     Header(String),
     /// A signature of AWS, or `Authorization: Bearer` where a key is given.
     Aws,
+    /// The key in this header, or a token of Microsoft Entra ID as a bearer.
+    Azure(String),
+    /// A token of Google's as a bearer.
+    Google,
 }
 
 /// A vendor, or a kind of server.
@@ -34,14 +48,24 @@ pub struct Vendor {
     pub dialect: Dialect,
     /// Further wire formats that it speaks below the same address.
     pub also: Vec<Dialect>,
-    /// Its own address, or where such a server usually listens on this machine; `None` for the simulator.
+    /// Its own address, or where such a server usually listens on this machine; `None` for the simulator. Its
+    /// `{variables}` are filled from the provider's own settings.
     pub base_url: Option<String>,
+    /// Other addresses, for some values of one variable: the variable, its value, the address.
+    pub base_url_for: Vec<(String, String, String)>,
+    /// What has to be known of an account before its address is.
+    pub variables: Vec<Variable>,
+    /// Paths that are not those of its dialect.
+    pub paths: Paths,
     /// How the gateway proves itself there.
     pub scheme: Scheme,
     /// The environment variables that usually hold its key, the first of which counts first.
     pub env: Vec<String>,
     /// The environment variable that usually holds another address.
     pub base_url_env: Option<String>,
+    /// Whether a key in its usual variable, or an answer at its usual port, is enough to take it for a provider. Not
+    /// where such a thing is there for other reasons.
+    pub found_by_key: bool,
     /// Headers that it needs.
     pub headers: BTreeMap<String, String>,
     /// Where it departs from its dialect.
@@ -62,7 +86,13 @@ impl Vendor {
     /// Whether it needs a key.
     #[must_use]
     pub fn needs_key(&self) -> bool {
-        matches!(self.scheme, Scheme::Bearer | Scheme::Header(_))
+        matches!(self.scheme, Scheme::Bearer | Scheme::Header(_) | Scheme::Azure(_))
+    }
+
+    /// Whether its credential can be a token that is asked for, and not a key.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self.scheme, Scheme::Azure(_) | Scheme::Google)
     }
 
     /// Whether such a server runs on this machine as a rule.
@@ -93,54 +123,73 @@ macro_rules! files {
 }
 
 /// The vendor files, as they are part of the binary.
-pub(crate) const FILES: [(&str, &str); 16] = files!(
+pub(crate) const FILES: [(&str, &str); 65] = files!(
+    "ai21",
     "anthropic",
+    "azure-ai",
+    "azure-anthropic",
+    "azure-openai",
+    "azure-openai-classic",
+    "baseten",
     "bedrock",
+    "cerebras",
+    "chutes",
+    "cohere",
+    "crusoe",
+    "dashscope",
+    "databricks",
+    "deepinfra",
     "deepseek",
+    "featherless",
     "fireworks",
+    "friendli",
+    "github-models",
+    "gmi",
     "google",
     "groq",
+    "huggingface",
+    "hyperbolic",
+    "inference-net",
+    "jina",
+    "lambda",
     "llama-cpp",
     "lm-studio",
+    "meta-llama",
+    "minimax",
+    "minimax-anthropic",
     "mistral",
+    "moonshot",
+    "nebius",
+    "novita",
+    "nscale",
+    "nvidia-nim",
     "ollama",
     "openai",
     "openrouter",
+    "oracle",
+    "ovhcloud",
+    "perplexity",
+    "sambanova",
+    "scaleway",
+    "sglang",
+    "siliconflow",
     "sim",
+    "snowflake-cortex",
+    "tgi",
     "together",
+    "upstage",
+    "venice",
+    "vercel",
+    "vertex-anthropic",
+    "vertex-openai",
     "vllm",
+    "volcengine",
+    "voyage",
+    "workers-ai",
     "xai",
+    "zai",
+    "zhipu",
 );
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    name: String,
-    title: String,
-    dialect: String,
-    #[serde(default)]
-    also: Vec<String>,
-    base_url: Option<String>,
-    auth: String,
-    #[serde(default)]
-    env: Vec<String>,
-    base_url_env: Option<String>,
-    source: String,
-    date: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    quirks: QuirkFlags,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct QuirkFlags {
-    no_stream_usage: bool,
-    max_completion_tokens_as_max_tokens: bool,
-    no_reasoning_effort: bool,
-    thinking_budget_only: bool,
-}
 
 impl Vendors {
     /// The vendors that ship with this release.
@@ -151,11 +200,11 @@ impl Vendors {
         let mut vendors = BTreeMap::new();
         for (name, text) in FILES {
             let refuse = |problem: String| VendorError { file: format!("{name}.toml"), problem };
-            let file: File = toml::from_str(text).map_err(|error| refuse(error.to_string()))?;
-            if file.name != name {
-                return Err(refuse(format!("it is named `{}` inside", file.name)));
+            let vendor = file::read(text).map_err(refuse)?;
+            if vendor.name != name {
+                return Err(refuse(format!("it is named `{}` inside", vendor.name)));
             }
-            vendors.insert(file.name.clone(), vendor(file).map_err(refuse)?);
+            vendors.insert(name.to_owned(), vendor);
         }
         Ok(Self(vendors))
     }
@@ -175,40 +224,6 @@ impl Vendors {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
-}
-
-fn vendor(file: File) -> Result<Vendor, String> {
-    let named = |name: &String| Dialect::parse(name).ok_or_else(|| format!("there is no dialect `{name}`"));
-    let dialect = named(&file.dialect)?;
-    let also = file.also.iter().map(named).collect::<Result<_, _>>()?;
-    let scheme = match file.auth.as_str() {
-        "none" => Scheme::None,
-        "bearer" => Scheme::Bearer,
-        "optional-bearer" => Scheme::OptionalBearer,
-        "aws" => Scheme::Aws,
-        header if http::HeaderName::from_bytes(header.as_bytes()).is_ok() => Scheme::Header(file.auth),
-        other => return Err(format!("`{other}` is no way to authenticate")),
-    };
-    let quirks = Quirks {
-        no_stream_usage: file.quirks.no_stream_usage,
-        max_completion_tokens_as_max_tokens: file.quirks.max_completion_tokens_as_max_tokens,
-        no_reasoning_effort: file.quirks.no_reasoning_effort,
-        thinking_budget_only: file.quirks.thinking_budget_only,
-    };
-    Ok(Vendor {
-        name: file.name,
-        title: file.title,
-        dialect,
-        also,
-        base_url: file.base_url,
-        scheme,
-        env: file.env,
-        base_url_env: file.base_url_env,
-        headers: file.headers,
-        quirks,
-        source: file.source,
-        date: file.date,
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod examples;
+pub(crate) mod import;
 pub(crate) mod objects;
 pub(crate) mod reference;
 pub(crate) mod setup;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
         /// Print the Grafana dashboard instead.
         #[arg(long, conflicts_with_all = ["openapi", "metrics"])]
         dashboard: bool,
+        /// Print the table of the providers that are known instead, in Markdown.
+        #[arg(long, conflicts_with_all = ["openapi", "metrics", "dashboard"])]
+        providers: bool,
     },
     /// Keys: create, list, show, edit, issue, rotate, revoke, rm; print the one that this user calls with.
     #[command(subcommand)]
@@ -96,6 +100,8 @@ pub(crate) enum Command {
     /// Models and prices: what a list that others keep would change, and its import.
     #[command(subcommand)]
     Catalog(catalog::Catalog),
+    /// Read another gateway's configuration, and write it anew for this one.
+    Import(import::Import),
     /// The gateway's state: revision, providers, audit log, calls in flight.
     Status(Admin),
     /// Policies: check them, or show what the configuration compiles to.

@@ -124,17 +124,20 @@ pub(crate) fn rows(format: Format, rows: &[Value], columns: &[(&str, &str)]) -> 
         }
         Format::Yaml => raw(&yaml(&Value::from(rows.to_vec()))),
         Format::Table if rows.is_empty() => talk("nothing to show"),
-        Format::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_header(columns.iter().map(|(title, _)| *title));
-            for row in rows {
-                table.add_row(columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))));
-            }
-            line(&table.to_string());
-        }
+        Format::Table => line(&table(rows, columns)),
     }
     Ok(())
+}
+
+/// Rows as a table of the named columns.
+pub(crate) fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|(title, _)| *title));
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))));
+    }
+    table.to_string()
 }
 
 /// One object: in a table a row a member, as JSON whole.

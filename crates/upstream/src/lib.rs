@@ -26,6 +26,7 @@ pub mod mcp;
 mod native;
 mod patience;
 mod pool;
+mod preview;
 mod probe;
 pub mod retry;
 mod roots;
@@ -46,15 +47,19 @@ pub use crate::{
     breaker::BreakerPolicy,
     clocks::{Clock, Timeouts},
     connect::{ConnectError, InMemoryService},
-    credential::{Auth, AwsIdentity, AwsKeys, AwsSigner, AwsSource, CredentialError},
+    credential::{
+        AZURE_SCOPE, Auth, AwsIdentity, AwsKeys, AwsSigner, AwsSource, AzureIdentity, CredentialError, CredentialFile,
+        GOOGLE_SCOPE, Tokens,
+    },
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
     health::{Availability, TargetView},
     native::RawStream,
     patience::Patience,
     pool::TlsSetupError,
+    preview::Preview,
     probe::{ProbeError, Probed},
     retry::RetryPolicy,
     route::{Circumstances, Measure, Route, StickyBy},
-    target::{Destination, McpServer, Provider, Target},
+    target::{Destination, McpServer, Paths, Provider, Target},
 };

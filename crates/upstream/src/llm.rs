@@ -135,7 +135,7 @@ impl ModelTraffic<'_> {
         self.call.stream() && matches!(self.call.operation(), Operation::Generate | Operation::Complete)
     }
 
-    fn prepare(&self, target: &Target, dialect: Dialect, scope: Option<&str>) -> Result<Outgoing, Failure> {
+    pub(crate) fn prepare(&self, target: &Target, dialect: Dialect, scope: Option<&str>) -> Result<Outgoing, Failure> {
         let wire = TargetWire {
             dialect,
             model: &target.id.model,
@@ -153,13 +153,21 @@ impl ModelTraffic<'_> {
         })
     }
 
-    fn request(&self, target: &Target, outgoing: &Outgoing, dialect: Dialect) -> Result<Request<Bytes>, Failure> {
+    pub(crate) fn request(
+        &self,
+        target: &Target,
+        outgoing: &Outgoing,
+        dialect: Dialect,
+    ) -> Result<Request<Bytes>, Failure> {
         let provider = &target.provider;
         let misconfigured = |why: String| {
             let words = format!("the provider `{}` is misconfigured: {why}", provider.name);
             Failure::unsent(Fault::new(FaultCode::Internal, words), Then::NextTarget)
         };
-        let uri = provider.base.uri(&outgoing.path).map_err(|error| misconfigured(error.to_string()))?;
+        let (operation, stream) = (self.call.operation(), self.streams());
+        let own = provider.paths.of(operation, stream, &target.id.model).filter(|_| provider.dialect == dialect);
+        let path = own.as_deref().unwrap_or(&outgoing.path);
+        let uri = provider.base.uri(path).map_err(|error| misconfigured(error.to_string()))?;
         let mut request = Request::new(outgoing.body.clone());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;

@@ -11,7 +11,7 @@ use tidegate_core::{
     money::NanoUsd,
 };
 use tidegate_ledger::Price;
-use tidegate_protocol::llm::{Dialect, Params, Quirks};
+use tidegate_protocol::llm::{Dialect, Operation, Params, Quirks};
 use url::Url;
 
 use crate::{
@@ -88,6 +88,53 @@ impl Destination {
     }
 }
 
+/// Paths below a provider's base that are not those of its dialect. `{model}` in them is the model's name there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Paths {
+    /// For answers as a whole.
+    pub generate: Option<Box<str>>,
+    /// For answers as a stream, where that is another path.
+    pub stream: Option<Box<str>>,
+    /// For completions of the older kind.
+    pub complete: Option<Box<str>>,
+    /// For embeddings.
+    pub embed: Option<Box<str>>,
+    /// For counting tokens.
+    pub count_tokens: Option<Box<str>>,
+}
+
+impl Paths {
+    /// Whether every path is the dialect's.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The path of an operation; `None` where it is the dialect's.
+    pub(crate) fn of(&self, operation: Operation, stream: bool, model: &str) -> Option<String> {
+        let template = match operation {
+            Operation::Generate if stream => self.stream.as_ref().or(self.generate.as_ref()),
+            Operation::Generate => self.generate.as_ref(),
+            Operation::Complete => self.complete.as_ref(),
+            Operation::Embed | Operation::EmbedBatch => self.embed.as_ref(),
+            Operation::CountTokens => self.count_tokens.as_ref(),
+        };
+        template.map(|template| template.replace("{model}", &segment(model)))
+    }
+}
+
+/// A name as one segment of a path: everything but unreserved characters, `:` and `@` is escaped (RFC 3986).
+fn segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// A vendor, or a server that speaks a vendor's dialect.
 #[derive(Debug)]
 pub struct Provider {
@@ -99,6 +146,8 @@ pub struct Provider {
     pub also: Vec<Dialect>,
     /// Where it is.
     pub base: Destination,
+    /// Where its paths are not those of its dialect.
+    pub paths: Paths,
     /// How the gateway proves itself to it.
     pub auth: Auth,
     /// In which ways it departs from its dialect.
@@ -178,6 +227,19 @@ impl McpServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_models_name_is_one_segment_of_a_path() {
+        let paths = Paths {
+            generate: Some("/models/{model}:go".into()),
+            stream: Some("/models/{model}:flow".into()),
+            ..Paths::default()
+        };
+        let of = |stream| paths.of(Operation::Generate, stream, "org/m@1?x#y").unwrap();
+        assert_eq!(of(false), "/models/org%2Fm@1%3Fx%23y:go");
+        assert_eq!(of(true), "/models/org%2Fm@1%3Fx%23y:flow");
+        assert_eq!(paths.of(Operation::Embed, false, "m"), None);
+    }
 
     #[test]
     fn paths_are_appended_and_the_bases_query_is_kept() {

@@ -216,6 +216,7 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
             dialect,
             also: Vec::new(),
             base: Destination::http(url, true).unwrap(),
+            paths: crate::Paths::default(),
             auth: Auth::Bearer(Secret::new(PROVIDER_KEY.to_owned())),
             quirks: Quirks::default(),
             headers: HeaderMap::new(),

@@ -81,11 +81,15 @@ impl Checker<'_> {
             Some(region) => Some(region.clone()),
             None => ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|variable| self.variable(variable)),
         };
-        let Some(region) = found else { return };
+        // What it is made of, `settings` checks where the address names it; what a reference leads to, it has found.
+        let Some(region) = found.filter(|region| Reference::parse(region).is_err()) else { return };
+        let checked = provider.region.is_some() || provider.base_url.is_none();
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if region.is_empty() || region.len() > 32 || !region.bytes().all(plain) {
-            let message = format!("{} is no region of AWS", quote(&region));
-            self.error(codes::BAD_NAME, &at, message, "write for example `region: eu-west-1`");
+            if !checked {
+                let message = format!("{} is no region of AWS", quote(&region));
+                self.error(codes::BAD_SETTING, &at, message, "write for example `region: eu-west-1`");
+            }
             return;
         }
         self.secrets.insert(at, Secret::new(region));

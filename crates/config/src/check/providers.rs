@@ -70,10 +70,12 @@ impl Checker<'_> {
                 ),
                 None => {}
             }
+            self.settings(&path, name, provider, &vendor);
+            self.credentials(&path, provider, &vendor);
             self.aws(&path, name, provider, &vendor);
             self.provider_key(&path, name, provider, &vendor);
             let own = match &vendor.scheme {
-                Scheme::Header(header) => header.as_str(),
+                Scheme::Header(header) | Scheme::Azure(header) => header.as_str(),
                 _ => "authorization",
             };
             self.headers(&join(&path, "headers"), &provider.headers, provider.key.is_some().then_some(own));
@@ -125,9 +127,19 @@ impl Checker<'_> {
                 self.secret(&key_path, text);
             }
             // The usual variable is for the vendor's own address alone: a key must not go to another machine unasked.
-            None if vendor.needs_key() && provider.base_url.is_none() => {
-                if let Some(variable) = vendor.env.first() {
-                    self.resolve(&implied_key_path(name), &Reference::Variable(variable.clone()));
+            None if vendor.needs_key() && provider.base_url.is_none() && provider.credentials.is_none() => {
+                let there =
+                    |known: &&String| self.environment.variable(known).is_some_and(|value| !value.trim().is_empty());
+                match vendor.env.iter().find(there).or(vendor.env.first()) {
+                    Some(variable) => {
+                        self.resolve(&implied_key_path(name), &Reference::Variable(variable.clone()));
+                    }
+                    None => self.error_at_name(
+                        codes::MISSING_FIELD,
+                        path,
+                        format!("a provider of type `{}` needs a `key`", vendor.name),
+                        "no variable is usual for it: write `key: env:NAME`",
+                    ),
                 }
             }
             None => {}

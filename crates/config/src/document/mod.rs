@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use access::{Allow, Key, Limits, Names, Team};
 pub use budget::{BudgetScope, SharedBudget};
-pub use provider::{Aws, Headers, Provider};
+pub use provider::{Aws, Credentials, Headers, Provider};
 pub use read::Places;
 pub use route::{
     Cache, CacheShare, Case, Model, Parameters, Price, Retry, Route, Sticky, TargetName, Timeouts, Weighted,
@@ -282,6 +282,24 @@ fn conflict(path: &str, second: &Entry, first: &Entry, sources: &Sources) -> Pro
     .hint(format!("the other one is at {place}: remove one of the two"))
 }
 
+/// Fields that hold secrets, and report theirs in `check`; and those that are no secrets, though they may look like one
+/// (an account's id is 32 hexadecimal digits at some vendors).
+const NAMED: [&str; 13] = [
+    "key",
+    "secret",
+    "client_secret",
+    "service_account",
+    "external_account",
+    "account_id",
+    "api_version",
+    "host",
+    "project",
+    "region",
+    "resource",
+    "tenant_id",
+    "client_id",
+];
+
 /// Marks what must not be printed, and reports secrets that stand in fields which are not for secrets. Fields that are
 /// (`key`, `secret`) report theirs in `check`, which knows the right words.
 fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<Span>, problems: &mut Vec<Problem>) {
@@ -306,7 +324,7 @@ fn secrets(node: &Node, named: bool, path: &str, masks: &mut Vec<Span>, problems
         }
         Value::Map(entries) => {
             for entry in entries {
-                let named = matches!(entry.name.as_str(), "key" | "secret");
+                let named = NAMED.contains(&entry.name.as_str());
                 secrets(&entry.value, named, &join(path, &entry.name), masks, problems);
             }
         }

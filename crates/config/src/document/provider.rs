@@ -23,10 +23,28 @@ object! {
             /// because it is named here.
             #[schemars(example = &"http://127.0.0.1:8080/v1")]
             pub base_url: Option<String>,
-            /// The region, where the address names one (AWS). Without it `AWS_REGION` is read, then
-            /// `AWS_DEFAULT_REGION`; Bedrock's is `us-east-1` where nobody says.
-            #[schemars(example = &"eu-west-1")]
+            /// The account there, where the address names one (Snowflake's account identifier, Cloudflare's account).
+            #[schemars(example = &"myorg-myaccount")]
+            pub account_id: Option<String>,
+            /// The version of the API, where the address names one (classic Azure OpenAI).
+            #[schemars(example = &"2024-10-21")]
+            pub api_version: Option<String>,
+            /// The host of the workspace, where the address names one (Databricks).
+            #[schemars(example = &"dbc-a1b2c3d4-e5f6.cloud.databricks.com")]
+            pub host: Option<String>,
+            /// The project, where the address names one (Vertex AI).
+            #[schemars(example = &"my-project")]
+            pub project: Option<String>,
+            /// The region or location, where the address names one (AWS, Vertex AI, Oracle).
+            #[schemars(example = &"europe-west1")]
             pub region: Option<String>,
+            /// The resource, where the address names one (Azure).
+            #[schemars(example = &"my-resource")]
+            pub resource: Option<String>,
+            /// Where the gateway gets tokens from, in the place of a `key`: Microsoft Entra ID for Azure, Google Cloud
+            /// for Vertex AI.
+            #[schemars(example = serde_json::json!({ "managed_identity": true }))]
+            pub credentials: Option<Credentials>,
             /// Keys of AWS that sign what is sent to Bedrock, in the place of a `key`. Without either the machine's own
             /// are used: AWS's usual variables, a profile, the container's or the instance's role.
             #[schemars(example = serde_json::json!({ "role": "arn:aws:iam::123456789012:role/models" }))]
@@ -41,8 +59,6 @@ object! {
             pub api_call: Option<Amount>,
         }
         later {
-            "credentials": "use `key` with a reference",
-            "api_version": "remove it: it comes with the Azure dialect in a later version",
             "models": "remove it: every model of a provider can be named as `provider/model`",
         }
     }
@@ -78,6 +94,44 @@ object! {
             /// The file of a token that the role trusts (OIDC), read anew each time.
             #[schemars(example = &"/var/run/secrets/eks.amazonaws.com/serviceaccount/token")]
             pub web_identity_token_file: Option<String>,
+        }
+        later {}
+    }
+}
+
+object! {
+    /// Where tokens come from: one of an application's secret, a federated token, a managed identity, a service
+    /// account, an external account, or the metadata server.
+    pub struct Credentials("credentials") {
+        required {}
+        optional {
+            /// The tenant of Microsoft Entra ID, by its id or domain.
+            #[schemars(example = &"00000000-0000-0000-0000-000000000000")]
+            pub tenant_id: Option<String>,
+            /// The application in the tenant; of a managed identity, the one that was assigned by a user.
+            #[schemars(example = &"00000000-0000-0000-0000-000000000000")]
+            pub client_id: Option<String>,
+            /// The application's secret, as a reference.
+            #[schemars(example = &"env:AZURE_CLIENT_SECRET")]
+            pub client_secret: Option<String>,
+            /// The file of a token that the application is federated with (workload identity), read anew each time.
+            #[schemars(example = &"/var/run/secrets/azure/tokens/azure-identity-token")]
+            pub federated_token_file: Option<String>,
+            /// Whether to ask for the identity of the machine or app service that the gateway runs on.
+            #[schemars(example = true)]
+            pub managed_identity: bool,
+            /// The key file of a service account of Google Cloud (JSON), as a reference.
+            #[schemars(example = &"file:/run/secrets/service-account.json")]
+            pub service_account: Option<String>,
+            /// A configuration of workload identity federation of Google Cloud (JSON), as a reference.
+            #[schemars(example = &"file:/etc/tidegate/external-account.json")]
+            pub external_account: Option<String>,
+            /// Whether to ask Google Cloud's metadata server for the machine's own service account.
+            #[schemars(example = true)]
+            pub metadata_server: bool,
+            /// What the tokens are for, where it is not the usual scope.
+            #[schemars(example = &"https://cognitiveservices.azure.com/.default")]
+            pub scope: Option<String>,
         }
         later {}
     }

@@ -44,11 +44,11 @@ fn what_leads_back_to_the_gateway_is_passed_over_and_said() {
     assert_eq!(found[0].base_url.as_deref(), Some("http://localhost:8787/v1"));
 
     let local = local_candidates(&vendors, &[]);
-    assert_eq!(local.len(), 4);
+    assert_eq!(local.len(), 5);
     assert!(local.iter().all(|(found, url)| url.starts_with(&found.from) && found.base_url.is_none()));
     let ollama = local.iter().find(|(found, _)| found.name == "ollama").unwrap();
     let port = Url::parse(&ollama.1).unwrap().port().unwrap();
-    assert_eq!(local_candidates(&vendors, &[port]).len(), 3, "the gateway itself is no model server");
+    assert_eq!(local_candidates(&vendors, &[port]).len(), 4, "the gateway itself is no model server");
 }
 
 #[test]

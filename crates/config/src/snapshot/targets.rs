@@ -20,14 +20,14 @@ use tidegate_upstream::{
     mcp::Program,
 };
 
-use super::aws;
 use crate::{
-    check::{Checked, SIM_SERVER, implied_key_path},
+    check::{Checked, SIM_SERVER},
     codes,
     document::{self, Document, Headers, Model},
     node::join,
     problem::Problem,
-    vendor::{Scheme, Vendor, Vendors},
+    reference::Reference,
+    vendor::{Variable, Vendor, Vendors},
 };
 
 /// A provider, and the type under which the catalogue knows its models.
@@ -117,20 +117,15 @@ pub(super) fn providers(
 
 fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: &Checked) -> Result<Provider, Problem> {
     let path = join("providers", name);
-    let base = match written.base_url.as_ref().or(vendor.base_url.as_ref()) {
-        Some(url) if !vendor.is_sim() => destination(&url.replace("{region}", aws::region(&path, checked)), &path)?,
+    let url = match &written.base_url {
+        Some(url) => Some(url.clone()),
+        None => usual_address(&path, written, vendor, checked)?,
+    };
+    let base = match url {
+        Some(url) if !vendor.is_sim() => destination(&url, &path)?,
         _ => Destination::Sim,
     };
-    let secret = checked.secrets.get(&implied_key_path(name)).cloned();
-    let auth = match (secret, &vendor.scheme) {
-        (secret, Scheme::Aws) => aws::auth(&path, written, secret, checked)?,
-        (None, _) => Auth::None,
-        (Some(secret), Scheme::Header(header)) => {
-            let name = HeaderName::from_bytes(header.as_bytes()).map_err(|error| refused(&path, error))?;
-            Auth::Header { name, secret }
-        }
-        (Some(secret), _) => Auth::Bearer(secret),
-    };
+    let auth = super::credentials::auth(name, written, vendor, checked)?;
     let mut headers = HeaderMap::new();
     for (header, value) in &vendor.headers {
         add_header(&mut headers, header, value, false).map_err(|why| refused(&path, why))?;
@@ -138,7 +133,27 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
     let api_call = written.api_call.map(|document::Amount(amount)| amount);
     let (dialect, also) = (vendor.dialect, vendor.also.clone());
-    Ok(Provider { name: name.into(), dialect, also, base, auth, quirks: vendor.quirks, headers, api_call })
+    let (quirks, paths) = (vendor.quirks, vendor.paths.clone());
+    Ok(Provider { name: name.into(), dialect, also, base, paths, auth, quirks, headers, api_call })
+}
+
+/// The vendor's own address, with what has to be known of the account.
+fn usual_address(
+    path: &str,
+    written: &document::Provider,
+    vendor: &Vendor,
+    checked: &Checked,
+) -> Result<Option<String>, Problem> {
+    let value = |variable: &Variable| {
+        let known = checked.secrets.get(&join(path, &variable.name)).map(|value| value.expose().to_owned());
+        let literal = written.setting(&variable.name).filter(|text| Reference::parse(text).is_err());
+        known.or_else(|| literal.map(str::to_owned))
+    };
+    vendor.address(&value).map_err(|variable| {
+        let message = format!("the address needs a `{}`: {}", variable.name, variable.what);
+        let hint = format!("add for example `{}: {}`", variable.name, variable.example);
+        Problem::new(codes::NO_SETTING, None, path, message).hint(hint)
+    })
 }
 
 pub(super) fn destination(url: &str, path: &str) -> Result<Destination, Problem> {

@@ -24,6 +24,7 @@ mod opaque;
 mod openai_chat;
 mod openai_responses;
 mod params;
+mod refused;
 mod segments;
 mod signed;
 mod stream;
@@ -46,6 +47,7 @@ pub use loss::Loss;
 pub use model_call::{ModelCall, Named, Operation};
 pub use models::ModelEntry;
 pub use params::Params;
+pub use refused::Members;
 pub(crate) use segments::texts_of;
 pub use stream::{
     FrameFacts, Piece, StreamReader, ToolStart, UpstreamStreamError, answer_id, rewrite_piece, rewrite_pieces,

@@ -359,7 +359,10 @@ impl ModelCall {
             Operation::CountTokens | Operation::Embed | Operation::EmbedBatch => false,
         };
         let verbatim = self.body.is_original() && patch.edits.is_empty();
-        to.dialect.codec().name_model(root, to.model, &mut patch);
+        // There the path names the model, and the body a version.
+        if !(to.quirks.anthropic_on_vertex && self.operation == Operation::Generate) {
+            to.dialect.codec().name_model(root, to.model, &mut patch);
+        }
         let body = if patch.edits.is_empty() {
             self.body.current()
         } else {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::llm::{dialect::Dialect, forms::ToolForm, loss::Loss};
+use crate::llm::{dialect::Dialect, forms::ToolForm, loss::Loss, refused::Members};
 
 /// Where a server departs from its dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +19,22 @@ pub struct Quirks {
     pub no_reasoning_effort: bool,
     /// Its models take a budget of thinking tokens, not an effort (Anthropic models before adaptive thinking).
     pub thinking_budget_only: bool,
+    /// It knows no `developer` role: such messages go as `system`.
+    pub no_developer_role: bool,
+    /// It refuses a `name` beside a message's role.
+    pub no_message_name: bool,
+    /// Its word for a tool choice of `required` is `any`.
+    pub tool_choice_any: bool,
+    /// It cannot be made to call a tool: `required`, or a named tool, goes as `auto`.
+    pub no_forced_tool: bool,
+    /// It refuses `strict` beside the schema of a tool.
+    pub no_strict_tools: bool,
+    /// It takes no schema of the answer: `json_schema` goes as `json_object`.
+    pub no_json_schema: bool,
+    /// Members of a body that it refuses, of those it could be sent.
+    pub refused: Members,
+    /// The body names the version of the Messages API and no model, as on Google's Vertex AI.
+    pub anthropic_on_vertex: bool,
 }
 
 /// The wire that a call is prepared for.

@@ -5,9 +5,10 @@ pub(crate) mod corpus_gemini;
 pub(crate) mod fold;
 mod lanes;
 mod matrix;
+mod quirks;
 mod requests;
 
-use super::{Dialect, Quirks, TargetWire, TranslateContext};
+use super::{Dialect, Members, Quirks, TargetWire, TranslateContext};
 
 pub(crate) const CONTEXT: TranslateContext<'static> = TranslateContext {
     model: "fast",
@@ -24,6 +25,14 @@ pub(crate) const NO_QUIRKS: Quirks = Quirks {
     max_completion_tokens_as_max_tokens: false,
     no_reasoning_effort: false,
     thinking_budget_only: false,
+    no_developer_role: false,
+    no_message_name: false,
+    tool_choice_any: false,
+    no_forced_tool: false,
+    no_strict_tools: false,
+    no_json_schema: false,
+    refused: Members::NONE,
+    anthropic_on_vertex: false,
 };
 
 pub(crate) fn wire(dialect: Dialect, model: &str) -> TargetWire<'_> {

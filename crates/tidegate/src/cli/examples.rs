@@ -6,7 +6,7 @@
 use clap::Command;
 
 /// Each command's examples: what is typed, and what it does.
-const EXAMPLES: [(&str, &[(&str, &str)]); 52] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 53] = [
     (
         "",
         &[
@@ -48,6 +48,14 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 52] = [
         ],
     ),
     ("disconnect", &[("tidegate disconnect claude-code", "back to the byte")]),
+    (
+        "import",
+        &[
+            ("tidegate import litellm config.yaml", "writes tidegate.yaml, and says what is not the same"),
+            ("tidegate import bifrost config.json --dry-run", "shows it"),
+            ("tidegate import portkey config.json -o json", "for scripts"),
+        ],
+    ),
     ("check", &[("tidegate check tidegate.yaml", "every mistake at once")]),
     (
         "explain",

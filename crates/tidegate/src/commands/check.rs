@@ -77,6 +77,13 @@ pub(crate) fn generated(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Prints the catalogue of vendors as a document.
+pub(crate) fn providers() -> Result<()> {
+    let vendors = Vendors::builtin().context("a built-in vendor file is wrong")?;
+    output::raw(&tidegate_config::vendor::reference(&vendors));
+    Ok(())
+}
+
 /// Prints the schema of the configuration, or the admin API's.
 pub(crate) fn schema(openapi: bool) -> Result<()> {
     let text = if openapi { tidegate_admin::openapi() } else { tidegate_config::schema::json_schema() };

@@ -7,6 +7,7 @@ mod chat;
 mod check;
 mod connect;
 mod doctor;
+mod import;
 mod init;
 pub(crate) mod key;
 mod mcp;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Connect(arguments) => connect::connect(&arguments).await,
         Command::Disconnect(arguments) => connect::disconnect(&arguments).await,
+        Command::Import(arguments) => import::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain { what } => check::explain(&what),
         Command::Schema { cli: true, .. } => {
@@ -45,6 +47,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         }
         Command::Schema { metrics: true, .. } => check::generated(&crate::reference::metrics()),
         Command::Schema { dashboard: true, .. } => check::generated(&format!("{:#}\n", crate::reference::dashboard())),
+        Command::Schema { providers: true, .. } => check::providers(),
         Command::Schema { openapi, .. } => check::schema(openapi),
         Command::Team(command) => objects::run(Kind::Team, command).await,
         Command::Provider(command) => objects::run(Kind::Provider, command).await,

@@ -116,3 +116,20 @@ pub(super) fn form(fields: &[(&str, &str)]) -> (&'static str, String) {
     form.extend_pairs(fields);
     ("application/x-www-form-urlencoded", form.finish())
 }
+
+/// A count of seconds, as a number or as text: both are in use.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+pub(super) enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    pub(super) fn get(&self) -> Option<u64> {
+        match self {
+            Self::Number(seconds) => Some(*seconds),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+}

@@ -7,6 +7,9 @@
 
 mod ask;
 mod aws;
+mod azure;
+mod google;
+mod jwt;
 mod sigv4;
 mod tokens;
 
@@ -27,6 +30,8 @@ use crate::{
 
 pub use self::{
     aws::{AwsIdentity, AwsSigner, AwsSource},
+    azure::{AZURE_SCOPE, AzureIdentity},
+    google::{CredentialFile, GOOGLE_SCOPE},
     sigv4::AwsKeys,
     tokens::Tokens,
 };
@@ -47,6 +52,8 @@ pub enum Auth {
     },
     /// A signature of AWS over the whole request.
     Aws(AwsSigner),
+    /// `Authorization: Bearer` with a token that expires.
+    Tokens(Tokens),
 }
 
 /// Why a request could not be given its credential.
@@ -95,6 +102,7 @@ impl Auth {
             Self::Bearer(secret) => bearer(request.headers_mut(), secret),
             Self::Header { name, secret } => put(request.headers_mut(), name.clone(), secret.expose()),
             Self::Aws(signer) => signer.sign(request, pool).await,
+            Self::Tokens(tokens) => bearer(request.headers_mut(), &tokens.token(pool).await?),
         }
     }
 
@@ -119,6 +127,15 @@ impl Auth {
         })
     }
 
+    /// The key; `None` where there is none, or credentials that change.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::None | Self::Tokens(_) | Self::Aws(_) => None,
+            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
+        }
+    }
+
     /// What was shown, for taking it out of answers.
     #[must_use]
     pub(crate) fn shown(&self) -> Option<Cow<'_, str>> {
@@ -126,6 +143,7 @@ impl Auth {
             Self::None => None,
             Self::Bearer(secret) | Self::Header { secret, .. } => Some(Cow::Borrowed(secret.expose())),
             Self::Aws(signer) => signer.shown().map(|secret| Cow::Owned(secret.expose().to_owned())),
+            Self::Tokens(tokens) => tokens.last().map(|token| Cow::Owned(token.expose().to_owned())),
         }
     }
 }

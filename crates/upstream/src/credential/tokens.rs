@@ -2,7 +2,7 @@
 //!
 //! A token that still holds is never waited for: its renewal runs beside the calls. After a failure nobody is asked again
 //! for a short while, so that an outage of whoever hands tokens out is no storm on it. Never logs a token. Called by
-//! `Auth`; how a token is asked for is `azure`'s and `google`'s business.
+//! `Auth`; how a token is asked for is the business of `aws`, `azure` and `google`.
 
 use std::{
     sync::Arc,
@@ -13,13 +13,15 @@ use parking_lot::Mutex;
 use tidegate_core::{clock, secret::Secret};
 use tokio::sync::watch;
 
-use super::{CredentialError, aws::Aws};
+use super::{CredentialError, aws::Aws, azure::Azure, google::Google};
 use crate::{pool::Pool, task};
 
 /// How long before its end a token is renewed, at most; a quarter of its life where that is less.
 const AHEAD: Duration = Duration::from_secs(300);
 /// How long before its end a token is no longer shown: clocks differ, and calls take their time.
 const MARGIN: Duration = Duration::from_secs(10);
+/// The shortest life of a token that is taken.
+const SHORTEST: Duration = Duration::from_secs(5);
 /// How long nobody is asked after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long whoever hands tokens out may take.
@@ -30,6 +32,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) enum Source {
     /// AWS.
     Aws(Aws),
+    /// Microsoft Entra ID.
+    Azure(Azure),
+    /// Google Cloud.
+    Google(Google),
 }
 
 /// A token as it was handed out.
@@ -45,6 +51,8 @@ impl Source {
     async fn ask(&self, pool: &Arc<Pool>) -> Result<Issued, CredentialError> {
         match self {
             Self::Aws(aws) => aws.ask(pool).await,
+            Self::Azure(azure) => azure.ask(pool).await,
+            Self::Google(google) => google.ask(pool).await,
         }
     }
 }
@@ -117,7 +125,7 @@ impl Tokens {
         let held = state.held.clone().filter(|held| now < held.ends);
         let due = held.as_ref().is_none_or(|held| now >= held.renew);
         if due && state.asking.is_none() && asked_lately.is_none() {
-            state.asking = Some(self.start(pool));
+            state.asking = Some(self.start(now, pool));
         }
         match (held, state.asking.clone(), asked_lately) {
             (Some(held), ..) => Found::Token(held.token),
@@ -129,16 +137,17 @@ impl Tokens {
     }
 
     /// Asks beside the calls, so that a caller that goes away does not end what others wait for.
-    fn start(&self, pool: &Arc<Pool>) -> watch::Receiver<()> {
+    fn start(&self, now: Instant, pool: &Arc<Pool>) -> watch::Receiver<()> {
         let (over, wait) = watch::channel(());
         let (inner, pool) = (Arc::clone(&self.0), Arc::clone(pool));
         let _task = task::spawn("token", async move {
-            let since = clock::now();
+            let began = clock::now();
             let issued = match tokio::time::timeout(PATIENCE, inner.source.ask(&pool)).await {
                 Ok(issued) => issued,
                 Err(_) => Err(unavailable("the token's source", format!("no answer within {PATIENCE:?}"))),
             };
-            inner.note(issued, since);
+            let took = clock::now().saturating_duration_since(began);
+            inner.note(issued.and_then(lasting), now, took);
             drop(over);
         });
         wait
@@ -146,13 +155,14 @@ impl Tokens {
 }
 
 impl Inner {
-    fn note(&self, issued: Result<Issued, CredentialError>, since: Instant) {
+    /// Keeps what came of asking at `since`, which took a while.
+    fn note(&self, issued: Result<Issued, CredentialError>, since: Instant, took: Duration) {
         let mut state = self.state.lock();
         state.asking = None;
+        let after = |span: Duration| since.checked_add(span).unwrap_or(since);
         match issued {
             Ok(Issued { token, holds }) => {
                 let ahead = AHEAD.min(holds / 4);
-                let after = |span: Duration| since.checked_add(span).unwrap_or(since);
                 let (renew, ends) =
                     (after(holds.saturating_sub(ahead)), after(holds.saturating_sub(MARGIN.min(ahead))));
                 state.held = Some(Held { token, renew, ends });
@@ -160,13 +170,24 @@ impl Inner {
             }
             Err(error) => {
                 tracing::warn!(%error, "no token");
-                state.failed = Some((clock::now(), error));
+                state.failed = Some((after(took), error));
             }
         }
     }
+}
+
+/// A token that can be shown at all: one that ends at once would be asked for again and again.
+fn lasting(issued: Issued) -> Result<Issued, CredentialError> {
+    if issued.holds < SHORTEST {
+        return Err(unavailable("the token's source", format!("its token ends within {SHORTEST:?}")));
+    }
+    Ok(issued)
 }
 
 /// Nobody handed a token out.
 pub(super) fn unavailable(source_name: &'static str, why: impl Into<String>) -> CredentialError {
     CredentialError::Unavailable { source_name, why: why.into() }
 }
+
+#[cfg(test)]
+mod tests;

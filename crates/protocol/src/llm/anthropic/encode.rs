@@ -28,7 +28,11 @@ pub(super) fn request(
     let most = request.max_output.or(to.default_max_output).unwrap_or(MAX_TOKENS);
     let mut json = JsonWriter::with_capacity(4096);
     json.begin_object();
-    json.string_member("model", to.model);
+    if to.quirks.anthropic_on_vertex && operation == Operation::Generate {
+        json.string_member("anthropic_version", quirks::VERTEX_VERSION);
+    } else {
+        json.string_member("model", to.model);
+    }
     if operation == Operation::Generate {
         json.number_member("max_tokens", most);
         if request.stream {

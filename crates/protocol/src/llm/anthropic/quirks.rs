@@ -1,7 +1,7 @@
-//! What a Messages server needs besides the dialect: thinking that nobody signed stays behind, and older models are told
-//! a budget of thinking in the place of an effort.
+//! What a Messages server needs besides the dialect: thinking that nobody signed stays behind, older models are told a
+//! budget of thinking in the place of an effort, and on Vertex AI the body names a version and no model.
 //!
-//! Owns those two. Unsigned blocks come from answers of other vendors that this gateway translated; the API refuses
+//! Owns those three. Unsigned blocks come from answers of other vendors that this gateway translated; the API refuses
 //! them. Called on the patched lane and by `encode`.
 
 use crate::llm::{
@@ -14,7 +14,43 @@ use crate::llm::{
     write::JsonWriter,
 };
 
-pub(super) fn patch(root: Node<'_, '_>, _: &TargetWire<'_>, patch: &mut Patch) {
+/// The version of the Messages API that Vertex AI wants named in the body.
+pub(super) const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
+pub(super) fn patch(root: Node<'_, '_>, to: &TargetWire<'_>, patch: &mut Patch) {
+    if to.quirks.anthropic_on_vertex {
+        version_for_model(root, patch);
+    }
+    unsigned_thinking(root, patch);
+}
+
+/// The path names the model there, and the body the version: one takes the other's place.
+fn version_for_model(root: Node<'_, '_>, patch: &mut Patch) {
+    let version = format!("\"{VERTEX_VERSION}\"");
+    let mut before: Option<usize> = None;
+    let named = root.get("anthropic_version");
+    let mut members = root.keyed_members().peekable();
+    while let Some((key, value)) = members.next() {
+        if key.text_is("model") {
+            match (named, members.peek(), before) {
+                (None, _, _) => {
+                    patch.replace(key.span(), *b"\"anthropic_version\"");
+                    patch.replace(value.span(), version.clone());
+                }
+                // A caller of Vertex's own form names the version already, so the model goes with its comma.
+                (Some(_), Some((next, _)), _) => patch.replace(key.span().start..next.span().start, Vec::new()),
+                (Some(_), None, Some(end)) => patch.replace(end..value.span().end, Vec::new()),
+                (Some(_), None, None) => {}
+            }
+        }
+        before = Some(value.span().end);
+    }
+    if let Some(named) = named.filter(|named| !named.text_is(VERTEX_VERSION)) {
+        patch.replace(named.span(), version);
+    }
+}
+
+fn unsigned_thinking(root: Node<'_, '_>, patch: &mut Patch) {
     let Some(messages) = root.get("messages") else { return };
     if !messages.items().any(|message| blocks(message).any(unsigned)) {
         return;

@@ -3,12 +3,15 @@
 //! Owns how each thing is said to a Chat server. Never drops content in silence: what cannot be said is a loss, and
 //! content of the caller that cannot be said refuses the call. Called on the translated lane.
 
-use super::wire::REASONING_BLOCKS;
+use super::{
+    quirks::{CANNOT_FORCE, NO_SCHEMA, NOT_STRICT, REFUSED},
+    wire::REASONING_BLOCKS,
+};
 use crate::llm::{
     error::PrepareError,
     ir::{Media, Message, OutputFormat, Part, Request, Role, SamplingKind, Thinking, ToolChoice},
     loss::{self, Loss},
-    target::TargetWire,
+    target::{Quirks, TargetWire},
     write::JsonWriter,
 };
 
@@ -27,11 +30,11 @@ pub(super) fn request(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<L
         }
     }
     json.end_array();
-    tools(request, losses, &mut json);
+    tools(request, to.quirks, losses, &mut json);
     settings(request, to, losses, &mut json);
     if request.stream {
         json.bool_member("stream", true);
-        if !to.quirks.no_stream_usage {
+        if !to.quirks.no_stream_usage && !to.quirks.refused.contains("stream_options") {
             json.raw_member("stream_options", r#"{"include_usage":true}"#);
         }
     }
@@ -241,7 +244,16 @@ fn assistant(message: &Message, losses: &mut Vec<Loss>, json: &mut JsonWriter) -
     Ok(())
 }
 
-fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+/// Whether a member may be written; where the target refuses it, that is a loss.
+fn takes(quirks: &Quirks, name: &'static str, losses: &mut Vec<Loss>) -> bool {
+    let refused = quirks.refused.contains(name);
+    if refused {
+        losses.push(Loss::new(format!("/{name}"), name, REFUSED));
+    }
+    !refused
+}
+
+fn tools(request: &Request, quirks: &Quirks, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
     if !request.tools.is_empty() {
         json.array_member("tools", |json| {
             for tool in &request.tools {
@@ -253,18 +265,26 @@ fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
                             json.string_member("description", description);
                         }
                         json.raw_member("parameters", tool.schema.as_str());
-                        if let Some(strict) = tool.strict {
-                            json.bool_member("strict", strict);
+                        match tool.strict {
+                            Some(true) if quirks.no_strict_tools => {
+                                losses.push(Loss::new(tool.pointer.clone(), "strict", NOT_STRICT));
+                            }
+                            Some(strict) if !quirks.no_strict_tools => json.bool_member("strict", strict),
+                            _ => {}
                         }
                     });
                 });
             }
         });
-        if let Some(parallel) = request.parallel_tools {
+        if let Some(parallel) = request.parallel_tools
+            && takes(quirks, "parallel_tool_calls", losses)
+        {
             json.bool_member("parallel_tool_calls", parallel);
         }
     }
-    match &request.tool_choice {
+    let choice =
+        request.tool_choice.as_ref().filter(|_| request.tools.is_empty() || takes(quirks, "tool_choice", losses));
+    match choice {
         None => {}
         // A choice without tools is refused there, and means nothing.
         Some(ToolChoice::None) if request.tools.is_empty() => {}
@@ -273,6 +293,11 @@ fn tools(request: &Request, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
         }
         Some(ToolChoice::Auto) => json.string_member("tool_choice", "auto"),
         Some(ToolChoice::None) => json.string_member("tool_choice", "none"),
+        Some(ToolChoice::Any | ToolChoice::Named(_)) if quirks.no_forced_tool => {
+            losses.push(Loss::new("/tool_choice", "tool_choice", CANNOT_FORCE));
+            json.string_member("tool_choice", "auto");
+        }
+        Some(ToolChoice::Any) if quirks.tool_choice_any => json.string_member("tool_choice", "any"),
         Some(ToolChoice::Any) => json.string_member("tool_choice", "required"),
         Some(ToolChoice::Named(name)) => json.object_member("tool_choice", |json| {
             json.string_member("type", "function");
@@ -287,33 +312,40 @@ fn settings(request: &Request, to: &TargetWire<'_>, losses: &mut Vec<Loss>, json
         json.number_member(name, most);
     }
     for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
-        if let Some(value) = value {
+        if let Some(value) = value
+            && takes(to.quirks, name, losses)
+        {
             json.raw_member(name, value.as_str());
         }
     }
-    if !request.stop.is_empty() {
+    if !request.stop.is_empty() && takes(to.quirks, "stop", losses) {
         json.array_member("stop", |json| request.stop.iter().take(4).for_each(|stop| json.string(stop)));
         if request.stop.len() > 4 {
             losses.push(Loss::new("/stop_sequences", "stop_sequences", "cut: the target takes at most four"));
         }
     }
     if let Some(effort) = effort(request) {
-        if to.quirks.no_reasoning_effort {
+        if to.quirks.no_reasoning_effort || to.quirks.refused.contains("reasoning_effort") {
             losses.push(Loss::new("/thinking", "thinking", "dropped: the target takes no reasoning effort"));
         } else {
             json.string_member("reasoning_effort", effort);
         }
     }
-    if let Some(format) = &request.format {
-        response_format(format, json);
+    if let Some(format) = &request.format
+        && takes(to.quirks, "response_format", losses)
+    {
+        response_format(format, to.quirks, losses, json);
     }
-    if let Some(user) = &request.user {
+    if let Some(user) = &request.user
+        && takes(to.quirks, "user", losses)
+    {
         json.string_member("user", user);
     }
-    match request.service_tier.as_deref() {
-        None => {}
-        Some("standard_only") => json.string_member("service_tier", "default"),
-        Some(tier) => json.string_member("service_tier", tier),
+    let tier = request.service_tier.as_deref().map(|tier| if tier == "standard_only" { "default" } else { tier });
+    if let Some(tier) = tier
+        && takes(to.quirks, "service_tier", losses)
+    {
+        json.string_member("service_tier", tier);
     }
 }
 
@@ -346,8 +378,13 @@ pub(in crate::llm) fn effort(request: &Request) -> Option<&str> {
     }
 }
 
-fn response_format(format: &OutputFormat, json: &mut JsonWriter) {
+fn response_format(format: &OutputFormat, quirks: &Quirks, losses: &mut Vec<Loss>, json: &mut JsonWriter) {
+    let no_schema = quirks.no_json_schema && matches!(format, OutputFormat::Schema { .. });
+    if no_schema {
+        losses.push(Loss::new("/output_format", "json_schema", NO_SCHEMA));
+    }
     json.object_member("response_format", |json| match format {
+        _ if no_schema => json.string_member("type", "json_object"),
         OutputFormat::JsonObject => json.string_member("type", "json_object"),
         OutputFormat::Schema { name, schema, strict } => {
             json.string_member("type", "json_schema");

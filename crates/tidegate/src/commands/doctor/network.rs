@@ -6,7 +6,7 @@ use http::header;
 use jiff::{Timestamp, fmt::rfc2822};
 use serde_json::Value;
 use tidegate_config::{
-    document::Document,
+    document::{Document, Provider},
     environment::Machine,
     found::{self, Found},
     snapshot::destination_of,
@@ -126,19 +126,20 @@ async fn provider(upstream: &Upstream, name: &str, base: &str) -> Look {
 
 /// Each provider's name and address, without the simulator.
 fn addresses(document: Option<&Document>, vendors: &Vendors) -> Vec<(String, String)> {
-    let usual = |vendor: &str| vendors.get(vendor).and_then(|vendor| vendor.base_url.clone());
+    let usual = |vendor: &str, provider: Option<&Provider>| vendors.get(vendor)?.address_on(&Machine, provider);
     match document {
         Some(document) => document
             .providers
             .iter()
             .filter_map(|(name, provider)| {
                 let vendor = provider.r#type.as_deref().unwrap_or(name);
-                Some((name.clone(), provider.base_url.clone().or_else(|| usual(vendor))?))
+                Some((name.clone(), provider.base_url.clone().or_else(|| usual(vendor, Some(provider)))?))
             })
             .collect(),
         None => {
             let (found, _) = found::in_environment(vendors, &Machine, &[8787, 8788]);
-            let address = |found: Found| Some((found.name.clone(), found.base_url.or_else(|| usual(&found.name))?));
+            let own = |found: &Found| usual(&found.name, None);
+            let address = |found: Found| Some((found.name.clone(), found.base_url.clone().or_else(|| own(&found))?));
             found.into_iter().filter_map(address).collect()
         }
     }

@@ -3,23 +3,15 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::llm::{
-    Answer, Dialect, Lane, ModelCall, Operation, PrepareError, Quirks, StreamReader, TargetWire, rewrite_piece,
-};
-use crate::sse::Frame;
+use crate::llm::{Answer, Dialect, Lane, ModelCall, Operation, PrepareError, StreamReader, TargetWire, rewrite_piece};
+use crate::{llm::tests::NO_QUIRKS, sse::Frame};
 
 fn call(operation: Operation, body: &serde_json::Value) -> Result<ModelCall, crate::llm::ReadError> {
     ModelCall::read(Dialect::OpenAiChat, operation, Bytes::from(body.to_string()))
 }
 
 fn wire(dialect: Dialect) -> TargetWire<'static> {
-    static QUIRKS: Quirks = Quirks {
-        no_stream_usage: false,
-        max_completion_tokens_as_max_tokens: false,
-        no_reasoning_effort: false,
-        thinking_budget_only: false,
-    };
-    TargetWire { dialect, model: "m", default_max_output: None, quirks: &QUIRKS, reasoning_scope: None }
+    TargetWire { dialect, model: "m", default_max_output: None, quirks: &NO_QUIRKS, reasoning_scope: None }
 }
 
 #[test]
