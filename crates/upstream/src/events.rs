@@ -253,7 +253,8 @@ impl EventStream {
         let pieces = if facts.repeats { &[] } else { &*facts.pieces };
         let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
         self.generated_bytes = self.generated_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        let committed = facts.semantic || facts.terminator;
+        // A model that stopped without a word has answered too.
+        let committed = facts.semantic || facts.terminator || facts.stop.is_some();
         let terminator = facts.terminator;
         if let Some(translation) = &mut self.translation {
             drop(facts);

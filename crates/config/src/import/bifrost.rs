@@ -25,7 +25,7 @@ pub(super) fn read(source: &Value, work: &mut Work<'_>) {
     for (name, why) in [
         ("config_store", "state is kept in the data directory"),
         ("logs_store", "calls are kept in the data directory and the audit log"),
-        ("vector_store", "this version keeps no answers"),
+        ("vector_store", "write `cache: { ttl: 10m }` at the models that are to answer again: none does by itself"),
         ("plugins", "there are no plugins: look at guardrails, policies and telemetry"),
         ("encryption_key", "the store's key is made in the data directory"),
     ] {

@@ -470,7 +470,9 @@ fn said(settings: &Value, work: &mut Work<'_>) {
             "success_callback" | "failure_callback" | "callbacks" | "service_callback" => {
                 work.report.lost(&path, "write `telemetry: { otlp: … }`: what is told goes over OpenTelemetry");
             }
-            "cache" | "cache_params" => work.report.lost(&path, "this version keeps no answers"),
+            "cache" | "cache_params" => work
+                .report
+                .lost(&path, "write `cache: { ttl: 10m }` at the models that are to answer again: none does by itself"),
             "max_budget" | "budget_duration" => {
                 work.report.lost(&path, "write a budget for keys or teams: there is none for everybody")
             }

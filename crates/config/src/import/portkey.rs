@@ -55,14 +55,32 @@ pub(super) fn read(source: &Value, work: &mut Work<'_>) {
             );
             model.insert("timeouts".to_owned(), json!({ "total": total }));
         }
+        if let Some(cache) = cache(config, path, &alias, work) {
+            model.insert("cache".to_owned(), cache);
+        }
         work.draft.models.insert(alias, Value::Object(model));
     }
+}
+
+/// How long answers are kept where the file does not say, in seconds: a week.
+const KEPT: f64 = 604_800.0;
+
+fn cache(config: &Value, path: &str, alias: &str, work: &mut Work<'_>) -> Option<Value> {
+    let cache = config.get("cache")?;
+    let mode = cache.as_str().or_else(|| text(cache, "mode"))?;
+    let why = if mode == "semantic" {
+        "for the very same question of the same key; one that only means the same is asked"
+    } else {
+        "for the same key; `share: team` or `org` in it says otherwise"
+    };
+    work.report.near(&join(path, "cache"), format!("models.{alias}.cache"), why);
+    let ttl = cache.get("max_age").and_then(Value::as_f64).unwrap_or(KEPT);
+    Some(json!({ "ttl": seconds(&json!(ttl))? }))
 }
 
 /// What holds for a config as a whole.
 fn whole(config: &Value, path: &str, alias: &str, work: &mut Work<'_>) {
     let dropped = [
-        ("cache", "this version keeps no answers"),
         ("before_request_hooks", "write what they look for as `guardrails`"),
         ("after_request_hooks", "write what they look for as `guardrails`"),
         ("input_guardrails", "write what they look for as `guardrails`"),

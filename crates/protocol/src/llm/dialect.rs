@@ -199,12 +199,6 @@ pub(crate) trait Codec: Sync {
     /// or as in this one.
     fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name>;
 
-    /// Whether a body that ends after the model has stopped, without the frame that says so, has ended well: servers
-    /// of the dialect are known to leave it out.
-    fn end_may_be_silent(&self) -> bool {
-        self.ends_with_body()
-    }
-
     /// Headers beside an error's body.
     fn error_headers(&self, _: &ErrorView<'_>) -> Vec<(&'static str, String)> {
         Vec::new()

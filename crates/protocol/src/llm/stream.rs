@@ -186,7 +186,7 @@ impl StreamReader {
     /// Whether the end of the body, if it came now, would be the dialect's successful end.
     #[must_use]
     pub fn may_end(&self) -> bool {
-        self.finished && !self.ended && self.dialect.codec().end_may_be_silent()
+        self.finished && !self.ended && self.dialect.ends_with_body()
     }
 
     /// Whether the model has stopped: an end of the body after this loses nothing that was generated.

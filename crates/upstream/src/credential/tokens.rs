@@ -21,7 +21,7 @@ const AHEAD: Duration = Duration::from_secs(300);
 /// How long before its end a token is no longer shown: clocks differ, and calls take their time.
 const MARGIN: Duration = Duration::from_secs(10);
 /// The shortest life of a token that is taken.
-const SHORTEST: Duration = Duration::from_secs(5);
+const SHORTEST: Duration = Duration::from_secs(1);
 /// How long nobody is asked after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long whoever hands tokens out may take.

@@ -72,7 +72,7 @@ fn what_does_not_go_together_is_told() {
         ("key: env:K, aws: {}", "either a `key`"),
         ("aws: { access_key_id: AKID }", "belong together"),
         ("aws: { web_identity_token_file: /token }", "needs the `role`"),
-        ("region: 'eu west'", "no region of AWS"),
+        ("region: 'eu west'", "cannot stand in an address as `region`"),
         ("aws: { access_key_id: A, secret_access_key: plainly-written }", "secret_access_key"),
         ("type: openai, key: env:K, aws: {}", "means nothing to a provider of type `openai`"),
     ] {

@@ -61,11 +61,6 @@ impl Codec for OpenAiChat {
         }
     }
 
-    fn end_may_be_silent(&self) -> bool {
-        // Compatible servers end after the finish reason, without `[DONE]`.
-        true
-    }
-
     fn param<'name>(&self, name: &'name str, operation: Operation, quirks: &Quirks) -> ParamPlace<'name> {
         match name {
             "max_tokens" if operation == Operation::Generate && !quirks.max_completion_tokens_as_max_tokens => {
