@@ -194,5 +194,5 @@ async fn a_file_that_cannot_be_read_is_left_alone_and_a_shell_gets_its_lines() {
     assert!(told.starts_with(&format!("{}/v1 {id}", home.gateway.url)), "the key of the quick start, lent: {told}");
 
     let listed = home.run(&["connect", "-o", "json"]).await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 5);
+    assert_eq!(listed.as_array().unwrap().len(), 6);
 }
