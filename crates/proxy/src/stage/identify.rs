@@ -65,10 +65,24 @@ fn unauthenticated() -> Fault {
     )
 }
 
+/// How a request signed by AWS's Signature Version 4 begins.
+const SIGNED: &str = "AWS4-HMAC-SHA256 ";
+
+/// The Tidegate key that a client of AWS was given as its access key's id, which it names in clear in every signature.
+/// The key proves itself as it does as a bearer; what was signed with it proves nothing more, and is not looked at.
+fn signers_key(authorization: &str) -> &str {
+    let (_, scope) = authorization.split_once("Credential=").unwrap_or_default();
+    let id = scope.split(['/', ',']).next().unwrap_or_default();
+    if id.starts_with("tg_") { id } else { "" }
+}
+
 /// The one key that the headers carry.
 fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
     let bearer = headers.get_all("authorization").iter().map(|value| {
         let text = value.to_str().unwrap_or_default().trim();
+        if text.starts_with(SIGNED) {
+            return signers_key(text);
+        }
         let scheme = text.get(..7).unwrap_or_default();
         if scheme.eq_ignore_ascii_case("bearer ") { text.get(7..).unwrap_or_default().trim() } else { "" }
     });
@@ -77,11 +91,11 @@ fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
     // A client that is set up for several vendors may send several keys; only one of them can be ours.
     let mut ours = others.chain(bearer).filter(|text| !text.is_empty());
     let Some(first) = ours.next() else {
-        if headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"AWS4-")) {
+        if headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(SIGNED.as_bytes())) {
             return Err(Fault::new(
                 FaultCode::Unauthenticated,
-                "This request is signed for AWS, and the gateway keeps no secret that could verify a signature: set \
-                 AWS_BEARER_TOKEN_BEDROCK to a Tidegate key (tg_…), which the SDK sends as `Authorization: Bearer`.",
+                "This request is signed with keys of AWS, which mean nothing here: set AWS_ACCESS_KEY_ID (and any \
+                 AWS_SECRET_ACCESS_KEY), or over HTTPS AWS_BEARER_TOKEN_BEDROCK, to a Tidegate key (tg_…).",
             ));
         }
         return Err(Fault::new(
@@ -137,6 +151,15 @@ mod tests {
         assert!(presented(&headers(&[("authorization", "Basic dGc6")])).is_err());
         let signed = [("authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20261130/eu-west-1/bedrock/aws4_request")];
         let fault = presented(&headers(&signed)).unwrap_err();
-        assert!(fault.public_message.contains("AWS_BEARER_TOKEN_BEDROCK"));
+        assert!(fault.public_message.contains("AWS_ACCESS_KEY_ID"));
+    }
+
+    #[test]
+    fn a_client_of_aws_names_the_key_as_its_access_key() {
+        let named = "AWS4-HMAC-SHA256 Credential=tg_a/20261130/eu-west-1/bedrock/aws4_request, Signature=00";
+        assert_eq!(presented(&headers(&[("authorization", named)])).unwrap(), "tg_a");
+        for broken in ["AWS4-HMAC-SHA256 Credential=", "AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA256 Credential=tg"] {
+            assert!(presented(&headers(&[("authorization", broken)])).is_err());
+        }
     }
 }
