@@ -103,6 +103,12 @@ impl Dialect {
         self.codec().path_without_model(operation)
     }
 
+    /// Whether vendors keep answers of this dialect, which are asked for later by their ids.
+    #[must_use]
+    pub fn keeps_answers(self) -> bool {
+        self.codec().keeps_answers()
+    }
+
     /// Headers that this dialect's clients expect beside an error's body.
     #[must_use]
     pub fn error_headers(self, view: &ErrorView<'_>) -> Vec<(&'static str, String)> {
@@ -163,6 +169,11 @@ pub(crate) trait Codec: Sync {
     /// See [`Dialect::path_without_model`].
     fn path_without_model(&self, _: Operation) -> Option<&'static str> {
         None
+    }
+
+    /// See [`Dialect::keeps_answers`].
+    fn keeps_answers(&self) -> bool {
+        false
     }
 
     /// Whether a request names its model in the body, as `model`.

@@ -4,10 +4,7 @@
 //! of one name; its calls in the answer take their form again by that name. Never decides which tools there are. Called
 //! by the dialect that has such tools, on the translated lane.
 
-use tidegate_core::ids::Digest;
-
-/// The longest name of a function that every dialect takes.
-const MOST_NAME: usize = 64;
+use crate::llm::names;
 
 /// One tool that has a form of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +35,7 @@ pub(crate) fn find<'form>(forms: &'form [ToolForm], told: &str) -> Option<&'form
 /// An id or name as every dialect takes it: at most 64 letters, digits, `_` and `-`. One that is longer or has others
 /// becomes `PREFIX_` and its digest, so that what was the same stays the same and what was not does not.
 pub(crate) fn fitting(text: &str, prefix: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if !text.is_empty() && text.len() <= MOST_NAME && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    let digest = Digest::of(text.as_bytes());
-    let hex: String = digest.as_bytes().iter().take(20).map(|byte| format!("{byte:02x}")).collect();
-    format!("{prefix}_{hex}")
+    if names::fits(text) { text.to_owned() } else { format!("{prefix}_{}", names::digest(text, 40)) }
 }
 
 #[cfg(test)]

@@ -26,10 +26,10 @@ mod openai_responses;
 mod params;
 mod refused;
 mod segments;
-mod signed;
 mod stream;
 mod target;
 mod translate;
+mod turns;
 mod write;
 
 #[cfg(test)]

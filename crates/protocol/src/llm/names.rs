@@ -18,7 +18,7 @@ fn is_plain(byte: u8) -> bool {
 /// as much of it as is plain and its digest, so that what was the same stays the same and what was not does not.
 /// `prefix` stands where nothing of it is plain.
 pub(crate) fn fitting(text: &str, prefix: &str) -> String {
-    if !text.is_empty() && text.len() <= MOST && text.bytes().all(is_plain) {
+    if fits(text) {
         return text.to_owned();
     }
     let mut out: String = text.bytes().filter(|byte| is_plain(*byte)).take(READABLE).map(char::from).collect();
@@ -26,10 +26,18 @@ pub(crate) fn fitting(text: &str, prefix: &str) -> String {
         out.push_str(prefix);
     }
     out.push('_');
-    for byte in Digest::of(text.as_bytes()).as_bytes().iter().take(10) {
-        out.push_str(&format!("{byte:02x}"));
-    }
+    out.push_str(&digest(text, 20));
     out
+}
+
+/// Whether every dialect takes it as it is.
+pub(crate) fn fits(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MOST && text.bytes().all(is_plain)
+}
+
+/// So many hexadecimal digits that are the same for the same text.
+pub(crate) fn digest(text: &str, digits: usize) -> String {
+    Digest::of(text.as_bytes()).to_string().chars().take(digits).collect()
 }
 
 /// The declared tools whose names do not fit, with what an upstream is told instead.

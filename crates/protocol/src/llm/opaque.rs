@@ -6,8 +6,13 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 /// How every such text begins. No vendor's signature does.
 const MARK: &str = "tidegate1.";
+
+/// How the base64 of every such text begins: that of the mark's first nine bytes, whatever follows.
+const MARK_IN_BASE64: &str = "dGlkZWdhdGUx";
 
 /// Whose reasoning it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,22 @@ pub(crate) fn is_wrapped(text: &str) -> bool {
     text.starts_with(MARK)
 }
 
+/// What was wrapped, for dialects whose signatures are base64.
+pub(crate) fn to_base64(wrapped: &str) -> String {
+    STANDARD.encode(wrapped)
+}
+
+/// Whether it is what [`to_base64`] wrote; nothing else is decoded.
+pub(crate) fn is_in_base64(text: &str) -> bool {
+    text.starts_with(MARK_IN_BASE64)
+}
+
+/// What was wrapped, from its base64; `None` where it is none of the gateway's.
+pub(crate) fn from_base64(text: &str) -> Option<String> {
+    let bytes = is_in_base64(text).then(|| STANDARD.decode(text).ok())??;
+    String::from_utf8(bytes).ok().filter(|text| is_wrapped(text))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -94,12 +115,25 @@ mod tests {
                 let text = wrap(kind, &label, &data);
                 prop_assert!(is_wrapped(&text));
                 prop_assert_eq!(unwrap(&text), Some(Opaque { kind, label: &label, data: &data }));
+                let encoded = to_base64(&text);
+                prop_assert!(is_in_base64(&encoded) && !is_wrapped(&encoded));
+                prop_assert_eq!(from_base64(&encoded), Some(text));
             }
         }
 
         #[test]
         fn no_text_makes_it_panic(text in "(tidegate1\\.)?[sirx]?\\.?[0-9]{0,30}\\.?\\PC{0,9}") {
             let _ = unwrap(&text);
+            let _ = from_base64(&text);
+        }
+
+        #[test]
+        fn what_was_scoped_comes_back_byte_for_byte_and_nothing_else_is_lost(
+            scope in "\\PC{0,20}", data in "\\PC{1,40}", other in "(tidegate1\\.x\\.)?[0-9]{0,3}\\.?\\PC{0,40}",
+        ) {
+            let told = scoped(&data, Some(&scope));
+            prop_assert_eq!(unscoped(&told), (&*data, Some(&*scope)));
+            prop_assert!(other.ends_with(unscoped(&other).0));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns their names and the edit of a body that is ready to be sent. Never sets what decides about the call: the model,
 //! the texts, the tools, whether it streams.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::{
     json::{Edit, Kind, splice},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Members that a configuration never sets: policies, guards and the gateway itself rely on the caller's.
-const OWN: [&str; 28] = [
+const OWN: [&str; 33] = [
     "model",
     "messages",
     "system",
@@ -40,7 +40,12 @@ const OWN: [&str; 28] = [
     "response_format",
     "metadata",
     "store",
-    "max_output_tokens",
+    "contents",
+    "systemInstruction",
+    "system_instruction",
+    "toolConfig",
+    "tool_config",
+    "cachedContent",
     "instructions",
     "previous_response_id",
     "conversation",
@@ -108,7 +113,7 @@ impl ModelCall {
             Document::parse(&outgoing.body).map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
         let root = document.root();
         let codec = to.dialect.codec();
-        let mut set = Setting { codec, root, edits: Vec::new(), fresh: BTreeMap::new() };
+        let mut set = Setting { codec, root, edits: Vec::new(), fresh: BTreeMap::new(), replaced: BTreeMap::new() };
         let place = |name| codec.param(name, self.operation(), to.quirks);
         for (name, value) in params.members.iter() {
             set.set(place(name), value);
@@ -132,6 +137,8 @@ struct Setting<'tape, 'body> {
     root: Node<'tape, 'body>,
     edits: Vec<Edit>,
     fresh: BTreeMap<usize, Fresh>,
+    /// Members that are no objects where one is needed: null, as a rule.
+    replaced: BTreeMap<&'static str, Range<usize>>,
 }
 
 /// What goes in behind an object's opening brace.
@@ -146,13 +153,16 @@ struct Fresh {
 
 impl Setting<'_, '_> {
     fn set(&mut self, place: ParamPlace<'_>, value: &str) {
-        let parent = place
-            .parent
-            .map(|name| (name, self.codec.member(self.root, name).filter(|node| node.kind() == Kind::Object)));
+        let parent = place.parent.map(|name| (name, self.codec.member(self.root, name)));
         let (object, missing) = match parent {
             None => (self.root, None),
-            Some((_, Some(object))) => (object, None),
-            Some((name, None)) => (self.root, Some(name)),
+            Some((_, Some(object))) if object.kind() == Kind::Object => (object, None),
+            Some((name, other)) => {
+                if let Some(other) = other {
+                    self.replaced.insert(name, other.span());
+                }
+                (self.root, Some(name))
+            }
         };
         let known = |name| self.codec.member(object, name).filter(|_| missing.is_none());
         if let Some(node) = known(place.name) {
@@ -173,8 +183,16 @@ impl Setting<'_, '_> {
 
     fn edits(mut self) -> Vec<Edit> {
         for (at, mut fresh) in self.fresh {
-            let nested = fresh.nested.into_iter();
-            fresh.members.extend(nested.map(|(name, members)| format!("\"{name}\":{{{}}}", members.join(","))));
+            for (name, members) in fresh.nested {
+                let object = format!("{{{}}}", members.join(","));
+                match self.replaced.remove(name) {
+                    Some(span) => self.edits.push(Edit { span, replacement: object.into_bytes() }),
+                    None => fresh.members.push(format!("\"{name}\":{object}")),
+                }
+            }
+            if fresh.members.is_empty() {
+                continue;
+            }
             let mut replacement = fresh.members.join(",");
             if fresh.more {
                 replacement.push(',');
@@ -223,8 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_is_null_is_replaced_and_stands_once() {
+        let body = json!({"model": "m", "input": "x", "reasoning": null});
+        let (sent, _) = sent(Dialect::OpenAiResponses, &body, &json!({"reasoning_effort": "low", "top_p": 0.5}));
+        assert_eq!((&sent["reasoning"], &sent["top_p"]), (&json!({"effort": "low"}), &json!(0.5)));
+        let call = ModelCall::read(Dialect::OpenAiResponses, Operation::Generate, body.to_string().into()).unwrap();
+        let quirks = Quirks::default();
+        let dialect = Dialect::OpenAiResponses;
+        let wire = TargetWire { dialect, model: "m", default_max_output: None, quirks: &quirks, reasoning_scope: None };
+        let params = Params::new([("reasoning_effort".to_owned(), "\"low\"".to_owned())]).unwrap();
+        let outgoing = call.tune(call.prepare(&wire).unwrap(), &wire, &params).unwrap();
+        assert!(Document::parse(&outgoing.body).is_ok(), "a member twice is refused");
+    }
+
+    #[test]
     fn what_the_caller_says_itself_cannot_be_set() {
-        for name in ["model", "messages", "tools", "stream", "n"] {
+        for name in ["model", "messages", "tools", "stream", "n", "contents", "systemInstruction", "instructions"] {
             assert!(Params::new([(name.to_owned(), "1".to_owned())]).is_err(), "{name}");
         }
         assert!(Params::new([("max_tokens".to_owned(), "0".to_owned())]).is_err());

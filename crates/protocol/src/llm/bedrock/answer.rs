@@ -11,6 +11,7 @@ use crate::llm::{
     loss::Loss,
     names,
     node::Node,
+    opaque,
     segments::Found,
     translate::TranslateContext,
     write::JsonWriter,
@@ -79,7 +80,7 @@ fn write_part(
         Part::Text { text, .. } if text.is_empty() => {}
         Part::Text { text, .. } | Part::Refusal { text } => blocks::write_text(text, json),
         Part::Reasoning { text, signature, .. } => {
-            let signature = signature.as_deref().map(|signature| blocks::told_signature(signature, scope));
+            let signature = signature.as_deref().map(|signature| opaque::scoped(signature, scope));
             blocks::write_reasoning(text, signature.as_deref(), json);
         }
         Part::RedactedReasoning { data, .. } => blocks::write_redacted(&blocks::told_blob(data, scope), json),

@@ -5,15 +5,13 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use crate::{
     json::Kind,
     llm::{
         error::ReadError,
         ir::{Arguments, CacheHint, Media, Part, RawJson},
         node::Node,
-        signed,
+        opaque,
         write::JsonWriter,
     },
 };
@@ -124,24 +122,19 @@ fn reasoning(value: Node<'_, '_>) -> Result<Part, ReadError> {
     }
     let text = value.get("reasoningText").ok_or_else(|| value.error("holds neither text nor redacted content"))?;
     let signature = text.expect_object()?.optional_text("signature")?.unwrap_or_default();
-    let opened = signed::open(&signature);
+    let (own, scope) = opaque::unscoped(&signature);
     Ok(Part::Reasoning {
         text: text.required_text("text")?.into_owned(),
-        signature: Some(opened.data.to_owned()).filter(|signature| !signature.is_empty()),
-        scope: opened.scope.map(ToOwned::to_owned),
+        signature: Some(own.to_owned()).filter(|signature| !signature.is_empty()),
+        scope: scope.map(ToOwned::to_owned),
     })
 }
 
 /// What this gateway wrapped into a blob: who may be shown it, and the vendor's own text.
 fn open_blob(data: &str) -> Option<(String, String)> {
-    // The base64 of the mark, so that nothing else is decoded.
-    if !data.starts_with("dGlkZWdhdGU7") {
-        return None;
-    }
-    let bytes = STANDARD.decode(data).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let opened = signed::open(&text);
-    Some((opened.scope?.to_owned(), opened.data.to_owned()))
+    let text = opaque::from_base64(data)?;
+    let (own, scope) = opaque::unscoped(&text);
+    Some((scope?.to_owned(), own.to_owned()))
 }
 
 /// Whether a block is reasoning that this gateway wrapped for another model.
@@ -149,17 +142,16 @@ pub(super) fn is_foreign_reasoning(block: Node<'_, '_>) -> bool {
     let Some(reasoning) = block.get("reasoningContent") else { return false };
     let signature = reasoning.get("reasoningText").and_then(|text| text.get("signature")?.text());
     let redacted = reasoning.get("redactedContent").and_then(Node::text);
-    signature.is_some_and(|text| signed::is_wrapped(&text)) || redacted.is_some_and(|data| open_blob(&data).is_some())
-}
-
-/// A signature as a caller is given it: with a note of who may be shown it, where that is known.
-pub(super) fn told_signature(signature: &str, scope: Option<&str>) -> String {
-    scope.map_or_else(|| signature.to_owned(), |scope| signed::wrap(scope, signature))
+    signature.is_some_and(|text| opaque::is_wrapped(&text))
+        || redacted.is_some_and(|data| opaque::from_base64(&data).is_some())
 }
 
 /// Redacted reasoning as a caller is given it: a blob in base64.
 pub(super) fn told_blob(data: &str, scope: Option<&str>) -> String {
-    scope.map_or_else(|| data.to_owned(), |scope| STANDARD.encode(signed::wrap(scope, data)))
+    match opaque::scoped(data, scope) {
+        Cow::Owned(wrapped) => opaque::to_base64(&wrapped),
+        Cow::Borrowed(own) => own.to_owned(),
+    }
 }
 
 /// `{"bytes"}` in base64, or a place in S3, which means something to Bedrock alone.

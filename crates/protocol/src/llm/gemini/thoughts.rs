@@ -7,8 +7,6 @@
 //! the vendor's documentation of thought signatures names for histories from elsewhere. Called by `decode`, `encode`,
 //! `answer`, `stream` and `quirks`.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use crate::llm::{
     ir::Part,
     opaque::{self, Kind},
@@ -18,24 +16,19 @@ use crate::llm::{
 /// What tells the vendor not to look for a signature.
 pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
-/// What the base64 of everything begins with that this gateway wrapped.
-const WRAPPED: &str = "dGlkZWdhdGUx";
-
 /// Whether this gateway wrapped it: another vendor signed it.
 pub(super) fn is_wrapped(signature: &str) -> bool {
-    signature.starts_with(WRAPPED)
+    opaque::is_in_base64(signature)
 }
 
 /// What another vendor signed, for this dialect's field.
 pub(super) fn wrap(kind: Kind, scope: Option<&str>, data: &str) -> String {
-    STANDARD.encode(opaque::wrap(kind, scope.unwrap_or_default(), data))
+    opaque::to_base64(&opaque::wrap(kind, scope.unwrap_or_default(), data))
 }
 
 /// A thought of a caller's history, from its words and its signature.
 pub(super) fn part(text: String, signature: Option<&str>) -> Part {
-    let opened =
-        signature.filter(|signature| is_wrapped(signature)).and_then(|signature| STANDARD.decode(signature).ok());
-    let opened = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+    let opened = signature.and_then(opaque::from_base64);
     let inner = opened.as_deref().and_then(opaque::unwrap);
     let scope = inner.map(|inner| inner.label).filter(|label| !label.is_empty()).map(str::to_owned);
     match inner {

@@ -75,6 +75,10 @@ impl Codec for OpenAiResponses {
         }
     }
 
+    fn keeps_answers(&self) -> bool {
+        true
+    }
+
     fn path_without_model(&self, operation: Operation) -> Option<&'static str> {
         // A stored prompt may name the model, and the input.
         match operation {

@@ -1,7 +1,7 @@
 //! Stream events into events of a Messages stream.
 //!
-//! Owns the one block that is open. Blocks of this API never interleave: while a tool's block is open, what belongs to
-//! others waits, within bounds. Never ends a stream well unless told so. Called on the translated lane.
+//! Owns the message around the blocks, which never interleave in this API (see `turns`). Never ends a stream well unless
+//! told so. Called on the translated lane.
 
 use tidegate_core::usage::Usage;
 
@@ -11,34 +11,12 @@ use crate::{
         error::{ErrorView, StreamError},
         ir::{StopReason, StreamEvent},
         opaque,
-        translate::{HELD_BYTES, StreamEncoder, TranslateContext},
+        translate::{StreamEncoder, TranslateContext},
+        turns::{Blocks, Kind, Open, Turns},
         write::JsonWriter,
     },
     sse::Frame,
 };
-
-/// The most blocks that wait.
-const MOST_WAITING: usize = 256;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Thinking,
-    Tool { id: String, name: String },
-}
-
-struct Waiting {
-    slot: u32,
-    kind: Kind,
-    text: String,
-    ended: bool,
-}
-
-struct Open {
-    slot: u32,
-    index: u64,
-    kind: Kind,
-}
 
 /// Writes one stream.
 pub(in super::super) struct Encoder {
@@ -49,11 +27,11 @@ pub(in super::super) struct Encoder {
     started: bool,
     usage: Usage,
     stop: Option<(StopReason, Option<String>)>,
-    next: u64,
-    open: Option<Open>,
-    waiting: Vec<Waiting>,
-    held: usize,
+    turns: Turns<Writer>,
 }
+
+/// Writes its blocks.
+struct Writer;
 
 impl Encoder {
     pub(in super::super) fn new(context: &TranslateContext<'_>) -> Self {
@@ -65,10 +43,7 @@ impl Encoder {
             started: false,
             usage: Usage::default(),
             stop: None,
-            next: 0,
-            open: None,
-            waiting: Vec::new(),
-            held: 0,
+            turns: Turns::new(Writer),
         }
     }
 
@@ -90,118 +65,10 @@ impl Encoder {
         }));
     }
 
-    fn open(&mut self, slot: u32, kind: Kind, out: &mut Vec<Frame>) {
-        let index = self.next;
-        self.next = self.next.saturating_add(1);
-        out.push(frame("content_block_start", |json| {
-            json.number_member("index", index);
-            json.object_member("content_block", |json| match &kind {
-                Kind::Text => {
-                    json.string_member("type", "text");
-                    json.string_member("text", "");
-                }
-                Kind::Thinking => {
-                    json.string_member("type", "thinking");
-                    json.string_member("thinking", "");
-                    json.string_member("signature", "");
-                }
-                Kind::Tool { id, name } => {
-                    json.string_member("type", "tool_use");
-                    json.string_member("id", id);
-                    json.string_member("name", name);
-                    json.raw_member("input", "{}");
-                }
-            });
-        }));
-        self.open = Some(Open { slot, index, kind });
-    }
-
-    fn close(&mut self, out: &mut Vec<Frame>) {
-        if let Some(open) = self.open.take() {
-            out.push(frame("content_block_stop", |json| json.number_member("index", open.index)));
-        }
-    }
-
-    fn delta(&self, index: u64, kind: &Kind, text: &str) -> Frame {
-        let (name, member) = match kind {
-            Kind::Text => ("text_delta", "text"),
-            Kind::Thinking => ("thinking_delta", "thinking"),
-            Kind::Tool { .. } => ("input_json_delta", "partial_json"),
-        };
-        frame("content_block_delta", |json| {
-            json.number_member("index", index);
-            json.object_member("delta", |json| {
-                json.string_member("type", name);
-                json.string_member(member, text);
-            });
-        })
-    }
-
-    /// Text for a block: goes out where its block is open or can be opened, waits behind an open tool else.
-    fn text(&mut self, slot: u32, kind: Kind, text: &str, out: &mut Vec<Frame>) -> Result<(), StreamError> {
-        if let Some(open) = self.open.as_ref().filter(|open| open.slot == slot) {
-            out.push(self.delta(open.index, &open.kind, text));
-            return Ok(());
-        }
-        if let Some(waiting) = self.waiting.iter_mut().rfind(|waiting| waiting.slot == slot && !waiting.ended) {
-            waiting.text.push_str(text);
-            self.held = self.held.saturating_add(text.len());
-            return if self.held > HELD_BYTES { Err(StreamError::TooLarge) } else { Ok(()) };
-        }
-        if matches!(kind, Kind::Tool { .. }) {
-            return Err(StreamError::Malformed("arguments of a tool call that is over".into()));
-        }
-        self.begin(slot, kind, out)?;
-        self.text(slot, Kind::Text, text, out)
-    }
-
-    /// Opens a block, or lets it wait.
-    fn begin(&mut self, slot: u32, kind: Kind, out: &mut Vec<Frame>) -> Result<(), StreamError> {
-        if self.open.as_ref().is_some_and(|open| matches!(open.kind, Kind::Tool { .. })) {
-            if self.waiting.len() >= MOST_WAITING {
-                return Err(StreamError::TooLarge);
-            }
-            self.waiting.push(Waiting { slot, kind, text: String::new(), ended: false });
-            return Ok(());
-        }
-        self.close(out);
-        self.open(slot, kind, out);
-        Ok(())
-    }
-
-    fn end_block(&mut self, slot: u32, out: &mut Vec<Frame>) {
-        if self.open.as_ref().is_some_and(|open| open.slot == slot) {
-            self.close(out);
-            self.release(false, out);
-        } else if let Some(waiting) = self.waiting.iter_mut().rfind(|waiting| waiting.slot == slot) {
-            waiting.ended = true;
-        }
-    }
-
-    /// Lets blocks that waited out, in order: all of them, or up to the first that is still growing.
-    fn release(&mut self, all: bool, out: &mut Vec<Frame>) {
-        let mut rest = std::mem::take(&mut self.waiting).into_iter();
-        for block in rest.by_ref() {
-            self.open(block.slot, block.kind, out);
-            self.held = self.held.saturating_sub(block.text.len());
-            if let Some(open) = self.open.as_ref().filter(|_| !block.text.is_empty()) {
-                out.push(self.delta(open.index, &open.kind, &block.text));
-            }
-            if !all && !block.ended {
-                break;
-            }
-            self.close(out);
-        }
-        self.waiting = rest.collect();
-    }
-
     fn signature(&mut self, slot: u32, signature: &str, out: &mut Vec<Frame>) -> Result<(), StreamError> {
-        if self.open.as_ref().is_none_or(|open| open.slot != slot) {
-            self.begin(slot, Kind::Thinking, out)?;
-        }
-        if let Some(open) = self.open.as_ref().filter(|open| open.slot == slot) {
+        if let Some(index) = self.turns.reasoning(slot, out)? {
             out.push(frame("content_block_delta", |json| {
-                json.number_member("index", open.index);
+                json.number_member("index", index);
                 json.object_member("delta", |json| {
                     json.string_member("type", "signature_delta");
                     json.string_member("signature", &opaque::scoped(signature, self.scope.as_deref()));
@@ -212,9 +79,7 @@ impl Encoder {
     }
 
     fn redacted(&mut self, data: &str, out: &mut Vec<Frame>) {
-        self.close(out);
-        let index = self.next;
-        self.next = self.next.saturating_add(1);
+        let index = self.turns.whole(out);
         out.push(frame("content_block_start", |json| {
             json.number_member("index", index);
             json.object_member("content_block", |json| {
@@ -235,6 +100,50 @@ impl Encoder {
             wire::write_usage(json, &self.usage);
         }));
         out.push(frame("message_stop", |_| {}));
+    }
+}
+
+impl Blocks for Writer {
+    fn open(&self, index: u64, kind: &Kind, out: &mut Vec<Frame>) {
+        out.push(frame("content_block_start", |json| {
+            json.number_member("index", index);
+            json.object_member("content_block", |json| match kind {
+                Kind::Text => {
+                    json.string_member("type", "text");
+                    json.string_member("text", "");
+                }
+                Kind::Thinking => {
+                    json.string_member("type", "thinking");
+                    json.string_member("thinking", "");
+                    json.string_member("signature", "");
+                }
+                Kind::Tool { id, name } => {
+                    json.string_member("type", "tool_use");
+                    json.string_member("id", id);
+                    json.string_member("name", name);
+                    json.raw_member("input", "{}");
+                }
+            });
+        }));
+    }
+
+    fn say(&self, index: u64, kind: &Kind, text: &str, out: &mut Vec<Frame>) {
+        let (name, member) = match kind {
+            Kind::Text => ("text_delta", "text"),
+            Kind::Thinking => ("thinking_delta", "thinking"),
+            Kind::Tool { .. } => ("input_json_delta", "partial_json"),
+        };
+        out.push(frame("content_block_delta", |json| {
+            json.number_member("index", index);
+            json.object_member("delta", |json| {
+                json.string_member("type", name);
+                json.string_member(member, text);
+            });
+        }));
+    }
+
+    fn close(&self, open: &Open, out: &mut Vec<Frame>) {
+        out.push(frame("content_block_stop", |json| json.number_member("index", open.index)));
     }
 }
 
@@ -264,23 +173,22 @@ impl StreamEncoder for Encoder {
         match event {
             StreamEvent::Start { .. } => {}
             StreamEvent::Text { slot, text } | StreamEvent::Refusal { slot, text } => {
-                self.text(slot, Kind::Text, &text, out)?;
+                self.turns.text(slot, Kind::Text, &text, out)?;
             }
-            StreamEvent::Reasoning { slot, text } => self.text(slot, Kind::Thinking, &text, out)?,
+            StreamEvent::Reasoning { slot, text } => self.turns.text(slot, Kind::Thinking, &text, out)?,
             StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
             StreamEvent::Redacted { data, .. } => {
                 let data = opaque::scoped(&data, self.scope.as_deref());
                 self.redacted(&data, out);
             }
-            StreamEvent::ToolStart { slot, id, name } => self.begin(slot, Kind::Tool { id, name }, out)?,
+            StreamEvent::ToolStart { slot, id, name } => self.turns.begin(slot, Kind::Tool { id, name }, out)?,
             StreamEvent::ToolArguments { slot, fragment } => {
                 let kind = Kind::Tool { id: String::new(), name: String::new() };
-                self.text(slot, kind, &fragment, out)?;
+                self.turns.text(slot, kind, &fragment, out)?;
             }
-            StreamEvent::BlockEnd { slot } => self.end_block(slot, out),
+            StreamEvent::BlockEnd { slot } => self.turns.end(slot, out),
             StreamEvent::Stop { reason, sequence } => {
-                self.close(out);
-                self.release(true, out);
+                self.turns.end_all(out);
                 self.stop = Some((reason, sequence));
             }
             StreamEvent::Usage(usage) => self.usage = usage,

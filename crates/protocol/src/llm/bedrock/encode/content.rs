@@ -9,7 +9,7 @@ use crate::llm::{
     error::{PrepareError, clip},
     ir::{Media, Message, Part, Role},
     loss::Loss,
-    names,
+    names, opaque,
     target::TargetWire,
     write::JsonWriter,
 };
@@ -64,7 +64,9 @@ impl<'all> Content<'all> {
             Part::ToolResult { id, content, is_error, .. } => {
                 self.result(id, content, *is_error, message, json)?;
             }
-            Part::Reasoning { text, signature: Some(signature), scope } if self.in_scope(scope.as_deref()) => {
+            Part::Reasoning { text, signature: Some(signature), scope }
+                if self.in_scope(scope.as_deref()) && !opaque::is_wrapped(signature) =>
+            {
                 blocks::write_reasoning(text, Some(signature), json);
             }
             Part::RedactedReasoning { data, scope } if self.in_scope(scope.as_deref()) => {
