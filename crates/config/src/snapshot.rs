@@ -27,7 +27,7 @@ use tidegate_upstream::{Destination, McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
-    document::{Bodies, CacheShare, Document, Model, OnChange},
+    document::{Bodies, CacheShare, Document, OnChange},
     identity::{Declared, StoredKey},
     pins::PinnedTool,
     problem::Problem,
@@ -85,6 +85,7 @@ pub struct Snapshot {
     providers: Arc<BTreeMap<ProviderName, Arc<targets::Known>>>,
     defaults: Arc<Defaults>,
     routes: Arc<HashMap<Arc<str>, Arc<Route>>>,
+    caches: Arc<HashMap<Arc<str>, Caching>>,
     listed: Arc<[ListedModel]>,
     servers: Arc<BTreeMap<ServerName, Arc<McpServer>>>,
     team_rules: Arc<BTreeMap<TeamName, TeamRules>>,
@@ -152,11 +153,6 @@ pub struct Caching {
     pub of: Digest,
 }
 
-/// What a model's entry says, as a digest.
-fn written(model: &Model) -> Digest {
-    Digest::of(&serde_json::to_vec(model).unwrap_or_default())
-}
-
 /// A model that lists name: an alias, or a model that the catalogue knows at a provider.
 #[derive(Debug, Clone)]
 pub struct ListedModel {
@@ -174,9 +170,7 @@ impl Snapshot {
     #[must_use]
     pub fn route(&self, model: &str, surface: &str) -> Option<Routed> {
         if let Some((name, route)) = self.routes.get_key_value(model) {
-            let cache = self.document.models.get(&**name).and_then(|model| Some((model, model.cache.as_ref()?)));
-            let cache =
-                cache.map(|(model, cache)| Caching { ttl: cache.ttl.0, share: cache.share, of: written(model) });
+            let cache = self.caches.get(name).copied();
             return Some(Routed { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route), cache });
         }
         if let Some((provider, model)) = model.split_once('/')

@@ -67,12 +67,18 @@ impl Answers {
         {
             return cache.clone();
         }
+        let mut kept = self.kept.write();
+        if let Some((bound, cache)) = &*kept
+            && *bound == most
+        {
+            return cache.clone();
+        }
         let cache = Cache::builder()
             .max_capacity(u64::try_from(most).unwrap_or(u64::MAX))
             .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.body.len().saturating_add(OVERHEAD)).unwrap_or(u32::MAX))
             .expire_after(ByItself)
             .build();
-        *self.kept.write() = Some((most, cache.clone()));
+        *kept = Some((most, cache.clone()));
         cache
     }
 }

@@ -137,7 +137,7 @@ impl Flow {
         if let Some(keeping) = &mut self.exchange.keeping {
             keeping.push(&event.frame.raw);
         }
-        if !std::mem::replace(&mut self.begun, true) && self.dialect == Dialect::OpenAiResponses {
+        if !std::mem::replace(&mut self.begun, true) && self.dialect.keeps_answers() {
             note_owner(&self.exchange, answer_id(&event.frame).as_deref());
         }
         let starts = std::mem::take(&mut event.facts.tool_starts);

@@ -38,7 +38,7 @@ use crate::{
 /// Answers one request of the data plane.
 pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
     let (mut head, body) = request.into_parts();
-    surface::gemini::take_key(&mut head.uri, &mut head.headers);
+    surface::take_key(&mut head.uri, &mut head.headers);
     let entrance = match surface::classify(&head.method, &head.uri, &head.headers) {
         Ok(entrance) => entrance,
         Err((surface, fault)) => {

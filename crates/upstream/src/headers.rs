@@ -63,6 +63,16 @@ const RESPONSE_GEMINI: [&str; 2] = ["server-timing", "x-gemini-service-tier"];
 /// The version of the Messages API that is asked for where the caller did not say.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
+/// Names of requests, not of what is asked: they change nothing about an answer.
+const NAMES_OF_REQUESTS: [&str; 3] = ["x-client-request-id", "session-id", "thread-id"];
+
+/// What a caller's headers ask of an upstream that speaks the same dialect, beside the body: two calls that differ in
+/// one of them are two questions.
+pub fn asked_beside(headers: &HeaderMap, dialect: Dialect) -> impl Iterator<Item = (&'static str, &HeaderValue)> {
+    let telling = request_list(dialect).iter().filter(|name| !NAMES_OF_REQUESTS.contains(name));
+    telling.flat_map(|name| headers.get_all(*name).iter().map(move |value| (*name, value)))
+}
+
 /// What callers of a dialect may send on to an upstream that speaks it too.
 fn request_list(dialect: Dialect) -> &'static [&'static str] {
     match dialect {

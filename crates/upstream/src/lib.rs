@@ -53,6 +53,7 @@ pub use crate::{
     },
     dispatch::{Destinations, Dispatch, Upstream, UpstreamOptions},
     events::{Event, EventStream},
+    headers::asked_beside,
     health::{Availability, TargetView},
     native::RawStream,
     patience::Patience,

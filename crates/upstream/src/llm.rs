@@ -97,7 +97,7 @@ impl Traffic for ModelTraffic<'_> {
         let status = response.status().as_u16();
         if !response.status().is_success() {
             let between = target.timeouts.between_events;
-            let from = From { provider: &target.provider, place: &target.id, dialect, same };
+            let from = Refuser { provider: &target.provider, place: &target.id, dialect, same };
             return Err(refusal(&from, between, response, limits).await);
         }
         let headers = headers::from_model(response.headers(), dialect, same);
@@ -266,8 +266,8 @@ fn no_answer(status: u16, why: &str) -> Failure {
     Failure::broken_answer(status, Fault::new(FaultCode::UpstreamUnavailable, words))
 }
 
-/// Where an error answer came from.
-pub(crate) struct From<'a> {
+/// Who answered with an error.
+pub(crate) struct Refuser<'a> {
     pub(crate) provider: &'a Provider,
     pub(crate) place: &'a TargetId,
     /// The dialect it is written in.
@@ -278,12 +278,12 @@ pub(crate) struct From<'a> {
 
 /// Reads an error answer.
 pub(crate) async fn refusal(
-    from: &From<'_>,
+    from: &Refuser<'_>,
     between: Duration,
     response: Response<Incoming>,
     limits: &Limits,
 ) -> Failure {
-    let From { provider, place, dialect, same } = *from;
+    let Refuser { provider, place, dialect, same } = *from;
     let status = response.status().as_u16();
     let retry_after = retry::retry_after(response.headers(), clock::wall());
     if response.status().is_redirection() {

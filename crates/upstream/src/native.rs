@@ -25,7 +25,7 @@ use crate::{
     failure::{Failure, Then},
     headers,
     health::Admitted,
-    llm::{From, refusal},
+    llm::{Refuser, refusal},
     patience::Patience,
     pool::Pool,
     retry::RetryPolicy,
@@ -99,7 +99,7 @@ impl NativeTraffic<'_> {
                 provider: self.provider.name.clone(),
                 model: Arc::from(self.call.target().split('?').next().unwrap_or_default().trim_start_matches('/')),
             };
-            let from = From { provider: &self.provider, place: &place, dialect: self.call.dialect(), same: true };
+            let from = Refuser { provider: &self.provider, place: &place, dialect: self.call.dialect(), same: true };
             return Err(refusal(&from, between, response, limits).await);
         }
         let headers = headers::from_provider(response.headers(), self.call.dialect());

@@ -112,9 +112,18 @@ async fn answers_grow_old_and_callers_may_want_new_ones() {
     };
     assert_eq!((&*wish("off").await, &*wish("refresh").await), ("off", "miss"));
     assert_eq!(cached(&gateway, &callers.one, &body).await.0, "hit");
+    // What a vendor's header asks for is a part of the question; what only names the request is none.
+    let beside = async |name: &str, value: &str| {
+        let headers = [("authorization", &*format!("Bearer {}", callers.one)), (name, value)];
+        let url = format!("{}/v1/chat/completions", gateway.url);
+        let answer = super::http::send("POST", &url, &headers, body.to_string()).await;
+        answer.header("x-tidegate-cache").to_owned()
+    };
+    assert_eq!((&*beside("openai-beta", "new=1").await, &*beside("openai-beta", "new=1").await), ("miss", "hit"));
+    assert_eq!(&*beside("x-client-request-id", "r1").await, "hit");
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(cached(&gateway, &callers.one, &body).await.0, "miss");
-    assert_eq!(gateway.sim_requests().await.len(), 4);
+    assert_eq!(gateway.sim_requests().await.len(), 5);
 
     // What failed or broke is not kept.
     let cut = question("own", "[[sim: stream 20 chunks]] [[sim: cut after 7]]", true);

@@ -13,13 +13,13 @@ use tidegate_ledger::Catalog;
 use tidegate_upstream::Route;
 
 use super::{
-    ClientTimes, Defaults, ListedModel, Snapshot, keys,
+    Caching, ClientTimes, Defaults, ListedModel, Snapshot, keys,
     targets::{self, Known, refused},
     telemetry,
 };
 use crate::{
     check::{Checked, DEFAULT_ORG, policy_input, policy_problem},
-    document::{AuditClass, DefaultProvider, Document, Moment, Size, Time},
+    document::{AuditClass, DefaultProvider, Document, Model, Moment, Size, Time},
     identity::{Declared, StoredKey},
     node::join,
     pins::PinnedTool,
@@ -92,6 +92,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         defaults: Arc::new(defaults(&document)),
         listed: listed(&routes, &providers, catalog).into(),
         routes: Arc::new(routes),
+        caches: Arc::new(caches(&document)),
         providers: Arc::new(providers),
         servers: Arc::new(servers),
         team_rules: Arc::new(keys::teams(&document)),
@@ -200,6 +201,16 @@ fn declared(document: &Document, secrets: &HashMap<String, tidegate_core::secret
             secret: secrets.get(&join(&join("keys", name), "secret")).cloned(),
         })
         .collect()
+}
+
+/// How the answers of models are given again, for those that say so.
+fn caches(document: &Document) -> HashMap<Arc<str>, Caching> {
+    let caching = |(name, model): (&String, &Model)| {
+        let cache = model.cache.as_ref()?;
+        let of = Digest::of(&serde_json::to_vec(model).unwrap_or_default());
+        Some((Arc::from(name.as_str()), Caching { ttl: cache.ttl.0, share: cache.share, of }))
+    };
+    document.models.iter().filter_map(caching).collect()
 }
 
 /// Aliases, then what the catalogue knows at each provider.

@@ -18,7 +18,7 @@ use tidegate_protocol::{
     call::Call,
     llm::{self, ModelCall, Operation},
 };
-use tidegate_upstream::{AnswerBody, AnswerHead, EventStream, ServedBy};
+use tidegate_upstream::{AnswerBody, AnswerHead, EventStream, ServedBy, asked_beside};
 
 use crate::{
     answers::{Keeping, Kept},
@@ -77,6 +77,12 @@ fn question(exchange: &Exchange, caller: &Caller, call: &ModelCall, caching: &Ca
     for part in [org, &whose, &model, dialect, call.operation().as_str(), stream] {
         digester.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digester.update(part.as_bytes());
+    }
+    for (name, value) in asked_beside(&exchange.headers, call.dialect()) {
+        for part in [name.as_bytes(), value.as_bytes()] {
+            digester.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            digester.update(part);
+        }
     }
     digester.update(caching.of.as_bytes());
     digester.update(call.digest().as_bytes());

@@ -10,7 +10,7 @@ use tidegate_core::{
     segment::{Origin, Segment, SegmentPath},
 };
 use tidegate_guard::{Chain, Finding, Tokens, redact, verdicts};
-use tidegate_protocol::llm::{self, Dialect};
+use tidegate_protocol::llm;
 use tidegate_upstream::AnswerBody;
 
 use crate::{
@@ -95,10 +95,9 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
 
 /// Remembers where an answer is kept that its vendor may keep: stored responses are asked for later by their ids.
 pub(crate) fn note_owner(exchange: &Exchange, id: Option<&str>) {
-    let keeps = |dialect| dialect == Dialect::OpenAiResponses;
-    if let (Some(id), Some(target)) = (id, &exchange.target)
-        && exchange.surface.dialect().is_some_and(keeps)
-        && target.provider.speaks(Dialect::OpenAiResponses)
+    if let (Some(id), Some(target), Some(dialect)) = (id, &exchange.target, exchange.surface.dialect())
+        && dialect.keeps_answers()
+        && target.provider.speaks(dialect)
     {
         exchange.gate.owners.note(id, &target.provider.name);
     }

@@ -34,6 +34,14 @@ const COLLECTIONS: [&str; 2] = ["models/", "tunedModels/"];
 pub(super) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Result<Entrance, (Surface, Fault)>> {
     let beta = uri.path().strip_prefix("/v1beta/");
     let below = beta.or_else(|| uri.path().strip_prefix("/v1/"))?;
+    // Most paths are other surfaces', and nothing of them is escaped.
+    if beta.is_none()
+        && below != "models"
+        && !below.contains('%')
+        && !COLLECTIONS.iter().any(|at| below.starts_with(at))
+    {
+        return None;
+    }
     let decoded = percent_decoded(below);
     let (name, called) = decoded.rsplit_once(':').unwrap_or((&decoded, ""));
     let known = METHODS.iter().find(|(verb, ..)| *verb == called);
@@ -101,7 +109,7 @@ const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
 
 /// Moves a key out of the query into its header, so that no record, log or upstream gets to see it. Other credentials of
 /// the vendor's that may stand there are taken out and mean nothing here.
-pub(crate) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
+pub(super) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
     let path = uri.path();
     if !(path.starts_with("/v1beta/") || path.starts_with("/v1/models")) || uri.query().is_none() {
         return;
@@ -156,6 +164,7 @@ mod tests {
             "/v1beta/models/google%2Fgemini:streamGenerateContent?alt=sse",
             "/v1beta/models/google/gemini:streamGenerateContent?a=b&%24alt=sse",
             "/v1/models/google/gemini%3AstreamGenerateContent?alt=sse",
+            "/v1/mod%65ls/google/gemini:streamGenerateContent?alt=sse",
         ] {
             assert_eq!(post(uri), model(Operation::Generate, "google/gemini", true), "{uri}");
         }

@@ -4,7 +4,7 @@
 //! `decode` and `respond` the rest.
 
 mod bedrock;
-pub(crate) mod gemini;
+mod gemini;
 pub(crate) mod mcp;
 
 use http::{HeaderMap, Method, Uri};
@@ -66,6 +66,11 @@ pub(crate) enum Endpoint {
 pub(crate) struct Entrance {
     pub(crate) surface: Surface,
     pub(crate) endpoint: Endpoint,
+}
+
+/// Moves a key that stands in the address into its header, so that nothing else gets to see it.
+pub(crate) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
+    gemini::take_key(uri, headers);
 }
 
 /// Which surface and endpoint a request's head means. The error is in the shape of the surface it looks like.

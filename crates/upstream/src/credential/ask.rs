@@ -3,13 +3,14 @@
 //! Never follows a redirect, never repeats an answer's text beyond its error's code, since a token service may echo what
 //! it was shown. Called by `azure` and `google`.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use tidegate_core::{clock, secret::Secret};
+use tokio::io::AsyncReadExt as _;
 
 use super::{
     CredentialError,
@@ -19,6 +20,9 @@ use crate::{clocks::Limits, pool::Pool, target::Destination};
 
 /// The most bytes of an answer that are read.
 const LARGEST: usize = 64 * 1024;
+
+/// The most bytes of a token's file.
+const LARGEST_TOKEN: u64 = 64 * 1024;
 
 /// A question.
 pub(super) struct Question<'a> {
@@ -117,6 +121,22 @@ pub(super) fn form(fields: &[(&str, &str)]) -> (&'static str, String) {
     ("application/x-www-form-urlencoded", form.finish())
 }
 
+/// A token that somebody else keeps fresh in a file.
+pub(super) async fn read_token(file: &Path) -> Result<Secret, String> {
+    let failed = |why: String| format!("the token's file `{}` cannot be read: {why}", file.display());
+    let open = tokio::fs::File::open(file).await.map_err(|error| failed(error.to_string()))?;
+    let mut text = String::new();
+    let read = open.take(LARGEST_TOKEN.saturating_add(1)).read_to_string(&mut text).await;
+    if read.map_err(|error| failed(error.to_string()))? as u64 > LARGEST_TOKEN {
+        return Err(failed("it is too large".to_owned()));
+    }
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(format!("the token's file `{}` is empty", file.display()));
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
 /// A count of seconds, as a number or as text: both are in use.
 #[derive(Deserialize, Clone)]
 #[serde(untagged)]
@@ -131,5 +151,31 @@ impl Seconds {
             Self::Number(seconds) => Some(*seconds),
             Self::Text(text) => text.parse().ok(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tokens_file_is_read_whole_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let most = usize::try_from(LARGEST_TOKEN).unwrap();
+        for (text, expected) in [
+            (" abc\n".to_owned(), Ok("abc".to_owned())),
+            ("x".repeat(most), Ok("x".repeat(most))),
+            ("x".repeat(most + 1), Err("too large")),
+            (" \n".to_owned(), Err("is empty")),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            match (read_token(&file).await, expected) {
+                (Ok(token), Ok(expected)) => assert_eq!(token.expose(), expected),
+                (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
+                (read, expected) => panic!("{read:?} is not {expected:?}"),
+            }
+        }
+        assert!(read_token(&folder.path().join("none")).await.unwrap_err().contains("cannot be read"));
     }
 }

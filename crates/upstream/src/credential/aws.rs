@@ -5,11 +5,7 @@
 //! reached for exactly this; STS is reached on the public network alone. Never logs a key. Called by `Auth` and
 //! `tokens`; the configuration makes it.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -18,7 +14,7 @@ use tidegate_core::{clock, secret::Secret};
 
 use super::{
     CredentialError, Tokens,
-    ask::{Question, form},
+    ask::{Question, form, read_token},
     sigv4::{self, AwsKeys, Scope},
     tokens::{Issued, Source, unavailable},
 };
@@ -34,8 +30,6 @@ const CONTAINER: &str = "http://169.254.170.2";
 const CONTAINERS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 /// How long the answer to one question of a machine may be used for others.
 const SESSION_SECONDS: &str = "300";
-/// The most bytes of a token's file.
-const LARGEST_TOKEN: u64 = 64 * 1024;
 
 /// STS, in errors.
 const STS: &str = "AWS STS";
@@ -171,7 +165,7 @@ impl Aws {
     pub(super) async fn ask(&self, pool: &Arc<Pool>) -> Result<Issued, CredentialError> {
         match &self.identity {
             AwsIdentity::WebIdentity { role, file, session } => {
-                let token = read_file(file, STS).await?;
+                let token = read_token(file).await.map_err(|why| unavailable(STS, why))?;
                 let fields = [
                     ("Action", "AssumeRoleWithWebIdentity"),
                     ("Version", "2011-06-15"),
@@ -184,7 +178,7 @@ impl Aws {
             }
             AwsIdentity::Container { uri, token, token_file } => {
                 let token = match token_file {
-                    Some(file) => Some(read_file(file, CONTAINER_NAME).await?),
+                    Some(file) => Some(read_token(file).await.map_err(|why| unavailable(CONTAINER_NAME, why))?),
                     None => token.clone(),
                 };
                 let path = if uri.starts_with('/') { uri.as_str() } else { "" };
@@ -287,16 +281,6 @@ fn word(bytes: &[u8], whom: &'static str) -> Result<String, CredentialError> {
         return Err(unavailable(whom, "its answer is no token and no name: has the machine a role?"));
     }
     Ok(text.to_owned())
-}
-
-async fn read_file(file: &Path, whom: &'static str) -> Result<Secret, CredentialError> {
-    let fail = |why: String| unavailable(whom, format!("the token's file cannot be read: {why}"));
-    let size = tokio::fs::metadata(file).await.map_err(|error| fail(error.to_string()))?.len();
-    if size > LARGEST_TOKEN {
-        return Err(fail("it is too large".to_owned()));
-    }
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| fail(error.to_string()))?;
-    Ok(Secret::new(text.trim().to_owned()))
 }
 
 #[derive(Deserialize)]

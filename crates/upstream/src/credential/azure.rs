@@ -11,7 +11,7 @@ use tidegate_core::{clock, secret::Secret};
 
 use super::{
     CredentialError, Tokens,
-    ask::{Question, Seconds, form},
+    ask::{Question, Seconds, form, read_token},
     tokens::{Issued, Source, unavailable},
 };
 use crate::{address::AddressError, pool::Pool, target::Destination};
@@ -27,8 +27,6 @@ const MACHINE: &str = "http://169.254.169.254";
 const ENTRA: &str = "Microsoft Entra ID";
 /// The identity endpoints, in errors.
 const IDENTITY: &str = "the managed identity";
-/// The most bytes of a federated token's file.
-const LARGEST_TOKEN: u64 = 64 * 1024;
 
 /// How a token of Entra ID is asked for.
 #[derive(Debug, Clone)]
@@ -165,18 +163,4 @@ impl Azure {
         }
         query.finish()
     }
-}
-
-/// A token that somebody else keeps fresh in a file.
-pub(super) async fn read_token(file: &std::path::Path) -> Result<Secret, String> {
-    use tokio::io::AsyncReadExt as _;
-    let failed = |error: std::io::Error| format!("the token's file `{}` cannot be read: {error}", file.display());
-    let open = tokio::fs::File::open(file).await.map_err(failed)?;
-    let mut text = String::new();
-    open.take(LARGEST_TOKEN).read_to_string(&mut text).await.map_err(failed)?;
-    let trimmed = text.trim().to_owned();
-    if trimmed.is_empty() {
-        return Err(format!("the token's file `{}` is empty", file.display()));
-    }
-    Ok(Secret::new(trimmed))
 }

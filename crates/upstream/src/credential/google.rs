@@ -11,8 +11,7 @@ use tidegate_core::{clock, secret::Secret};
 
 use super::{
     CredentialError, Tokens,
-    ask::{Question, Seconds, form},
-    azure::read_token,
+    ask::{Question, Seconds, form, read_token},
     jwt::Signer,
     tokens::{Issued, Source, unavailable},
 };
