@@ -19,6 +19,7 @@ mod loss;
 mod model_call;
 mod models;
 mod names;
+mod needs;
 mod node;
 mod opaque;
 mod openai_chat;

@@ -27,6 +27,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         segments::Found,
         stream::FrameFacts,
@@ -68,6 +69,10 @@ impl Codec for Anthropic {
 
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
         head::read(root, operation)
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, _: Operation, see: &mut dyn FnMut(Found)) {

@@ -87,7 +87,7 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
             parts,
             stop,
             stop_sequence: None,
-            usage: root.get("usage").and_then(wire::usage),
+            usage: wire::usage(root),
             created: root.get("created").and_then(Node::as_u64),
         },
         losses,
