@@ -24,6 +24,7 @@ usage: cargo xtask COMMAND
   instructions   instructions of each stage of a call against bench/instructions.toml; --update writes it
   bench          direct, nginx and the gateway side by side; writes docs/benchmarks.md
                    [--rounds 3] [--quick] [--legs c16,b100k] [--only nginx,everything] [--out DIR] [--from FILE]
+                   --only translation measures that alone and writes no document
 ";
 
 fn main() -> ExitCode {
