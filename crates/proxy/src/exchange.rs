@@ -154,7 +154,7 @@ pub(crate) struct Exchange {
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
     /// The connection, where it may become a live session.
-    pub(crate) upgrading: Option<Upgrading>,
+    pub(crate) upgrading: Option<Box<Upgrading>>,
     /// The provider that the path names: the call goes there or nowhere.
     pub(crate) pinned: Option<Arc<Provider>>,
     /// The live session that the call is a turn of.

@@ -76,7 +76,7 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 struct Goodbye {
     code: u16,
     reason: String,
-    fault: Option<Fault>,
+    fault: Option<Box<Fault>>,
 }
 
 impl Goodbye {
@@ -90,7 +90,7 @@ impl Goodbye {
             FaultOrigin::Client | FaultOrigin::Policy => 1008,
             FaultOrigin::Upstream | FaultOrigin::Internal => 1011,
         };
-        Self { code, reason: fault.code.as_str().to_owned(), fault: Some(fault) }
+        Self { code, reason: fault.code.as_str().to_owned(), fault: Some(Box::new(fault)) }
     }
 
     /// The client is not there any more.
@@ -153,7 +153,7 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
         let fault = Fault::new(FaultCode::InvalidRequest, "This connection cannot become a WebSocket: use HTTP/1.1.");
         return respond::refusal(&mut exchange, fault);
     };
-    let Upgrading { on, key, named, kept } = upgrading;
+    let Upgrading { on, key, named, kept } = *upgrading;
     // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
     let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
     let mut headers = exchange.headers.clone();
@@ -223,9 +223,8 @@ enum Next {
 impl Session {
     async fn run(mut self) {
         let goodbye = self.converse().await;
-        let fault = goodbye.fault.unwrap_or_else(|| {
-            Fault::new(FaultCode::UpstreamUnavailable, "The live session ended before this turn did.")
-        });
+        let ended = || Fault::new(FaultCode::UpstreamUnavailable, "The live session ended before this turn did.");
+        let fault = goodbye.fault.unwrap_or_else(|| Box::new(ended()));
         let left = goodbye.code == 1006;
         for turn in self.pending.take().into_iter().chain(self.turns.drain(..)) {
             turn.abandon(if left { None } else { Some(&fault) }, &self.context);
@@ -291,7 +290,7 @@ impl Session {
                 // Codes that no frame may carry are ours to name.
                 let code = if matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) { code } else { 1011 };
                 let reason = self.sender.scrub(&reason).chars().take(100).collect();
-                Err(Goodbye { code, reason, fault: Some(fault) })
+                Err(Goodbye { code, reason, fault: Some(Box::new(fault)) })
             }
             Some(Err(fault)) => {
                 self.tell(&fault, None, "").await?;

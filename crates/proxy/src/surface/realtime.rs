@@ -119,7 +119,7 @@ fn is_handshake(headers: &HeaderMap) -> bool {
 }
 
 /// Takes the connection out of a request that asks for a WebSocket, and the headers that are about the connection alone.
-pub(crate) fn upgrading(head: &mut Parts) -> Option<Upgrading> {
+pub(crate) fn upgrading(head: &mut Parts) -> Option<Box<Upgrading>> {
     let kept = head.extensions.remove::<Kept>()?;
     if !is_upgrade(&head.headers) {
         return None;
@@ -127,7 +127,7 @@ pub(crate) fn upgrading(head: &mut Parts) -> Option<Upgrading> {
     let on = head.extensions.remove::<OnUpgrade>()?;
     let key = head.headers.remove(header::SEC_WEBSOCKET_KEY)?;
     let named = head.headers.remove(header::SEC_WEBSOCKET_PROTOCOL).is_some();
-    Some(Upgrading { on, key, named, kept })
+    Some(Box::new(Upgrading { on, key, named, kept }))
 }
 
 #[cfg(test)]
