@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest as _},
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest as _,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::gateway::{Gateway, Start, key, until};
@@ -92,6 +96,15 @@ impl Live {
         }
     }
 
+    /// The code and reason of the end, whatever comes before it.
+    async fn end(&mut self) -> (u16, String) {
+        loop {
+            if let Err(end) = self.next().await {
+                return end;
+            }
+        }
+    }
+
     /// A turn: its words, and its last event.
     async fn turn(&mut self, event: Value) -> (String, Value) {
         self.say(&event).await;
@@ -170,8 +183,9 @@ async fn each_turn_is_a_call_with_its_usage_and_its_record() {
     for word in ["intent", "outcome", "reserve", "authorize"] {
         assert!(story.contains(word), "{word}: {story}");
     }
-    live.0.close(None).await.unwrap();
-    assert_eq!(live.next().await.unwrap_err().0, 1000);
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    live.0.close(Some(goodbye)).await.unwrap();
+    assert_eq!(live.end().await.0, 1000);
     until("the session's end", Duration::from_secs(5), async || {
         gateway.show("/api/v1/calls/live").await["calls"] == json!([])
     })
@@ -301,8 +315,9 @@ async fn what_a_model_may_not_say_or_propose_is_cut_and_metered() {
     let error = all.iter().find(|event| event["type"] == "error").unwrap();
     assert_eq!(error["error"]["code"], "guardrail_blocked");
     assert_eq!(all.last().unwrap()["response"]["status"], "failed");
-    let call = calls(&gateway).await.into_iter().find(|call| call["error"] == "guardrail_blocked").unwrap();
-    assert!(call["output_tokens"].as_u64() > Some(0) && call["receipt"].is_u64(), "{call}");
+    let cut = |call: &Value| call["error"] == "guardrail_blocked" && call["output_tokens"].as_u64() > Some(0);
+    let call = calls(&gateway).await.into_iter().find(cut).expect("the cut turn is metered");
+    assert!(call["receipt"].is_u64(), "{call}");
 
     let tools = json!([{"type": "function", "name": "drop_table", "parameters": {"type": "object"}}]);
     live.text(json!({"tools": tools})).await;
@@ -330,11 +345,7 @@ async fn a_session_ends_when_its_key_is_revoked_and_when_it_is_cut() {
     for live in [&mut idle, &mut busy] {
         let killed = live.until("error").await.pop().unwrap();
         assert_eq!(killed["error"]["code"], "killed");
-        let mut end = live.next().await;
-        while end.is_ok() {
-            end = live.next().await;
-        }
-        assert_eq!(end.unwrap_err(), (1008, "killed".to_owned()));
+        assert_eq!(live.end().await, (1008, "killed".to_owned()));
     }
     let call = calls(&gateway).await.into_iter().find(|call| call["error"] == "killed").unwrap();
     assert_eq!(call["action"], "invoke_model");
@@ -390,11 +401,7 @@ async fn malformed_giant_and_unknown_frames_end_as_they_should() {
             break;
         }
     }
-    let mut end = live.next().await;
-    while end.is_ok() {
-        end = live.next().await;
-    }
-    assert_eq!(end.unwrap_err().0, 1008);
+    assert_eq!(live.end().await.0, 1008);
 
     let mut binary = Live::open(&gateway, &caller, "sim/chat").await.unwrap();
     binary.0.send(Message::binary(vec![0_u8; 8])).await.unwrap();
@@ -423,11 +430,7 @@ async fn a_gateway_that_stops_lets_the_turn_end_and_says_goodbye() {
     let ending = async {
         let done = live.until("response.done").await.pop().unwrap();
         assert_eq!(done["response"]["status"], "completed");
-        let mut end = live.next().await;
-        while end.is_ok() {
-            end = live.next().await;
-        }
-        assert_eq!(end.unwrap_err().0, 1001);
+        assert_eq!(live.end().await.0, 1001);
     };
     futures_util::future::join(stopping, ending).await;
 }
