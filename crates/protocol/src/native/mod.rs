@@ -6,6 +6,7 @@
 //! texts that guards rewrite and a model's prefix. Called by the proxy's decode; `upstream` sends it.
 
 mod answer;
+mod asked;
 mod path;
 
 #[cfg(test)]
@@ -28,10 +29,12 @@ use crate::{
     body::EditableBody,
     json::{Edit, Limits, NodeId, write_text},
     llm::{Dialect, ReadError, texts_of},
-    places::Place,
+    places::{self, Place},
+    realtime::{ClientEvent, Turning},
 };
 
 pub use answer::NativeAnswer;
+pub use asked::{Asked, Task};
 pub use path::{NativePath, PathError};
 
 /// A request as a listener hands it over.
@@ -58,12 +61,14 @@ pub struct NativeCall {
     query: Option<String>,
     content_type: Option<HeaderValue>,
     body: Body,
+    /// The model that is asked, where the path is one that asks a model.
+    asked: Option<Asked>,
     digest: OnceLock<Digest>,
 }
 
 #[derive(Debug, Clone)]
 enum Body {
-    Json { body: EditableBody, texts: Arc<[NodeId]>, model: Option<NodeId>, stream: bool },
+    Json { body: EditableBody, places: Arc<[Place]>, model: Option<NodeId>, stream: bool },
     Other(Bytes),
 }
 
@@ -77,7 +82,43 @@ impl NativeCall {
         let NativeRequest { method, path, query, content_type, body } = request;
         let body = if is_json(content_type.as_ref(), &body) { json(body)? } else { Body::Other(body) };
         let digest = OnceLock::new();
-        Ok(Self { dialect, method, path, query, content_type, body, digest })
+        Ok(Self { dialect, method, path, query, content_type, body, asked: None, digest })
+    }
+
+    /// The opening of a realtime session with `model`.
+    #[must_use]
+    pub fn connect(model: &str) -> Self {
+        let asked =
+            Asked { task: Task::Connect, model: model.into(), tools: Vec::new(), input_tokens: 0, max_output: Some(0) };
+        Self::live(Method::GET, asked, Body::Other(Bytes::new()))
+    }
+
+    /// One turn of a realtime session: `event` asks for it, within what the session has come to.
+    #[must_use]
+    pub fn turn(task: Task, event: ClientEvent, turning: Turning) -> Self {
+        let Turning { model, tools, input_tokens, max_output } = turning;
+        let (body, places) = event.into_parts();
+        let asked = Asked { task, model, tools, input_tokens, max_output };
+        Self::live(Method::POST, asked, Body::Json { body, places, model: None, stream: true })
+    }
+
+    fn live(method: Method, asked: Asked, body: Body) -> Self {
+        Self {
+            dialect: Dialect::OpenAiChat,
+            method,
+            path: NativePath::realtime(),
+            query: Some(format!("model={}", asked.model)),
+            content_type: None,
+            body,
+            asked: Some(asked),
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The model that is asked, where the path is one that asks a model.
+    #[must_use]
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
     }
 
     /// The dialect whose vendor is meant.
@@ -143,7 +184,13 @@ impl NativeCall {
     /// The action that policy decides on: the vendor's administration is one of its own.
     #[must_use]
     pub fn action(&self) -> Action {
-        if self.path.is_administration() { Action::AdministerProvider } else { Action::CallProviderApi }
+        if self.asked.is_some() {
+            Action::InvokeModel
+        } else if self.path.is_administration() {
+            Action::AdministerProvider
+        } else {
+            Action::CallProviderApi
+        }
     }
 
     /// A placeholder: the provider takes its place when it is decided on.
@@ -157,6 +204,13 @@ impl NativeCall {
     pub fn facts(&self) -> Facts {
         let mut facts = Facts::new(self.dialect.surface(), self.action(), self.resource());
         facts.stream = self.stream();
+        if let Some(asked) = &self.asked {
+            facts.model = Some(asked.model.clone());
+            facts.input_tokens = asked.input_tokens;
+            facts.max_output_tokens = asked.max_output.unwrap_or(0);
+            facts.tools.clone_from(&asked.tools);
+            return facts;
+        }
         facts.api = Some(ApiFacts {
             method: Arc::from(self.method.as_str()),
             path: Arc::from(self.path()),
@@ -173,15 +227,14 @@ impl NativeCall {
     /// Every text of a JSON body, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        let Body::Json { body, texts, .. } = &self.body else { return Vec::new() };
-        texts.iter().filter_map(|node| Place::text(*node, Origin::Prompt).segment(body)).collect()
+        let Body::Json { body, places, .. } = &self.body else { return Vec::new() };
+        places.iter().filter_map(|place| place.segment(body)).collect()
     }
 
     /// Puts another text in the place of a segment; says whether it is one of this call's.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
-        let Body::Json { body, texts, .. } = &mut self.body else { return false };
-        let node = NodeId::from_index(path.0);
-        let replaced = texts.binary_search(&node).is_ok() && body.replace_text(node, text);
+        let Body::Json { body, places, .. } = &mut self.body else { return false };
+        let replaced = places::find(places, path).is_some_and(|place| place.replace(body, text));
         if replaced {
             self.digest = OnceLock::new();
         }
@@ -229,6 +282,22 @@ impl NativeCall {
         }
     }
 
+    /// The event that asks for a turn, named `id` where its client gave it no name.
+    #[must_use]
+    pub fn event(&self, id: &str) -> Bytes {
+        let Body::Json { body, .. } = &self.body else { return self.body() };
+        let root = body.tape().root();
+        if body.tape().member(body.original(), root, "event_id").is_some() {
+            return self.body();
+        }
+        let mut replacement = b"\"event_id\":".to_vec();
+        write_text(&mut replacement, id);
+        replacement.push(b',');
+        // An event always has a type, so that something follows.
+        let at = body.tape().span(root).start.saturating_add(1);
+        body.with(vec![Edit { span: at..at, replacement }]).map_or_else(|_| self.body(), Bytes::from)
+    }
+
     /// The body as it is sent to `provider`: a model that is named `provider/model` loses its prefix.
     #[must_use]
     pub fn outgoing(&self, provider: &str) -> Bytes {
@@ -260,7 +329,8 @@ fn json(bytes: Bytes) -> Result<Body, ReadError> {
     let tape = body.tape();
     let member = |name| tape.member(body.original(), tape.root(), name);
     let texts = texts_of(tape, body.original());
+    let places = texts.into_iter().map(|node| Place::text(node, Origin::Prompt)).collect();
     let model = member("model").filter(|node| tape.kind(*node) == crate::json::Kind::String);
     let stream = member("stream").and_then(|node| tape.as_bool(node)).unwrap_or(false);
-    Ok(Body::Json { texts: texts.into(), model, stream, body })
+    Ok(Body::Json { places, model, stream, body })
 }

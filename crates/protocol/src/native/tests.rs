@@ -123,3 +123,21 @@ fn an_answers_texts_are_seen_and_what_it_used_is_read_in_either_way() {
     assert_eq!(chat.usage().unwrap().total(), 11);
     assert!(read("{").is_err() && read("{}").unwrap().usage().is_none());
 }
+
+#[test]
+fn what_repeats_the_providers_address_is_taken_off_once() {
+    for (base, path, below) in [
+        ("/v1", "/v1/files", "/files"),
+        ("/v1", "/files", "/files"),
+        ("/v1", "/v1/v1/files", "/v1/files"),
+        ("/openai/v1", "/openai/v1/files", "/files"),
+        ("/openai/v1", "/v1/files", "/files"),
+        ("/openai/v1", "/openai/files", "/openai/files"),
+        ("/v1beta/", "/v1beta/models/m:generateContent", "/models/m:generateContent"),
+        ("", "/v1/files", "/v1/files"),
+        ("/v1", "/V1/files", "/V1/files"),
+    ] {
+        assert_eq!(NativePath::parse(path).unwrap().below(base).unwrap().raw(), below, "{base} {path}");
+    }
+    assert_eq!(NativePath::parse("/v1").unwrap().below("/v1"), None);
+}

@@ -84,18 +84,20 @@ pub(crate) fn markdown() -> Result<String> {
     ensure!(probes.format == "probes.v1", "catalog/dialects/probes.json: its format is not `probes.v1`");
     let mut text = String::from(HEAD);
     text.push_str("\n## Requests\n");
+    let mut wrong: Vec<String> = Vec::new();
     for requests in &probes.requests {
         let (from, shown) = dialect(&requests.dialect)?;
         let rows =
             requests.probes.iter().map(|probe| (probe.feature.as_str(), |to| request(requests, probe, from, to)));
-        section(&mut text, from, shown, rows)?;
+        wrong.extend(section(&mut text, from, shown, rows).err().map(|error| format!("{error:#}")));
     }
     text.push_str("\n## Answers\nFrom what a provider answers to what a caller of another dialect reads.\n");
     for answers in &probes.answers {
         let (from, shown) = dialect(&answers.dialect)?;
         let rows = answers.probes.iter().map(|probe| (probe.feature.as_str(), |to| answer(probe, from, to)));
-        section(&mut text, from, shown, rows)?;
+        wrong.extend(section(&mut text, from, shown, rows).err().map(|error| format!("{error:#}")));
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(text)
 }
 
@@ -114,11 +116,17 @@ fn section<'a, F: Fn(Dialect) -> Result<Fate>>(
     let others: Vec<_> = DIALECTS.iter().filter(|(to, ..)| *to != from).collect();
     let names: Vec<&str> = others.iter().map(|(.., shown)| *shown).collect();
     let _ = write!(text, "\n### From {shown}\n| | {} |\n| --- |{}\n", names.join(" | "), " --- |".repeat(names.len()));
-    let mut notes: Vec<String> = Vec::new();
+    let (mut notes, mut silent): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (feature, fate_at) in rows {
         let mut cells = Vec::new();
         for (to, _, name) in &others {
-            let fate = fate_at(*to).with_context(|| format!("{feature}, from {shown} to {name}"))?;
+            let fate = match fate_at(*to) {
+                Ok(fate) => fate,
+                Err(error) => {
+                    silent.push(format!("{feature}, from {shown} to {name}: {error:#}"));
+                    continue;
+                }
+            };
             let (word, note) = match fate {
                 Fate::Carried => ("carried", None),
                 Fate::InPart(note) => ("in part", Some(note)),
@@ -132,6 +140,7 @@ fn section<'a, F: Fn(Dialect) -> Result<Fate>>(
         }
         let _ = writeln!(text, "| {feature} | {} |", cells.join(" | "));
     }
+    ensure!(silent.is_empty(), "{}", silent.join("\n"));
     if !notes.is_empty() {
         text.push('\n');
     }

@@ -11,6 +11,7 @@ mod bedrock;
 mod body;
 mod gemini;
 mod ledger;
+mod live;
 mod mcp;
 mod openai;
 mod plain;
