@@ -50,10 +50,11 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
             "unknown": {"fallback": ["v/nobody-knows-it"]},
             "told": {"fallback": ["v/gpt-3.5-turbo"], "capabilities": {"vision": true}},
             "narrow": {"fallback": ["v/nobody-knows-it"], "max_input": 50, "capabilities": {"tools": false}},
-            "thinking": {"fallback": ["v/gpt-4.1", "v/gpt-5"]},
+            "dull": {"fallback": ["v/dull"], "capabilities": {"reasoning": false}},
+            "thinking": {"fallback": ["dull", "v/gpt-5"]},
         },
         "keys": {
-            "k": {"secret": "env:CALLER_KEY", "allow": {"models": ["blind", "either", "unknown", "told", "narrow", "thinking"]}},
+            "k": {"secret": "env:CALLER_KEY", "allow": {"models": ["blind", "either", "unknown", "told", "narrow", "dull", "thinking"]}},
             "s": {"secret": "env:STRANGER_KEY", "allow": {"models": ["unknown"]}},
         },
     });
@@ -81,11 +82,15 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
         assert_eq!(answer.status, 200, "{model}: {}", answer.text());
         assert_eq!(answer.header("x-tidegate-served-by"), served, "{model}");
     }
-    // Two targets that can answer, of which one reasons: that one comes first. With none, the first answers.
-    let mut thoughtful = question("thinking", &json!("why?"));
-    thoughtful["reasoning_effort"] = json!("high");
-    let answer = ask(&gateway, &caller, &thoughtful).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    // Who reasons comes first where that is asked for; nobody is refused for it.
+    for (model, effort, served) in
+        [("thinking", "none", "v/dull"), ("thinking", "high", "v/gpt-5"), ("dull", "high", "v/dull")]
+    {
+        let mut body = question(model, &json!("why?"));
+        body["reasoning_effort"] = json!(effort);
+        let answer = ask(&gateway, &caller, &body).await;
+        assert_eq!((answer.status, answer.header("x-tidegate-served-by")), (200, served), "{model} {effort}");
+    }
 
     let long = json!("word ".repeat(60));
     let refused = ask(&gateway, &caller, &question("narrow", &long)).await;

@@ -50,8 +50,11 @@ impl Asked {
 }
 
 /// How many tokens a text has at least: no vendor's vocabulary holds a token that spans two words, so that each run of
-/// bytes that are no spaces is one or more.
+/// bytes that are no spaces is one or more. `raw` may stand in its quotes.
 pub(crate) fn fewest_tokens(raw: &[u8]) -> u64 {
+    // The quotes of a JSON string are no words.
+    let raw = raw.strip_prefix(b"\"").unwrap_or(raw);
+    let raw = raw.strip_suffix(b"\"").unwrap_or(raw);
     let mut inside = false;
     let mut words = 0_u64;
     for byte in raw {
