@@ -64,6 +64,7 @@ impl Traffic for NativeTraffic<'_> {
             upstream: self.provider.name.as_str(),
             retry: &self.retry,
             breaker: BreakerPolicy::default(),
+            hedge: None,
         })
     }
 
