@@ -182,6 +182,12 @@ impl Snapshot {
         self.direct(self.providers.get(default)?, model)
     }
 
+    /// The model of this name at one provider, whatever else has the name.
+    #[must_use]
+    pub fn at(&self, provider: &str, model: &str) -> Option<Routed> {
+        self.direct(self.providers.get(provider)?, model)
+    }
+
     /// Where calls of a vendor's own API in `dialect` go: to the provider that `model` names before its slash, else to
     /// the default provider of the surface, to one that bears the surface's name, or to the only one there is besides
     /// the simulator. `None` where none of these speaks the dialect.

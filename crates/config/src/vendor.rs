@@ -55,6 +55,8 @@ pub struct Vendor {
     pub base_url_for: Vec<(String, String, String)>,
     /// What has to be known of an account before its address is.
     pub variables: Vec<Variable>,
+    /// Whether it speaks OpenAI's Realtime API at `/realtime` below the same address.
+    pub realtime: bool,
     /// Paths that are not those of its dialect.
     pub paths: Paths,
     /// How the gateway proves itself there.

@@ -51,6 +51,9 @@ pub struct Estimate {
     pub choices: u64,
 }
 
+/// What no model is asked for.
+const NOTHING: Estimate = Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 };
+
 /// One call through the gateway.
 #[derive(Debug, Clone)]
 pub enum Call {
@@ -79,7 +82,7 @@ impl Call {
         match self {
             Self::Model(call) => call.operation().as_str(),
             Self::Tool(_) => "execute_tool",
-            Self::Native(_) => "call_provider_api",
+            Self::Native(call) => call.asked().map_or("call_provider_api", |asked| asked.task.as_str()),
         }
     }
 
@@ -157,7 +160,12 @@ impl Call {
                 let max_output_tokens = call.max_output_tokens();
                 Estimate { input_tokens: call.estimate(), max_output_tokens, choices: call.choices() }
             }
-            Self::Tool(_) | Self::Native(_) => Estimate { input_tokens: 0, max_output_tokens: Some(0), choices: 1 },
+            Self::Native(call) => call.asked().map_or(NOTHING, |asked| Estimate {
+                input_tokens: asked.input_tokens,
+                max_output_tokens: asked.max_output,
+                choices: 1,
+            }),
+            Self::Tool(_) => NOTHING,
         }
     }
 

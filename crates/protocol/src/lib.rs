@@ -13,4 +13,5 @@ pub mod llm;
 pub mod mcp;
 pub mod native;
 mod places;
+pub mod realtime;
 pub mod sse;

@@ -24,7 +24,7 @@ use tidegate_core::{
 };
 use tidegate_guard::{Chain, Tokens};
 use tidegate_ledger::Scope;
-use tidegate_upstream::Target;
+use tidegate_upstream::{LegSender, Provider, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
     live::Entered,
     repeats::Running,
     stage::reserve::Place,
-    surface::Surface,
+    surface::{Surface, realtime::Upgrading},
     traced::{self, Gathered},
 };
 
@@ -153,6 +153,12 @@ pub(crate) struct Exchange {
     pub(crate) keeping: Option<Keeping>,
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
+    /// The connection, where it may become a live session.
+    pub(crate) upgrading: Option<Box<Upgrading>>,
+    /// The provider that the path names: the call goes there or nowhere.
+    pub(crate) pinned: Option<Arc<Provider>>,
+    /// The live session that the call is a turn of.
+    pub(crate) live: Option<LegSender>,
     /// The id of the JSON-RPC request, as it was written.
     pub(crate) rpc_id: Option<bytes::Bytes>,
     /// Whether the protocol session, or the server that was named, does not exist for this caller: then the HTTP status
@@ -205,6 +211,9 @@ impl Exchange {
             repeat: None,
             keeping: None,
             federation: None,
+            upgrading: None,
+            pinned: None,
+            live: None,
             rpc_id: None,
             outside_session: false,
             ended: false,
@@ -311,6 +320,12 @@ impl Exchange {
         }
         told.extend(self.story.conditions.iter().cloned());
         self.story.facts = told;
+    }
+
+    /// Takes it back: it was no call, and leaves no trace.
+    pub(crate) fn forget(mut self) {
+        self.ended = true;
+        self.gate.metrics.in_flight.dec();
     }
 
     /// Ends the call: settles what it used, records how it ended. Runs once; later calls do nothing.

@@ -15,6 +15,7 @@ mod flow;
 mod gate;
 mod here;
 mod live;
+mod live_flow;
 mod metrics;
 mod owners;
 mod pipeline;

@@ -45,11 +45,13 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
             return respond::refusal(&mut Exchange::begin(gate, surface, head.headers, address), fault);
         }
     };
+    let upgrading = surface::realtime::upgrading(&mut head);
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
+    exchange.upgrading = upgrading;
     OfCall::new(exchange.id, exchange.trace, async move {
         match through(&mut exchange, &head.method, entrance.endpoint, body).await {
             Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
-            Ok(Passed::Here(caller, here)) => here::answer(exchange, caller, here).await,
+            Ok(Passed::Here(caller, here)) => Box::pin(here::answer(exchange, caller, here)).await,
             Ok(Passed::Again(recorded)) => again(&mut exchange, &recorded),
             Err(fault) => respond::refusal(&mut exchange, fault),
         }

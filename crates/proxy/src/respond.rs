@@ -135,6 +135,17 @@ fn media_type(exchange: &Exchange) -> HeaderValue {
     }
 }
 
+/// The agreement to a live session. Ends the exchange: what follows are calls of their own.
+pub(crate) fn switching(exchange: &mut Exchange, vendor: HeaderMap) -> Response<Body> {
+    let status = StatusCode::SWITCHING_PROTOCOLS;
+    exchange.end(&Ending { status: status.as_u16(), fault: None, complete: true });
+    let mut response = passing(exchange, status.as_u16(), vendor).map(|()| whole(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
 /// The head of an answer whose body passes as it comes.
 pub(crate) fn passing(exchange: &Exchange, status: u16, vendor: HeaderMap) -> Response<()> {
     let mut response = Response::new(());

@@ -80,6 +80,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, stop: CancellationTok
     let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS)));
     let mut short = false;
+    let places = bounds.connections.min(Semaphore::MAX_PERMITS);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -88,7 +89,8 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, stop: CancellationTok
         match accepted {
             Ok((stream, peer, place)) => {
                 short = false;
-                connection(&gate, stream, peer, place, &graceful);
+                let kept = Kept { place: Arc::new(place), stop: stop.clone() };
+                connection(&gate, stream, peer, kept, &graceful);
             }
             Err(error) => {
                 // It is tried again ten times a second, and told once.
@@ -101,10 +103,25 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, stop: CancellationTok
     }
     drop(listener);
     let drain = bounds.drain;
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    let ended = async {
+        graceful.shutdown().await;
+        // Connections that became live sessions are watched by nobody else: each gives its place back at its end.
+        let all = u32::try_from(places).unwrap_or(u32::MAX);
+        drop(free.acquire_many(all).await);
+    };
+    if tokio::time::timeout(drain, ended).await.is_err() {
         tracing::warn!(seconds = drain.as_secs(), "some calls had not ended when the time to drain was over");
     }
     Ok(())
+}
+
+/// What a connection keeps for as long as it lasts, also where it becomes a live session.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    #[expect(dead_code, reason = "it is held, and given back when it is dropped")]
+    place: Arc<OwnedSemaphorePermit>,
+    /// Cancelled when the gateway stops.
+    pub(crate) stop: CancellationToken,
 }
 
 /// The next connection, once there is a place for it: until then it waits in the system's queue.
@@ -117,20 +134,18 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-fn connection(
-    gate: &Arc<Gate>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-    graceful: &GracefulShutdown,
-) {
+fn connection(gate: &Arc<Gate>, stream: TcpStream, peer: SocketAddr, kept: Kept, graceful: &GracefulShutdown) {
     let times = gate.live.current().snapshot.client_times;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let gate = Arc::clone(gate);
     let address = peer.ip();
-    let service = service_fn(move |request| answer(Arc::clone(&gate), request, address, times));
+    let with = kept.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(with.clone());
+        answer(Arc::clone(&gate), request, address, times)
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -148,10 +163,10 @@ fn connection(
         .max_local_error_reset_streams(MOST_MALFORMED)
         .max_send_buf_size(MOST_UNSENT)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    let served = builder.serve_connection(TokioIo::new(Paced::new(stream, times.send)), service);
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(Paced::new(stream, times.send)), service);
     let served = graceful.watch(served.into_owned());
     task::spawn("client connection", async move {
-        let _place = place;
+        let _kept = kept;
         if let Err(error) = served.await {
             tracing::debug!(%error, %peer, "a client's connection ended early");
         }

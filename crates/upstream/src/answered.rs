@@ -13,7 +13,7 @@ use tidegate_protocol::{
     native::NativeAnswer,
 };
 
-use crate::{attempt::Running, events::EventStream, mcp::McpEvents, native::RawStream, target::Target};
+use crate::{attempt::Running, events::EventStream, live::LiveLeg, mcp::McpEvents, native::RawStream, target::Target};
 
 /// Who answered.
 #[derive(Debug, Clone)]
@@ -92,6 +92,10 @@ pub enum AnswerBody {
     Raw(Box<RawStream>),
     /// An MCP server took a notification.
     Accepted,
+    /// A live session is open.
+    Live(Box<LiveLeg>),
+    /// A turn of a live session was asked for: what comes of it, comes on the session's connection.
+    Turn,
 }
 
 /// An upstream answered.

@@ -25,7 +25,7 @@ use tidegate_protocol::{
     call::Call,
     llm::ModelCall,
     mcp::{Direction, ToolCall},
-    native::NativeCall,
+    native::{NativeCall, Task},
 };
 
 use crate::{
@@ -34,11 +34,11 @@ use crate::{
     clocks::{Limits, Timeouts},
     connect::InMemoryService,
     health::{Health, TargetView},
+    live::{ConnectTraffic, LegSender, LiveLeg, TurnTraffic},
     llm::{ModelBody, ModelTraffic},
     mcp::{Leg, ToolBody, ToolTraffic},
-    native::{NativeBody, NativeTraffic},
+    native::{NativeBody, NativePlace, NativeTraffic},
     pool::{Pool, TlsSetupError},
-    retry::RetryPolicy,
     route::{Circumstances, Route, StickyBy},
     target::{Provider, Target},
 };
@@ -67,6 +67,8 @@ pub enum Destinations {
     Server(Arc<Leg>),
     /// A provider's own API.
     Provider(Arc<Provider>),
+    /// A live session that is open: for its turns.
+    Live(LegSender),
 }
 
 /// One call with its proofs.
@@ -163,11 +165,30 @@ impl Upstream {
                 let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_tool(tool, leg, sending)).await
             }
-            (Call::Native(native), Destinations::Provider(provider))
-                if permit.allows(&Resource::Provider(provider.name.clone())) =>
+            (Call::Native(native), Destinations::Models(targets)) if asks(native, Task::Connect) => {
+                let permitted = |target: &Arc<Target>| permit.allows(&Resource::Model(target.id.clone()));
+                let targets: Vec<_> = targets.into_iter().filter(permitted).collect();
+                let sending = Sending { id, forward, deadline, trace, running };
+                Box::pin(self.open_live(native, targets, sending)).await
+            }
+            (Call::Native(native), Destinations::Live(leg))
+                if (asks(native, Task::Turn) || asks(native, Task::Heard))
+                    && permit.allows(&Resource::Model(leg.target().id.clone())) =>
             {
                 let sending = Sending { id, forward, deadline, trace, running };
-                Box::pin(self.dispatch_native(native, provider, sending)).await
+                Box::pin(self.dispatch_turn(native, &leg, sending)).await
+            }
+            (Call::Native(native), Destinations::Models(targets)) if native.asked().is_some() => {
+                let permitted = |target: &Arc<Target>| permit.allows(&Resource::Model(target.id.clone()));
+                let places = targets.into_iter().filter(permitted).map(NativePlace::model).collect();
+                let sending = Sending { id, forward, deadline, trace, running };
+                Box::pin(self.dispatch_native(native, places, sending)).await
+            }
+            (Call::Native(native), Destinations::Provider(provider))
+                if native.asked().is_none() && permit.allows(&Resource::Provider(provider.name.clone())) =>
+            {
+                let sending = Sending { id, forward, deadline, trace, running };
+                Box::pin(self.dispatch_native(native, vec![NativePlace::provider(provider)], sending)).await
             }
             _ => {
                 let fault =
@@ -228,21 +249,24 @@ impl Upstream {
     async fn dispatch_native(
         &self,
         call: &NativeCall,
-        provider: Arc<Provider>,
+        places: Vec<NativePlace>,
         sending: Sending<'_>,
     ) -> Result<Answered, Box<Failed>> {
-        let (timeouts, retry) = (Timeouts::default(), RetryPolicy::default());
-        let limits = Limits::new(clock::now(), timeouts.total, sending.deadline);
-        let (forward, name) = (sending.forward, Arc::from(provider.name.as_str()));
-        let served_by = ServedBy::Provider(provider.name.clone());
-        let traffic =
-            NativeTraffic { pool: &self.pool, call, provider, name, retry, timeouts, forward, trace: sending.trace };
+        let total = places.iter().map(|place| place.timeouts.total).max().unwrap_or(Timeouts::default().total);
+        let limits = Limits::new(clock::now(), total, sending.deadline);
+        let forward = sending.forward;
+        let traffic = NativeTraffic { pool: &self.pool, call, places, forward, trace: sending.trace };
         let Concluded { result, reports, running } =
             attempt::run(&traffic, &self.health, limits, sending.running).await;
         let (answer, served, running) = match (result, running) {
             (Ok((answer, served)), Some(running)) => (answer, served, running),
             (Ok(_), None) => return Err(lost(reports)),
             (Err(fault), running) => return Err(Box::new(Failed { fault, running, attempts: reports })),
+        };
+        let Some(place) = traffic.places.get(served.index) else { return Err(lost(reports)) };
+        let served_by = match &place.target {
+            Some(target) => ServedBy::Model(Arc::clone(target)),
+            None => ServedBy::Provider(place.provider.name.clone()),
         };
         let head = AnswerHead {
             status: served.status,
@@ -264,6 +288,68 @@ impl Upstream {
             }
         };
         Ok(Answered { head, body, running })
+    }
+
+    async fn open_live(
+        &self,
+        call: &NativeCall,
+        targets: Vec<Arc<Target>>,
+        sending: Sending<'_>,
+    ) -> Result<Answered, Box<Failed>> {
+        let targets: Vec<_> = targets.into_iter().filter(|target| target.provider.realtime).collect();
+        let names = targets.iter().map(|target| Arc::from(target.id.to_string())).collect();
+        let limits = Limits::new(clock::now(), Timeouts::default().total, sending.deadline);
+        let (forward, trace) = (sending.forward, sending.trace);
+        let traffic = ConnectTraffic { pool: &self.pool, call, targets, names, forward, trace };
+        let Concluded { result, reports, running } =
+            attempt::run(&traffic, &self.health, limits, sending.running).await;
+        let ((headers, socket), served, running) = match (result, running) {
+            (Ok((answer, served)), Some(running)) => (answer, served, running),
+            (Ok(_), None) => return Err(lost(reports)),
+            (Err(fault), running) => return Err(Box::new(Failed { fault, running, attempts: reports })),
+        };
+        let Some(target) = traffic.targets.get(served.index) else { return Err(lost(reports)) };
+        let leg = LiveLeg::new(socket, Arc::clone(target), served.admitted);
+        let head = AnswerHead {
+            status: served.status,
+            headers,
+            served_by: ServedBy::Model(Arc::clone(target)),
+            attempts: reports,
+            lane: None,
+            losses: Vec::new(),
+            upstream_millis: u64::from(clock::micros_since(served.since) / 1000),
+        };
+        Ok(Answered { head, body: AnswerBody::Live(Box::new(leg)), running })
+    }
+
+    async fn dispatch_turn(
+        &self,
+        call: &NativeCall,
+        leg: &LegSender,
+        sending: Sending<'_>,
+    ) -> Result<Answered, Box<Failed>> {
+        let limits = Limits::new(clock::now(), leg.target().timeouts.total, sending.deadline);
+        let name = Arc::from(leg.target().id.to_string());
+        let traffic = TurnTraffic { call, call_id: sending.id, leg, name, trace: sending.trace };
+        let Concluded { result, reports, running } =
+            attempt::run(&traffic, &self.health, limits, sending.running).await;
+        let (served, running) = match (result, running) {
+            (Ok(((), served)), Some(running)) => (served, running),
+            (Ok(_), None) => return Err(lost(reports)),
+            (Err(fault), running) => return Err(Box::new(Failed { fault, running, attempts: reports })),
+        };
+        let head = AnswerHead {
+            status: served.status,
+            headers: HeaderMap::new(),
+            served_by: ServedBy::Model(Arc::clone(leg.target())),
+            attempts: reports,
+            lane: None,
+            losses: Vec::new(),
+            upstream_millis: 0,
+        };
+        // The connection's own health is told when it ends.
+        drop(served.admitted);
+        Ok(Answered { head, body: AnswerBody::Turn, running })
     }
 
     async fn dispatch_tool(
@@ -313,6 +399,11 @@ struct Sending<'a> {
     deadline: Option<Instant>,
     trace: Option<TraceContext>,
     running: Running,
+}
+
+/// Whether a call asks a model for this.
+fn asks(call: &NativeCall, task: Task) -> bool {
+    call.asked().is_some_and(|asked| asked.task == task)
 }
 
 /// Compares the proofs with the call.

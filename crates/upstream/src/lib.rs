@@ -20,6 +20,7 @@ pub mod export;
 mod failure;
 mod headers;
 mod health;
+pub mod live;
 mod llm;
 mod load;
 pub mod mcp;
@@ -55,6 +56,7 @@ pub use crate::{
     events::{Event, EventStream},
     headers::asked_beside,
     health::{Availability, TargetView},
+    live::{LegSender, LiveLeg, Said},
     native::RawStream,
     patience::Patience,
     pool::TlsSetupError,

@@ -56,6 +56,9 @@ pub(crate) struct Pool {
     public: HttpClient,
     named: HttpClient,
     metadata: HttpClient,
+    /// For connections that become something else: only HTTP/1.1 lets them.
+    public_sockets: HttpClient,
+    named_sockets: HttpClient,
     memory: Option<Client<Connector, Departing>>,
     roots: Arc<Roots>,
 }
@@ -105,7 +108,17 @@ impl Pool {
                 .wrap_connector(Connector::new(reach));
             client(connector, idle)
         };
+        let upgrading = |reach| {
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(tls.clone())
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(Connector::new(reach));
+            client(connector, IDLE_NEAR)
+        };
         Ok(Self {
+            public_sockets: upgrading(Reach::Network { allow_private: false }),
+            named_sockets: upgrading(Reach::Network { allow_private: true }),
             public: reaching(Reach::Network { allow_private: false }, IDLE),
             named: reaching(Reach::Network { allow_private: true }, IDLE_NEAR),
             metadata: reaching(Reach::Metadata, IDLE_NEAR),
@@ -131,12 +144,36 @@ impl Pool {
         clocks: (Duration, Duration),
         limits: &Limits,
     ) -> Result<Response<Incoming>, Unanswered> {
+        self.exchange(destination, request, clocks, limits, false).await
+    }
+
+    /// As [`Self::send`], over a connection that may become something else than HTTP (RFC 9110, section 7.8).
+    pub(crate) async fn upgrade(
+        &self,
+        destination: &Destination,
+        request: Request<Bytes>,
+        clocks: (Duration, Duration),
+        limits: &Limits,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        self.exchange(destination, request, clocks, limits, true).await
+    }
+
+    async fn exchange(
+        &self,
+        destination: &Destination,
+        request: Request<Bytes>,
+        clocks: (Duration, Duration),
+        limits: &Limits,
+        upgrades: bool,
+    ) -> Result<Response<Incoming>, Unanswered> {
         let left = Arc::new(AtomicBool::new(false));
         let (parts, bytes) = request.into_parts();
         let body_is_empty = bytes.is_empty();
         let mut request = Request::from_parts(parts, Departing { bytes: Some(bytes), left: Arc::clone(&left) });
         let mut captured = capture_connection(&mut request);
         let mut answer = match (destination, &self.memory) {
+            (Destination::Http { allow_private: false, .. }, _) if upgrades => self.public_sockets.request(request),
+            (Destination::Http { allow_private: true, .. }, _) if upgrades => self.named_sockets.request(request),
             (Destination::Http { allow_private: false, .. }, _) => self.public.request(request),
             (Destination::Http { allow_private: true, .. }, _) => self.named.request(request),
             (Destination::Metadata(_), _) => self.metadata.request(request),

@@ -65,6 +65,16 @@ impl Destination {
         matches!(self, Self::Http { url, .. } if url.scheme() == "https")
     }
 
+    /// The path of this base, which everything sent there is below.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Http { url, .. } | Self::Metadata(MetadataUrl(url)) => url.path(),
+            Self::Sim => "/v1",
+            Self::Program(_) => "",
+        }
+    }
+
     /// The URI of `path` under this base. `path` begins with `/`, or is empty for the base itself.
     pub(crate) fn uri(&self, path: &str) -> Result<http::Uri, http::Error> {
         let text = match self {
@@ -124,7 +134,7 @@ impl Paths {
 }
 
 /// A name as one segment of a path: everything but unreserved characters, `:` and `@` is escaped (RFC 3986).
-fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
@@ -154,6 +164,8 @@ pub struct Provider {
     pub quirks: Quirks,
     /// Headers that are always sent to it. They win over what a caller sends.
     pub headers: HeaderMap,
+    /// Whether it speaks OpenAI's Realtime API at `/realtime` below its base.
+    pub realtime: bool,
     /// What a call of its own API is taken to cost, where it may cost something; `None` where nobody said.
     pub api_call: Option<NanoUsd>,
 }

@@ -23,6 +23,7 @@ mod pins;
 mod plain;
 mod prices;
 mod printed;
+mod realtime;
 mod reload;
 mod resilience;
 mod responses;

@@ -95,7 +95,7 @@ async fn a_vendor_route_passes_natively_where_a_policy_says_so_and_nowhere_else(
     assert_eq!(sent.header("authorization"), Some("Bearer sk-vendor-secret-0123456789abcdef"));
     let story = gateway.show(&format!("/api/v1/calls/{}", made.header("x-tidegate-call-id"))).await;
     let told = story.to_string();
-    for word in ["call_provider_api", "/v1/images/generations", "intent", "outcome", "pii.email"] {
+    for word in ["invoke_model", "openai/gpt-image-1", "intent", "outcome", "pii.email"] {
         assert!(told.contains(word), "{word}: {told}");
     }
 
@@ -181,6 +181,79 @@ async fn what_nobody_prices_is_refused_to_a_budget_and_a_set_price_is_charged() 
         let row = spend["rows"].as_array().unwrap().iter().find(|row| row["provider"] == "openai").unwrap().clone();
         assert_eq!((&row["usd"], &row["calls"]), (&json!("0.5"), &json!(3)), "{spend}");
     }
+}
+
+const ANSWER: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"gpt-x","choices":[{"index":0,
+"message":{"role":"assistant","content":"write to jo@example.com"},"finish_reason":"stop"}],
+"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_named_providers_paths_are_governed_as_what_they_are_however_they_are_spelt() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Scripted::answering(|request| match request.path.as_str() {
+        "/v1/chat/completions" => Reply::json(200, ANSWER),
+        _ => Reply::json(200, "{}"),
+    })
+    .await
+    .unwrap();
+    let caller = key();
+    let one = json!({"secret": "env:CALLER_KEY", "allow": {"models": ["openai/gpt-x"]}, "guardrails": ["pii"]});
+    let gateway = start(folder.path(), &upstream, &caller, &json!({"/keys/k": one})).await;
+    let listed = send(&gateway, &caller, "GET", "/proxy/openai/v1/files?limit=2", "").await;
+    assert_eq!((listed.status, listed.header("x-tidegate-served-by")), (200, "openai"), "{}", listed.text());
+    assert_eq!(upstream.received().pop().unwrap().path, "/v1/files?limit=2");
+    assert_eq!(send(&gateway, &caller, "GET", "/proxy/openai/files", "").await.status, 200);
+    assert_eq!(upstream.received().pop().unwrap().path, "/v1/files");
+
+    let asked = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "x"}]}).to_string();
+    for path in [
+        "/proxy/openai/v1/chat/completions",
+        "/proxy/openai/chat/completions",
+        "/proxy/openai/v1/Chat/COMPLETIONS",
+        "/proxy/openai/v1/chat/completion%73",
+        "/proxy/openai/%761/chat/completions",
+    ] {
+        let before = upstream.count();
+        let answer = send(&gateway, &caller, "POST", path, &asked("gpt-x")).await;
+        if path.contains("%76") {
+            assert_eq!((answer.status, upstream.count()), (400, before), "{path}: {}", answer.text());
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.header("x-tidegate-served-by"), "openai/gpt-x", "{path}");
+        assert!(!answer.text().contains("jo@example.com"), "{path}: guardrails did not look: {}", answer.text());
+        assert_eq!(upstream.received().pop().unwrap().path, "/v1/chat/completions", "{path}");
+        let story = gateway.show(&format!("/api/v1/calls/{}", answer.header("x-tidegate-call-id"))).await.to_string();
+        assert!(story.contains("invoke_model") && story.contains("\"input_tokens\":7"), "{path}: {story}");
+        // Another model is not there for this key, and nothing is asked of the provider.
+        let before = upstream.count();
+        let other = send(&gateway, &caller, "POST", path, &asked("gpt-y")).await;
+        assert_eq!((other.status, upstream.count()), (404, before), "{path}: {}", other.text());
+    }
+    let before = upstream.count();
+    for (method, path, status) in [
+        ("POST", "/v1/chat/completion%73", 400),
+        ("POST", "/v1/Chat/Completions", 400),
+        ("POST", "/v1/openai/chat/completions", 400),
+        ("POST", "/proxy/openai/v1/v1/chat/completions", 400),
+        ("POST", "/proxy/openai/v1/deployments/gpt-y/chat/completions", 400),
+        ("GET", "/proxy/openai/v1/batches", 404),
+        ("GET", "/proxy/openai/v1/organization/users", 404),
+        ("GET", "/proxy/openai/v1/../organization/users", 400),
+        ("GET", "/proxy/openai/v1/%2e%2e/organization/users", 400),
+        ("GET", "/proxy/openai/v1/files%2f..%2fbatches", 400),
+        ("GET", "/proxy/openai/v1//files", 400),
+        ("GET", "/proxy/openai/https://evil.example/v1/files", 400),
+        ("GET", "/proxy/openai%2fx/v1/files", 404),
+        ("GET", "/proxy/nobody/v1/files", 404),
+        ("GET", "/proxy/openai", 404),
+        ("GET", "/proxy/openai/v1", 404),
+        ("GET", "/proxy/openai/", 400),
+    ] {
+        let refused = send(&gateway, &caller, method, path, &asked("gpt-y")).await;
+        assert_eq!(refused.status, status, "{method} {path}: {}", refused.text());
+    }
+    assert_eq!(upstream.count(), before, "what is refused reached the vendor");
 }
 
 /// The whole answer as it stands on the wire.

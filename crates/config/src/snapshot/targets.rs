@@ -139,7 +139,8 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     let api_call = written.api_call.map(|document::Amount(amount)| amount);
     let (dialect, also) = (vendor.dialect, vendor.also.clone());
     let (quirks, paths) = (vendor.quirks, vendor.paths.clone());
-    Ok(Provider { name: name.into(), dialect, also, base, paths, auth, quirks, headers, api_call })
+    let realtime = vendor.realtime;
+    Ok(Provider { name: name.into(), dialect, also, base, paths, auth, quirks, headers, realtime, api_call })
 }
 
 /// The vendor's own address, with what has to be known of the account.

@@ -19,6 +19,8 @@ struct File {
     dialect: String,
     #[serde(default)]
     also: Vec<String>,
+    #[serde(default)]
+    realtime: bool,
     base_url: Option<String>,
     #[serde(default)]
     base_url_for: Vec<For>,
@@ -107,6 +109,7 @@ fn vendor(file: File) -> Result<Vendor, String> {
         title: file.title,
         dialect,
         also,
+        realtime: file.realtime,
         base_url: file.base_url,
         base_url_for: file.base_url_for.into_iter().map(|one| (one.variable, one.value, one.base_url)).collect(),
         variables,

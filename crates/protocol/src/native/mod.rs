@@ -6,6 +6,8 @@
 //! texts that guards rewrite and a model's prefix. Called by the proxy's decode; `upstream` sends it.
 
 mod answer;
+mod asked;
+mod form;
 mod path;
 
 #[cfg(test)]
@@ -22,16 +24,21 @@ use tidegate_core::{
     facts::{Action, ApiFacts, Facts, Resource},
     ids::{Digest, Digester},
     segment::{Origin, Segment, SegmentPath},
+    usage::Usage,
 };
 
 use crate::{
     body::EditableBody,
     json::{Edit, Limits, NodeId, write_text},
-    llm::{Dialect, ReadError, texts_of},
-    places::Place,
+    llm::{Dialect, ReadError, estimate, node::Node, texts_of},
+    places::{self, Place},
+    realtime::{ClientEvent, Turning},
 };
 
 pub use answer::NativeAnswer;
+use asked::Read;
+pub use asked::{Asked, Task, event_usage};
+use form::Form;
 pub use path::{NativePath, PathError};
 
 /// A request as a listener hands it over.
@@ -58,12 +65,21 @@ pub struct NativeCall {
     query: Option<String>,
     content_type: Option<HeaderValue>,
     body: Body,
+    /// The model that is asked, where the path is one that asks a model.
+    asked: Option<Asked>,
     digest: OnceLock<Digest>,
 }
 
 #[derive(Debug, Clone)]
 enum Body {
-    Json { body: EditableBody, texts: Arc<[NodeId]>, model: Option<NodeId>, stream: bool },
+    Json {
+        body: EditableBody,
+        places: Arc<[Place]>,
+        model: Option<NodeId>,
+        stream: bool,
+    },
+    /// A form that asks a model.
+    Form(Form),
     Other(Bytes),
 }
 
@@ -75,9 +91,105 @@ impl NativeCall {
     /// Where JSON is not strict; the pointer names the place.
     pub fn read(dialect: Dialect, request: NativeRequest) -> Result<Self, ReadError> {
         let NativeRequest { method, path, query, content_type, body } = request;
-        let body = if is_json(content_type.as_ref(), &body) { json(body)? } else { Body::Other(body) };
+        let task = Task::of(&method, path.decoded());
+        let body = match (&content_type, task) {
+            (Some(media), Some(_)) if form::is_form(Some(media)) => Body::Form(Form::read(media, body)?),
+            _ if is_json(content_type.as_ref(), &body) => json(body)?,
+            (_, Some(_)) if !body.is_empty() => {
+                return Err(ReadError::new("", "what asks a model is JSON or a form (multipart/form-data)"));
+            }
+            _ => Body::Other(body),
+        };
         let digest = OnceLock::new();
-        Ok(Self { dialect, method, path, query, content_type, body, digest })
+        let mut call = Self { dialect, method, path, query, content_type, body, asked: None, digest };
+        if let (Some(task), Some(model)) = (task, call.model()) {
+            let asked = Asked::of(task, &model, call.reading())?;
+            call.asked = Some(asked);
+            call.only_words();
+        }
+        Ok(call)
+    }
+
+    /// Leaves the model's name and what is a picture out of what guards see.
+    fn only_words(&mut self) {
+        let Body::Json { body, places, model, .. } = &mut self.body else { return };
+        let root = Node::new(body.tape(), body.original(), body.tape().root());
+        let words = places.iter().filter(|place| Some(place.node) != *model && !root.at(place.node).is_embedded());
+        *places = words.copied().collect();
+    }
+
+    /// What a reservation needs to know of a body that asks a model.
+    fn reading(&self) -> Read {
+        let (mut words, mut embedded) = (0_u64, 0_u64);
+        for segment in self.segments() {
+            if segment.text.starts_with("data:") && segment.text.contains(";base64,") {
+                embedded = embedded.saturating_add(1);
+            } else {
+                words = words.saturating_add(estimate::text(segment.text.as_bytes()));
+            }
+        }
+        match &self.body {
+            Body::Json { body, .. } => {
+                let root = Node::new(body.tape(), body.original(), body.tape().root());
+                let items = |name| root.get(name).map_or(0, |node| node.items().count());
+                let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+                let pictures = whole(items("images").saturating_add(items("image"))).max(embedded);
+                Read {
+                    words,
+                    letters: root.get("input").and_then(Node::text).map_or(0, |text| whole(text.chars().count())),
+                    count: root.present("n").and_then(Node::as_u64).unwrap_or(1).max(1),
+                    files: (pictures, 0),
+                    documents: whole(items("documents")),
+                }
+            }
+            Body::Form(form) => {
+                let count = form.field("n").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+                Read { words, count: u64::max(count, 1), files: form.files(), ..Read::default() }
+            }
+            Body::Other(_) => Read { words, ..Read::default() },
+        }
+    }
+
+    /// The opening of a realtime session with `model`.
+    #[must_use]
+    pub fn connect(model: &str) -> Self {
+        let asked = Asked {
+            task: Task::Connect,
+            model: model.into(),
+            tools: Vec::new(),
+            input_tokens: 0,
+            max_output: Some(0),
+            assumed: Usage::default(),
+        };
+        Self::live(Method::GET, asked, Body::Other(Bytes::new()))
+    }
+
+    /// One turn of a realtime session: `event` asks for it, within what the session has come to.
+    #[must_use]
+    pub fn turn(task: Task, event: ClientEvent, turning: Turning) -> Self {
+        let Turning { model, tools, input_tokens, max_output } = turning;
+        let (body, places) = event.into_parts();
+        let asked = Asked { task, model, tools, input_tokens, max_output, assumed: Usage::default() };
+        Self::live(Method::POST, asked, Body::Json { body, places, model: None, stream: true })
+    }
+
+    fn live(method: Method, asked: Asked, body: Body) -> Self {
+        Self {
+            dialect: Dialect::OpenAiChat,
+            method,
+            path: NativePath::realtime(),
+            query: Some(format!("model={}", asked.model)),
+            content_type: None,
+            body,
+            asked: Some(asked),
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The model that is asked, where the path is one that asks a model.
+    #[must_use]
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
     }
 
     /// The dialect whose vendor is meant.
@@ -96,6 +208,16 @@ impl NativeCall {
     #[must_use]
     pub fn path(&self) -> String {
         format!("/v1{}", self.path.decoded())
+    }
+
+    /// The path of what asks a model with the query: in the one spelling that it has.
+    #[must_use]
+    pub fn asking_target(&self) -> String {
+        let path = self.path.decoded().to_ascii_lowercase();
+        match &self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }
     }
 
     /// The path below the provider's base URL with the query, as they came.
@@ -128,7 +250,11 @@ impl NativeCall {
     /// Whether the answer is asked for as a stream of events.
     #[must_use]
     pub fn stream(&self) -> bool {
-        matches!(&self.body, Body::Json { stream: true, .. })
+        match &self.body {
+            Body::Json { stream, .. } => *stream,
+            Body::Form(form) => form.field("stream").is_some_and(|text| text.trim().eq_ignore_ascii_case("true")),
+            Body::Other(_) => false,
+        }
     }
 
     /// The model that the body names.
@@ -136,6 +262,7 @@ impl NativeCall {
     pub fn model(&self) -> Option<Cow<'_, str>> {
         match &self.body {
             Body::Json { body, model, .. } => body.text((*model)?),
+            Body::Form(form) => form.field("model"),
             Body::Other(_) => None,
         }
     }
@@ -143,7 +270,13 @@ impl NativeCall {
     /// The action that policy decides on: the vendor's administration is one of its own.
     #[must_use]
     pub fn action(&self) -> Action {
-        if self.path.is_administration() { Action::AdministerProvider } else { Action::CallProviderApi }
+        if self.asked.is_some() {
+            Action::InvokeModel
+        } else if self.path.is_administration() {
+            Action::AdministerProvider
+        } else {
+            Action::CallProviderApi
+        }
     }
 
     /// A placeholder: the provider takes its place when it is decided on.
@@ -157,12 +290,20 @@ impl NativeCall {
     pub fn facts(&self) -> Facts {
         let mut facts = Facts::new(self.dialect.surface(), self.action(), self.resource());
         facts.stream = self.stream();
+        if let Some(asked) = &self.asked {
+            facts.model = Some(asked.model.clone());
+            facts.input_tokens = asked.input_tokens;
+            facts.max_output_tokens = asked.max_output.unwrap_or(0);
+            facts.tools.clone_from(&asked.tools);
+            return facts;
+        }
         facts.api = Some(ApiFacts {
             method: Arc::from(self.method.as_str()),
             path: Arc::from(self.path()),
             model: self.model().map(|model| Arc::from(&*model)),
             body: match &self.body {
                 Body::Json { .. } => "json",
+                Body::Form(_) => "other",
                 Body::Other(bytes) if bytes.is_empty() => "none",
                 Body::Other(_) => "other",
             },
@@ -173,15 +314,22 @@ impl NativeCall {
     /// Every text of a JSON body, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        let Body::Json { body, texts, .. } = &self.body else { return Vec::new() };
-        texts.iter().filter_map(|node| Place::text(*node, Origin::Prompt).segment(body)).collect()
+        match &self.body {
+            Body::Json { body, places, .. } => places.iter().filter_map(|place| place.segment(body)).collect(),
+            Body::Form(form) => form.segments(),
+            Body::Other(_) => Vec::new(),
+        }
     }
 
     /// Puts another text in the place of a segment; says whether it is one of this call's.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
-        let Body::Json { body, texts, .. } = &mut self.body else { return false };
-        let node = NodeId::from_index(path.0);
-        let replaced = texts.binary_search(&node).is_ok() && body.replace_text(node, text);
+        let replaced = match &mut self.body {
+            Body::Json { body, places, .. } => {
+                places::find(places, path).is_some_and(|place| place.replace(body, text))
+            }
+            Body::Form(form) => form.replace_segment(path, text),
+            Body::Other(_) => false,
+        };
         if replaced {
             self.digest = OnceLock::new();
         }
@@ -193,6 +341,7 @@ impl NativeCall {
     pub fn pointer(&self, path: SegmentPath) -> String {
         match &self.body {
             Body::Json { body, .. } => body.pointer(NodeId::from_index(path.0)),
+            Body::Form(form) => form.pointer(path),
             Body::Other(_) => String::new(),
         }
     }
@@ -202,6 +351,7 @@ impl NativeCall {
     pub fn version(&self) -> u32 {
         match &self.body {
             Body::Json { body, .. } => body.version(),
+            Body::Form(form) => form.version(),
             Body::Other(_) => 0,
         }
     }
@@ -225,8 +375,41 @@ impl NativeCall {
     pub fn body(&self) -> Bytes {
         match &self.body {
             Body::Json { body, .. } => body.current(),
+            Body::Form(form) => form.current(None),
             Body::Other(bytes) => bytes.clone(),
         }
+    }
+
+    /// The body as it is sent to a model that its provider knows as `model`.
+    #[must_use]
+    pub fn asking(&self, model: &str) -> Bytes {
+        match &self.body {
+            Body::Json { body, model: Some(named), .. } => {
+                let mut replacement = Vec::new();
+                write_text(&mut replacement, model);
+                let edit = Edit { span: body.tape().span(*named), replacement };
+                // Where a guard rewrote the model's name too, nothing is sent that could be read in two ways.
+                body.with(vec![edit]).map_or_else(|_| Bytes::new(), Bytes::from)
+            }
+            Body::Form(form) => form.current(Some(model)),
+            Body::Json { .. } | Body::Other(_) => self.body(),
+        }
+    }
+
+    /// The event that asks for a turn, named `id` where its client gave it no name.
+    #[must_use]
+    pub fn event(&self, id: &str) -> Bytes {
+        let Body::Json { body, .. } = &self.body else { return self.body() };
+        let root = body.tape().root();
+        if body.tape().member(body.original(), root, "event_id").is_some() {
+            return self.body();
+        }
+        let mut replacement = b"\"event_id\":".to_vec();
+        write_text(&mut replacement, id);
+        replacement.push(b',');
+        // An event always has a type, so that something follows.
+        let at = body.tape().span(root).start.saturating_add(1);
+        body.with(vec![Edit { span: at..at, replacement }]).map_or_else(|_| self.body(), Bytes::from)
     }
 
     /// The body as it is sent to `provider`: a model that is named `provider/model` loses its prefix.
@@ -260,7 +443,8 @@ fn json(bytes: Bytes) -> Result<Body, ReadError> {
     let tape = body.tape();
     let member = |name| tape.member(body.original(), tape.root(), name);
     let texts = texts_of(tape, body.original());
+    let places = texts.into_iter().map(|node| Place::text(node, Origin::Prompt)).collect();
     let model = member("model").filter(|node| tape.kind(*node) == crate::json::Kind::String);
     let stream = member("stream").and_then(|node| tape.as_bool(node)).unwrap_or(false);
-    Ok(Body::Json { texts: texts.into(), model, stream, body })
+    Ok(Body::Json { places, model, stream, body })
 }

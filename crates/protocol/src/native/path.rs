@@ -46,6 +46,26 @@ impl NativePath {
         Ok(Self { raw: raw.to_owned(), decoded })
     }
 
+    /// The path of live sessions.
+    #[must_use]
+    pub fn realtime() -> Self {
+        Self { raw: "/realtime".to_owned(), decoded: "/realtime".to_owned() }
+    }
+
+    /// The path without as many of its first segments as `base` ends with: what a caller repeats of the address that the
+    /// path is below. `None` where nothing would be left.
+    #[must_use]
+    pub fn below(&self, base: &str) -> Option<Self> {
+        let base: Vec<&str> = base.split('/').filter(|segment| !segment.is_empty()).collect();
+        let own: Vec<&str> = self.raw.split('/').skip(1).collect();
+        let repeated = (1..=base.len().min(own.len())).rev().find(|count| {
+            let ends = base.get(base.len().saturating_sub(*count)..);
+            ends.is_some() && ends == own.get(..*count)
+        });
+        let rest = own.get(repeated.unwrap_or(0)..).filter(|rest| !rest.is_empty())?;
+        Self::parse(&format!("/{}", rest.join("/"))).ok()
+    }
+
     /// As it came.
     #[must_use]
     pub fn raw(&self) -> &str {
@@ -58,11 +78,16 @@ impl NativePath {
         &self.decoded
     }
 
-    /// Whether it administers the account at the vendor: its members, projects, keys and bills.
+    /// Whether it administers the account at the vendor: its members, projects, keys and bills. So does what hands out
+    /// keys for live sessions, by which their holder gets past the gateway.
     #[must_use]
     pub fn is_administration(&self) -> bool {
-        let first = self.decoded.trim_start_matches('/').split('/').next().unwrap_or_default();
-        ["organization", "organizations", "admin", "dashboard"].iter().any(|name| first.eq_ignore_ascii_case(name))
+        let mut segments = self.decoded.trim_start_matches('/').split('/');
+        let first = segments.next().unwrap_or_default();
+        let live = first.eq_ignore_ascii_case("realtime");
+        live || ["organization", "organizations", "admin", "dashboard"]
+            .iter()
+            .any(|name| first.eq_ignore_ascii_case(name))
     }
 }
 

@@ -42,6 +42,13 @@ pub(crate) async fn decode(
     body: Incoming,
 ) -> Result<Decoded, Fault> {
     let started = clock::now();
+    let endpoint = match endpoint {
+        Endpoint::Proxied(path) => match path.resolve(exchange, method) {
+            Ok(endpoint) => endpoint,
+            Err(fault) => return exchange.stage(Stage::Decode, started, Err(fault)),
+        },
+        endpoint => endpoint,
+    };
     let result = match endpoint {
         Endpoint::Mcp(_) | Endpoint::McpAll if !mcp::is_spoken(exchange) => Err(mcp::not_spoken()),
         Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
@@ -127,11 +134,12 @@ fn understand(
             }
         }
         Endpoint::Native(path, query) => Call::Native(Box::new(native(exchange, method, (path, query), bytes)?)),
+        Endpoint::Live(model) => Call::Native(Box::new(NativeCall::connect(&model))),
         Endpoint::Mcp(server) => match mcp::read(exchange, server, bytes)? {
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll => {
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Proxied(_) => {
             return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
         }
     };

@@ -61,6 +61,7 @@ pub(crate) async fn dispatch(
         }
         Way::Server(leg) => Destinations::Server(leg),
         Way::Provider(provider, _) => Destinations::Provider(provider),
+        Way::Live(leg) => Destinations::Live(leg),
     };
     let sending = Dispatch {
         id: exchange.id,

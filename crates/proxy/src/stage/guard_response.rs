@@ -15,7 +15,7 @@ use tidegate_upstream::AnswerBody;
 
 use crate::{
     exchange::Exchange,
-    flow, raw_flow,
+    flow, live_flow as live, raw_flow,
     respond::{self, Body},
     stage::{
         authorize::may_propose,
@@ -89,6 +89,11 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                 Fault::new(FaultCode::Internal, "A server's messages have no place here."),
             ),
         },
+        AnswerBody::Live(leg) => live::open(exchange, head.headers, leg),
+        AnswerBody::Turn => respond::refusal(
+            &mut exchange,
+            Fault::new(FaultCode::Internal, "A turn of a live session has no place here."),
+        ),
         AnswerBody::Accepted => respond::answer(&mut exchange, 202, http::HeaderMap::new(), bytes::Bytes::new()),
     }
 }

@@ -12,8 +12,11 @@ use tidegate_core::{
     segment::Origin,
 };
 use tidegate_ledger::upper_bound;
-use tidegate_protocol::call::{Call, Estimate};
-use tidegate_upstream::{Provider, Route, Target, mcp::Leg};
+use tidegate_protocol::{
+    call::{Call, Estimate},
+    native::{Asked, NativeCall, Task},
+};
+use tidegate_upstream::{LegSender, Provider, Route, Target, mcp::Leg};
 
 use crate::{
     exchange::{Caller, Exchange},
@@ -39,6 +42,8 @@ pub(crate) enum Way {
     Server(Arc<Leg>),
     /// A provider's own API, and what the call may cost there.
     Provider(Arc<Provider>, Option<NanoUsd>),
+    /// A live session that is open.
+    Live(LegSender),
 }
 
 /// Finds the places that the call's name stands for.
@@ -55,8 +60,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.resource = Arc::from(call.model().as_str());
             exchange.story.asked = Some(Arc::clone(&exchange.story.resource));
             let asked = call.model().as_str();
-            let found =
-                exchange.snapshot.route(asked, exchange.surface.as_str()).ok_or_else(|| no_such_model(asked))?;
+            let found = found(exchange, asked)?;
             exchange.story.model = Some(found.name);
             let route = decided(exchange, caller, &found.route, call.facts())?;
             let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
@@ -88,12 +92,14 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let candidates = vec![tool.resource()];
             Ok(Routed { candidates, way: Way::Server(leg), estimate: call.estimate(), cache: None })
         }
+        Call::Native(native) if let Some(asked) = native.asked() => of_model(exchange, caller, native, asked),
         Call::Native(native) => {
             // What a model call left at a provider is asked for there.
             let owner = exchange.gate.owners.of_path(&native.path());
             let owner = owner.and_then(|name| exchange.snapshot.providers().find(|provider| provider.name == name));
             let default = || exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
-            let provider = Arc::clone(owner.or_else(default).ok_or_else(no_such_api)?);
+            let pinned = exchange.pinned.as_ref();
+            let provider = Arc::clone(pinned.or(owner).or_else(default).ok_or_else(no_such_api)?);
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {
@@ -105,6 +111,50 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             Ok(Routed { candidates, way: Way::Provider(provider, cost), estimate: call.estimate(), cache: None })
         }
     }
+}
+
+/// What a model's name stands for; at the provider that the path names, where it names one.
+fn found(exchange: &Exchange, name: &str) -> Result<tidegate_config::snapshot::Routed, Fault> {
+    let found = match &exchange.pinned {
+        Some(provider) => exchange.snapshot.at(provider.name.as_str(), name),
+        None => exchange.snapshot.route(name, exchange.surface.as_str()),
+    };
+    found.ok_or_else(|| no_such_model(name))
+}
+
+/// Where a call of a vendor's own API could go that asks a model: to that model.
+fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked: &Asked) -> Result<Routed, Fault> {
+    let name = asked.model.as_str();
+    exchange.story.stream = native.stream();
+    exchange.story.resource = Arc::from(name);
+    exchange.story.asked = Some(Arc::clone(&exchange.story.resource));
+    let estimate = Estimate { input_tokens: asked.input_tokens, max_output_tokens: asked.max_output, choices: 1 };
+    let found = found(exchange, name)?;
+    exchange.story.model = Some(found.name);
+    if native.stream() && exchange.live.is_none() && caller.chain.applies(Origin::Completion) {
+        return Err(unguarded_stream());
+    }
+    if let Some(leg) = exchange.live.clone() {
+        let candidates = vec![Resource::Model(leg.target().id.clone())];
+        return Ok(Routed { candidates, way: Way::Live(leg), estimate, cache: None });
+    }
+    let route = decided(exchange, caller, &found.route, native.facts())?;
+    let able = |target: &Arc<Target>| match asked.task {
+        Task::Connect => target.provider.realtime,
+        Task::Turn | Task::Heard => false,
+        Task::DrawImages | Task::EditImages | Task::Speak | Task::Transcribe | Task::Moderate | Task::Rerank => {
+            target.provider.speaks(native.dialect())
+        }
+    };
+    let targets = route.targets().into_iter().filter(able);
+    let candidates: Vec<_> = targets.map(|target| Resource::Model(target.id.clone())).collect();
+    if candidates.is_empty() {
+        return Err(Fault::new(
+            FaultCode::InvalidRequest,
+            format!("The model `{name}` is at no provider that does this ({}): ask another.", asked.task.as_str()),
+        ));
+    }
+    Ok(Routed { candidates, way: Way::Models(route), estimate, cache: None })
 }
 
 /// The route with its conditions decided, on the facts as they stand before guardrails and targets. One that cannot be
@@ -145,6 +195,7 @@ impl Routed {
     pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
         match &self.way {
             Way::Models(route) => route.targets(),
+            Way::Live(leg) => vec![Arc::clone(leg.target())],
             Way::Server(_) | Way::Provider(..) => Vec::new(),
         }
     }

@@ -111,7 +111,8 @@ const CREDENTIALS: [&str; 3] = ["key", "access_token", "oauth_token"];
 /// the vendor's that may stand there are taken out and mean nothing here.
 pub(super) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
     let path = uri.path();
-    if !(path.starts_with("/v1beta/") || path.starts_with("/v1/models")) || uri.query().is_none() {
+    let proxied = path.starts_with("/proxy/") && path.contains("/v1beta/");
+    if !(proxied || path.starts_with("/v1beta/") || path.starts_with("/v1/models")) || uri.query().is_none() {
         return;
     }
     let mut kept: Vec<&str> = Vec::new();

@@ -6,6 +6,8 @@
 mod bedrock;
 mod gemini;
 pub(crate) mod mcp;
+pub(crate) mod proxied;
+pub(crate) mod realtime;
 
 use http::{HeaderMap, Method, Uri};
 use tidegate_core::{
@@ -14,7 +16,7 @@ use tidegate_core::{
 };
 use tidegate_protocol::{
     llm::{Dialect, ErrorKind, Named, Operation},
-    native::NativePath,
+    native::{NativePath, PathError},
 };
 
 /// The protocol that a caller speaks.
@@ -59,6 +61,10 @@ pub(crate) enum Endpoint {
     Native(NativePath, Option<String>),
     /// All MCP servers that the caller may use.
     McpAll,
+    /// A live session with this model.
+    Live(String),
+    /// A path of a named provider: what it asks is known once the provider is.
+    Proxied(proxied::Proxied),
 }
 
 /// A path's surface and endpoint.
@@ -71,6 +77,7 @@ pub(crate) struct Entrance {
 /// Moves a key that stands in the address into its header, so that nothing else gets to see it.
 pub(crate) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
     gemini::take_key(uri, headers);
+    realtime::take_key(headers);
 }
 
 /// Which surface and endpoint a request's head means. The error is in the shape of the surface it looks like.
@@ -78,30 +85,15 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     if let Some(found) = gemini::classify(method, uri, headers) {
         return found;
     }
+    if let Some(found) = realtime::classify(method, uri, headers) {
+        return found;
+    }
     let path = uri.path();
     let speaks_anthropic = headers.contains_key("anthropic-version");
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let (surface, endpoint, wanted) = match path {
-        "/v1/chat/completions" => {
-            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Generate, None), Method::POST)
-        }
-        "/v1/completions" => {
-            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Complete, None), Method::POST)
-        }
-        "/v1/embeddings" => {
-            (Surface::Model(Dialect::OpenAiChat), Endpoint::Model(Operation::Embed, None), Method::POST)
-        }
-        "/v1/responses" => {
-            (Surface::Model(Dialect::OpenAiResponses), Endpoint::Model(Operation::Generate, None), Method::POST)
-        }
-        "/v1/responses/input_tokens" => {
-            (Surface::Model(Dialect::OpenAiResponses), Endpoint::Model(Operation::CountTokens, None), Method::POST)
-        }
-        "/v1/messages" => {
-            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::Generate, None), Method::POST)
-        }
-        "/v1/messages/count_tokens" => {
-            (Surface::Model(Dialect::Anthropic), Endpoint::Model(Operation::CountTokens, None), Method::POST)
+        _ if let Some((dialect, operation)) = path.strip_prefix("/v1").and_then(asks_model) => {
+            (Surface::Model(dialect), Endpoint::Model(operation, None), Method::POST)
         }
         "/mcp" => return Ok(Entrance { surface: Surface::Mcp, endpoint: Endpoint::McpAll }),
         "/v1/models" => (model_surface, Endpoint::Models, Method::GET),
@@ -114,7 +106,9 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
             } else if let Some(found) = bedrock::entrance(method, path) {
                 return found;
             } else if path.starts_with("/v1/") {
-                return native(uri, speaks_anthropic);
+                return native(method, uri, speaks_anthropic);
+            } else if let Some(found) = proxied::classify(uri) {
+                return found;
             } else {
                 let surface = match path {
                     path if path.starts_with("/mcp") => Surface::Mcp,
@@ -131,13 +125,62 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     // What is stored is listed where it was made, and a model of one's own is deleted where it is.
     let stored = path == "/v1/chat/completions" && *method == Method::GET;
     if stored || (matches!(endpoint, Endpoint::OneModel(_)) && *method == Method::DELETE) {
-        return native(uri, speaks_anthropic);
+        return native(method, uri, speaks_anthropic);
     }
     Err((surface, only(path, &wanted)))
 }
 
+/// The call of a model that a path below the version is.
+fn asks_model(path: &str) -> Option<(Dialect, Operation)> {
+    Some(match path {
+        "/chat/completions" => (Dialect::OpenAiChat, Operation::Generate),
+        "/completions" => (Dialect::OpenAiChat, Operation::Complete),
+        "/embeddings" => (Dialect::OpenAiChat, Operation::Embed),
+        "/responses" => (Dialect::OpenAiResponses, Operation::Generate),
+        "/responses/input_tokens" => (Dialect::OpenAiResponses, Operation::CountTokens),
+        "/messages" => (Dialect::Anthropic, Operation::Generate),
+        "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens),
+        _ => return None,
+    })
+}
+
+/// How paths end that ask a model in some dialect, wherever they stand: a server may take a longer path for the same.
+const ASKING: [&str; 15] = [
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/converse",
+    "/converse-stream",
+    "/invoke",
+    "/invoke-with-response-stream",
+    ":generatecontent",
+    ":streamgeneratecontent",
+    ":counttokens",
+    ":embedcontent",
+    ":batchembedcontents",
+    ":rawpredict",
+    ":streamrawpredict",
+    ":serverstreamingpredict",
+];
+
+/// Refuses a path of a vendor's own API that asks a model in another spelling: it would be decided, priced and looked at
+/// as something else.
+fn asks_no_model(method: &Method, path: &NativePath) -> Result<(), Fault> {
+    let plain = path.decoded().to_ascii_lowercase();
+    let asks = asks_model(&plain).is_some() || ASKING.iter().any(|end| plain.ends_with(end));
+    if *method != Method::POST || !asks {
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultCode::InvalidRequest,
+        "This path asks a model, and is not spelt as such a path is: models are asked at /v1/chat/completions, \
+         /v1/completions, /v1/embeddings, /v1/responses, /v1/messages, /v1beta/models/MODEL:generateContent and \
+         /model/ID/converse, with /proxy/PROVIDER before them or without.",
+    ))
+}
+
 /// The path is right, and the method is not.
-fn only(path: &str, wanted: &Method) -> Fault {
+pub(super) fn only(path: &str, wanted: &Method) -> Fault {
     let mut fault = Fault::new(
         FaultCode::InvalidRequest,
         format!("{} takes {wanted} only: send the request with that method.", shown(path)),
@@ -151,16 +194,19 @@ fn shown(path: &str) -> String {
 }
 
 /// A vendor's own API. Whose it is, the version header says, or a path that only Anthropic has.
-fn native(uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault)> {
+fn native(method: &Method, uri: &Uri, speaks_anthropic: bool) -> Result<Entrance, (Surface, Fault)> {
     let path = uri.path();
     let anthropic =
         speaks_anthropic || ["/v1/messages/", "/v1/organizations/"].iter().any(|start| path.starts_with(start));
     let surface = Surface::Model(if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let below = path.strip_prefix("/v1").unwrap_or(path);
-    match NativePath::parse(below) {
-        Ok(path) => Ok(Entrance { surface, endpoint: Endpoint::Native(path, uri.query().map(ToOwned::to_owned)) }),
-        Err(error) => Err((surface, Fault::new(FaultCode::InvalidRequest, format!("This path is refused: {error}.")))),
-    }
+    let path = refused_path(NativePath::parse(below)).map_err(|fault| (surface, fault))?;
+    asks_no_model(method, &path).map_err(|fault| (surface, fault))?;
+    Ok(Entrance { surface, endpoint: Endpoint::Native(path, uri.query().map(ToOwned::to_owned)) })
+}
+
+fn refused_path(read: Result<NativePath, PathError>) -> Result<NativePath, Fault> {
+    read.map_err(|error| Fault::new(FaultCode::InvalidRequest, format!("This path is refused: {error}.")))
 }
 
 fn no_such_path(path: &str) -> Fault {
@@ -170,7 +216,7 @@ fn no_such_path(path: &str) -> Fault {
         format!(
             "There is nothing at {shown}. Models are at /v1/chat/completions, /v1/responses, /v1/messages, \
              /v1beta/models/MODEL:generateContent and /model/ID/converse, the list of models at /v1/models, MCP servers \
-             at /mcp and /mcp/NAME."
+             at /mcp and /mcp/NAME, a provider's own paths at /proxy/PROVIDER/…."
         ),
     )
 }

@@ -17,7 +17,7 @@ use super::{
     body::{Body, Entry, Piece, json, streamed, whole},
     gemini,
     ledger::{End, LedgerEntry},
-    mcp, openai, plain, responses,
+    live, mcp, media, openai, plain, responses,
     script::Script,
 };
 
@@ -76,7 +76,7 @@ where
         async move { Ok::<_, Infallible>(route(sim, request).await) }
     });
     let served = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection to the sim ended early");
@@ -108,6 +108,11 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request, Wire::Anthropic).await,
         (&Method::POST, path) if gemini::named(path).is_some() => of_gemini(sim, request).await,
+        (&Method::POST, path) if media::is_known(path) => {
+            let path = path.to_owned();
+            media::serve(sim, request, path).await
+        }
+        (&Method::GET, "/realtime") => live::serve(sim, request),
         // Reached through memory, the server has no path of its own.
         (_, "/mcp" | "/") => mcp::serve(sim, request).await,
         _ => json(StatusCode::NOT_FOUND, openai::error(404, "the sim has no such route")),
@@ -224,7 +229,7 @@ fn cut_unary(bytes: Vec<u8>, after: usize, entry: Entry) -> Response<Body> {
     response
 }
 
-fn open(sim: &Sim, path: String, call_id: Option<String>, question: &Question, answer: &Answer) -> Entry {
+pub(super) fn open(sim: &Sim, path: String, call_id: Option<String>, question: &Question, answer: &Answer) -> Entry {
     let sequence = sim.state.ledger.open(LedgerEntry {
         sequence: 0,
         at: clock::wall(),
@@ -239,6 +244,11 @@ fn open(sim: &Sim, path: String, call_id: Option<String>, question: &Question, a
         end: End::Open,
     });
     Entry::new(sim.clone(), sequence)
+}
+
+/// The error of a request in OpenAI's shape.
+pub(super) fn fail_openai(entry: Entry, status: u16, message: &str) -> Response<Body> {
+    fail(entry, Wire::OpenAi, status, message)
 }
 
 fn fail(mut entry: Entry, wire: Wire, status: u16, message: &str) -> Response<Body> {

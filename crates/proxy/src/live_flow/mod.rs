@@ -1,0 +1,417 @@
+//! Live sessions: a client's WebSocket on one side, a provider's on the other, and every turn between them a call.
+//!
+//! Owns the session from the moment it is open: its clocks, its end, and what each side may send. What asks for a turn
+//! goes through the pipeline, with a permit, a reservation and an intent of its own; so does, before the sound is passed
+//! on, what a server that listens may begin by itself. Everything else a client sends is looked at by guards and is
+//! relayed. Never sends anything to a provider by itself: `upstream` does.
+
+mod client;
+mod server;
+mod turn;
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Response, header};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tidegate_core::{
+    clock,
+    facts::{Action, GuardVerdict},
+    fault::{Fault, FaultCode, FaultOrigin},
+    ids::ModelName,
+};
+use tidegate_protocol::realtime::{Context, refusal_event};
+use tidegate_upstream::{LegSender, LiveLeg, Said, Target, live::socket_bounds, task};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Bytes as SocketBytes, Error as SocketError, Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    exchange::{Caller, Ending, Exchange},
+    gate::Gate,
+    live::Entered,
+    respond::{self, Body},
+    stage::{dispatch::killed, identify::identify},
+    surface::{Surface, realtime::Upgrading},
+};
+use turn::Turn;
+
+/// After this long without a word of either side, a session ends.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
+/// The longest session: vendors end theirs after an hour.
+const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How often each side is asked for a sign of life, and how long it may give none.
+const PING: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(65);
+
+/// How often clocks are looked at, with a turn under way and without.
+const TICK: Duration = Duration::from_millis(500);
+const SLOW_TICK: Duration = Duration::from_secs(5);
+
+/// Events that a client may get wrong, and those that may be refused, before the session ends.
+const MOST_WRONG: u32 = 16;
+const MOST_REFUSED: u32 = 256;
+
+/// Turns that may be under way at a time.
+const MOST_TURNS: usize = 8;
+
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// How a session ends: the code and the words of the last frame (RFC 6455, section 7.4), and what became of its turns.
+struct Goodbye {
+    code: u16,
+    reason: String,
+    fault: Option<Box<Fault>>,
+}
+
+impl Goodbye {
+    fn new(code: u16, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), fault: None }
+    }
+
+    /// The end for a fault: whoever is not allowed is told so, and what broke is told as such.
+    fn of(fault: Fault) -> Self {
+        let code = match fault.origin() {
+            FaultOrigin::Client | FaultOrigin::Policy => 1008,
+            FaultOrigin::Upstream | FaultOrigin::Internal => 1011,
+        };
+        Self { code, reason: fault.code.as_str().to_owned(), fault: Some(Box::new(fault)) }
+    }
+
+    /// The client is not there any more.
+    fn gone() -> Self {
+        Self::new(1006, "")
+    }
+}
+
+/// One session.
+struct Session {
+    gate: Arc<Gate>,
+    surface: Surface,
+    headers: HeaderMap,
+    address: IpAddr,
+    caller: Caller,
+    /// The model as the caller named it.
+    model: ModelName,
+    socket: Socket,
+    leg: LiveLeg,
+    sender: LegSender,
+    context: Context,
+    /// The model that writes down what is said.
+    transcriber: Option<(ModelName, Arc<Target>)>,
+    cut: CancellationToken,
+    stop: CancellationToken,
+    /// Asked for, and not yet begun.
+    pending: Option<Turn>,
+    /// Allowed, for the server to begin by itself.
+    armed: Option<Turn>,
+    turns: Vec<Turn>,
+    /// What guards found since the last turn.
+    verdicts: Vec<GuardVerdict>,
+    wrong: u32,
+    refused: u32,
+    began: Instant,
+    /// When the client was last heard of, when anybody last said something, and when signs of life were last asked for.
+    heard: Instant,
+    spoke: Instant,
+    pinged: Instant,
+    _entered: Option<Entered>,
+}
+
+/// What is about the first request alone.
+const OF_THE_CONNECTION: [&str; 9] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "content-length",
+    "idempotency-key",
+    "x-tidegate-timeout-ms",
+    "x-tidegate-cache",
+    "x-tidegate-call-id",
+];
+
+/// Agrees to the session that `leg` is one end of, and runs it.
+pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>) -> Response<Body> {
+    let (Some(upgrading), Some(caller), Some(model)) =
+        (exchange.upgrading.take(), exchange.caller.clone(), exchange.story.asked.clone())
+    else {
+        let fault = Fault::new(FaultCode::InvalidRequest, "This connection cannot become a WebSocket: use HTTP/1.1.");
+        return respond::refusal(&mut exchange, fault);
+    };
+    let Upgrading { on, key, named, kept } = *upgrading;
+    // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
+    let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
+    let mut headers = exchange.headers.clone();
+    for name in OF_THE_CONNECTION {
+        headers.remove(name);
+    }
+    let (gate, surface, address) = (Arc::clone(&exchange.gate), exchange.surface, exchange.address);
+    let mut response = respond::switching(&mut exchange, vendor);
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if named {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
+    }
+    task::spawn("live session", async move {
+        let upgraded = match on.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(%error, "a client left before its session began");
+                leg.sender().close().await;
+                return;
+            }
+        };
+        let io = TokioIo::new(upgraded);
+        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(socket_bounds())).await;
+        let (stop, now) = (kept.stop.clone(), clock::now());
+        let session = Session {
+            gate,
+            surface,
+            headers,
+            address,
+            caller,
+            model: ModelName::from(model),
+            sender: leg.sender(),
+            leg: *leg,
+            socket,
+            context: Context::default(),
+            transcriber: None,
+            cut,
+            stop,
+            pending: None,
+            armed: None,
+            turns: Vec::new(),
+            verdicts: Vec::new(),
+            wrong: 0,
+            refused: 0,
+            began: now,
+            heard: now,
+            spoke: now,
+            pinged: now,
+            _entered: entered,
+        };
+        Box::pin(session.run()).await;
+        drop(kept);
+    });
+    response
+}
+
+/// What happens next.
+enum Next {
+    Cut,
+    Stop,
+    Tick,
+    Server(Option<Result<Said, Fault>>),
+    Client(Option<Result<Message, SocketError>>),
+}
+
+impl Session {
+    async fn run(mut self) {
+        let goodbye = self.converse().await;
+        let ended = || Fault::new(FaultCode::UpstreamUnavailable, "The live session ended before this turn did.");
+        let fault = goodbye.fault.unwrap_or_else(|| Box::new(ended()));
+        let left = goodbye.code == 1006;
+        for turn in self.pending.take().into_iter().chain(self.turns.drain(..)) {
+            turn.abandon(if left { None } else { Some(&fault) }, &self.context);
+        }
+        if let Some(armed) = self.armed.take() {
+            armed.unused();
+        }
+        let killed = fault.code == FaultCode::Killed;
+        let parting = async {
+            if !left && killed && self.tell(&fault, None, "").await.is_err() {
+                tracing::debug!("the client of a session that was cut takes nothing");
+            }
+            let Self { mut socket, sender, .. } = self;
+            if !left {
+                let frame = CloseFrame { code: goodbye.code.into(), reason: goodbye.reason.into() };
+                // Whoever has left needs no goodbye.
+                let _ = socket.close(Some(frame)).await;
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+            sender.close().await;
+        };
+        // What takes longer is dropped with its sockets.
+        let _ = tokio::time::timeout(GOODBYE, parting).await;
+    }
+
+    async fn converse(&mut self) -> Goodbye {
+        let mut stopping = false;
+        loop {
+            if stopping && self.turns.is_empty() && self.pending.is_none() {
+                return Goodbye::new(1001, "the gateway stops");
+            }
+            let busy = self.pending.is_some() || !self.turns.is_empty();
+            let tick = if busy { TICK } else { SLOW_TICK };
+            let (may_ask, listening) = (self.pending.is_none() && self.turns.len() < MOST_TURNS, !stopping);
+            let next = tokio::select! {
+                () = self.cut.cancelled() => Next::Cut,
+                () = self.stop.cancelled(), if listening => Next::Stop,
+                said = self.leg.next() => Next::Server(said),
+                frame = self.socket.next(), if may_ask => Next::Client(frame),
+                () = tokio::time::sleep(tick) => Next::Tick,
+            };
+            stopping |= matches!(next, Next::Stop);
+            // Whoever takes nothing does not keep a session from being cut.
+            let cut = self.cut.clone();
+            let done = tokio::select! {
+                biased;
+                () = cut.cancelled() => Err(Goodbye::of(killed())),
+                done = self.take(next) => done,
+            };
+            if let Err(goodbye) = done {
+                return goodbye;
+            }
+        }
+    }
+
+    async fn take(&mut self, next: Next) -> Result<(), Goodbye> {
+        match next {
+            Next::Cut => Err(Goodbye::of(killed())),
+            Next::Stop => Ok(()),
+            Next::Tick => self.clocks().await,
+            Next::Server(said) => self.heard_of_server(said).await,
+            Next::Client(frame) => self.heard_of_client(frame).await,
+        }
+    }
+
+    async fn heard_of_server(&mut self, said: Option<Result<Said, Fault>>) -> Result<(), Goodbye> {
+        self.spoke = clock::now();
+        match said {
+            Some(Ok(Said::Event(bytes))) => self.server_event(bytes).await,
+            Some(Ok(Said::Closed(code, reason))) => {
+                let fault = Fault::new(FaultCode::UpstreamUnavailable, "The upstream ended the live session.");
+                // Codes that no frame may carry are ours to name.
+                let code = if matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) { code } else { 1011 };
+                let reason = self.sender.scrub(&reason).chars().take(100).collect();
+                Err(Goodbye { code, reason, fault: Some(Box::new(fault)) })
+            }
+            Some(Err(fault)) => {
+                self.tell(&fault, None, "").await?;
+                Err(Goodbye::of(fault))
+            }
+            None => Err(Goodbye::of(Fault::new(
+                FaultCode::UpstreamUnavailable,
+                "The upstream's connection broke in the live session.",
+            ))),
+        }
+    }
+
+    async fn heard_of_client(&mut self, frame: Option<Result<Message, SocketError>>) -> Result<(), Goodbye> {
+        self.heard = clock::now();
+        match frame {
+            Some(Ok(Message::Text(text))) => {
+                self.spoke = self.heard;
+                self.client_event(text.into()).await
+            }
+            Some(Ok(Message::Binary(_))) => Err(Goodbye::new(1003, "events are JSON texts")),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
+            Some(Ok(Message::Close(_))) => Err(Goodbye::new(1000, "")),
+            Some(Err(SocketError::Capacity(_))) => Err(Goodbye::new(1009, "an event may have 4 MiB")),
+            Some(Err(SocketError::Protocol(_) | SocketError::Utf8(_))) => Err(Goodbye::new(1002, "no WebSocket frame")),
+            Some(Err(_)) | None => Err(Goodbye::gone()),
+        }
+    }
+
+    /// Looks at every clock.
+    async fn clocks(&mut self) -> Result<(), Goodbye> {
+        let now = clock::now();
+        let since = |then: Instant| now.saturating_duration_since(then);
+        if since(self.began) > LONGEST {
+            return Err(Goodbye::new(1001, "a session may last two hours"));
+        }
+        if since(self.spoke) > IDLE {
+            return Err(Goodbye::new(1001, "nobody said anything for fifteen minutes"));
+        }
+        // While a turn waits to begin, the client is not listened to.
+        if since(self.heard) > SILENCE && self.pending.is_none() {
+            return Err(Goodbye::gone());
+        }
+        self.turn_clocks(now).await?;
+        if since(self.pinged) > PING {
+            self.pinged = now;
+            self.still_valid()?;
+            self.sender.ping().await.map_err(Goodbye::of)?;
+            self.push(Message::Ping(SocketBytes::new())).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the key that opened the session is still one.
+    fn still_valid(&self) -> Result<(), Goodbye> {
+        let (keys, principal) = (&self.gate.keys, &self.caller.principal);
+        let known = keys.get(&principal.org, principal.key);
+        if known.is_some_and(|key| keys.is_valid(&key, clock::wall())) {
+            return Ok(());
+        }
+        Err(Goodbye::of(Fault::new(FaultCode::Unauthenticated, "The key of this session is no longer valid.")))
+    }
+
+    async fn push(&mut self, message: Message) -> Result<(), Goodbye> {
+        self.socket.send(message).await.map_err(|_| Goodbye::gone())
+    }
+
+    /// Tells the client of a fault, in the form of an event.
+    async fn tell(&mut self, fault: &Fault, about: Option<&str>, call: &str) -> Result<(), Goodbye> {
+        let kind = match fault.origin() {
+            FaultOrigin::Client | FaultOrigin::Policy => "invalid_request_error",
+            FaultOrigin::Upstream | FaultOrigin::Internal => "server_error",
+        };
+        let mut message = fault.public_message.clone();
+        if let Some(pointer) = fault.pointer.as_ref().filter(|pointer| !pointer.is_empty()) {
+            message.push_str(&format!(" (at {pointer})"));
+        }
+        if !call.is_empty() {
+            message.push_str(&format!(" [{call}]"));
+        }
+        let id = format!("event_{}", tidegate_core::ids::CallId::new());
+        let event = refusal_event(kind, fault.code.as_str(), &message, about, &id);
+        self.push(Message::text(event)).await
+    }
+
+    /// Puts on record that an event was refused, and tells the client.
+    async fn refuse(&mut self, fault: Fault, about: Option<&str>) -> Result<(), Goodbye> {
+        let mut exchange = self.exchange();
+        exchange.story.action = Some(Action::InvokeModel);
+        exchange.story.operation = "realtime";
+        exchange.story.resource = Arc::from(self.model.as_str());
+        exchange.story.verdicts = std::mem::take(&mut self.verdicts);
+        let known = identify(&mut exchange);
+        let call = exchange.id.to_string();
+        let fault = known.err().unwrap_or(fault);
+        exchange.end(&Ending { status: fault.status, fault: Some(&fault), complete: true });
+        drop(exchange);
+        self.tell(&fault, about, &call).await?;
+        self.refused = self.refused.saturating_add(1);
+        if self.refused >= MOST_REFUSED {
+            return Err(Goodbye::new(1008, "too much was refused"));
+        }
+        match fault.code {
+            FaultCode::Unauthenticated | FaultCode::Killed => Err(Goodbye::of(fault)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A call of this session.
+    fn exchange(&self) -> Exchange {
+        Exchange::begin(Arc::clone(&self.gate), self.surface, self.headers.clone(), self.address)
+    }
+}
