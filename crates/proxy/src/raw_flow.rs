@@ -113,6 +113,7 @@ impl RawFlow {
     fn end(&mut self, ending: &Ending<'_>) {
         self.ended = true;
         self.exchange.story.response_digest = Some(self.digester.digest());
+        self.exchange.story.usage = Some(self.raw.usage());
         self.exchange.end(ending);
     }
 }

@@ -37,9 +37,8 @@ use crate::{
     live::{ConnectTraffic, LegSender, LiveLeg, TurnTraffic},
     llm::{ModelBody, ModelTraffic},
     mcp::{Leg, ToolBody, ToolTraffic},
-    native::{NativeBody, NativeTraffic},
+    native::{NativeBody, NativePlace, NativeTraffic},
     pool::{Pool, TlsSetupError},
-    retry::RetryPolicy,
     route::{Circumstances, Route, StickyBy},
     target::{Provider, Target},
 };
@@ -179,11 +178,17 @@ impl Upstream {
                 let sending = Sending { id, forward, deadline, trace, running };
                 Box::pin(self.dispatch_turn(native, &leg, sending)).await
             }
+            (Call::Native(native), Destinations::Models(targets)) if native.asked().is_some() => {
+                let permitted = |target: &Arc<Target>| permit.allows(&Resource::Model(target.id.clone()));
+                let places = targets.into_iter().filter(permitted).map(NativePlace::model).collect();
+                let sending = Sending { id, forward, deadline, trace, running };
+                Box::pin(self.dispatch_native(native, places, sending)).await
+            }
             (Call::Native(native), Destinations::Provider(provider))
                 if native.asked().is_none() && permit.allows(&Resource::Provider(provider.name.clone())) =>
             {
                 let sending = Sending { id, forward, deadline, trace, running };
-                Box::pin(self.dispatch_native(native, provider, sending)).await
+                Box::pin(self.dispatch_native(native, vec![NativePlace::provider(provider)], sending)).await
             }
             _ => {
                 let fault =
@@ -244,21 +249,24 @@ impl Upstream {
     async fn dispatch_native(
         &self,
         call: &NativeCall,
-        provider: Arc<Provider>,
+        places: Vec<NativePlace>,
         sending: Sending<'_>,
     ) -> Result<Answered, Box<Failed>> {
-        let (timeouts, retry) = (Timeouts::default(), RetryPolicy::default());
-        let limits = Limits::new(clock::now(), timeouts.total, sending.deadline);
-        let (forward, name) = (sending.forward, Arc::from(provider.name.as_str()));
-        let served_by = ServedBy::Provider(provider.name.clone());
-        let traffic =
-            NativeTraffic { pool: &self.pool, call, provider, name, retry, timeouts, forward, trace: sending.trace };
+        let total = places.iter().map(|place| place.timeouts.total).max().unwrap_or(Timeouts::default().total);
+        let limits = Limits::new(clock::now(), total, sending.deadline);
+        let forward = sending.forward;
+        let traffic = NativeTraffic { pool: &self.pool, call, places, forward, trace: sending.trace };
         let Concluded { result, reports, running } =
             attempt::run(&traffic, &self.health, limits, sending.running).await;
         let (answer, served, running) = match (result, running) {
             (Ok((answer, served)), Some(running)) => (answer, served, running),
             (Ok(_), None) => return Err(lost(reports)),
             (Err(fault), running) => return Err(Box::new(Failed { fault, running, attempts: reports })),
+        };
+        let Some(place) = traffic.places.get(served.index) else { return Err(lost(reports)) };
+        let served_by = match &place.target {
+            Some(target) => ServedBy::Model(Arc::clone(target)),
+            None => ServedBy::Provider(place.provider.name.clone()),
         };
         let head = AnswerHead {
             status: served.status,

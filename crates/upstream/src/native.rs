@@ -3,7 +3,7 @@
 //! Never interprets a vendor's API. A request that may have left is not repeated, unless its method says that it may
 //! be. JSON answers are read whole, so that guards see them; everything else streams through with its clocks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -14,7 +14,10 @@ use tidegate_core::{
     trace::TraceContext,
     usage::Usage,
 };
-use tidegate_protocol::native::{NativeAnswer, NativeCall};
+use tidegate_protocol::{
+    native::{NativeAnswer, NativeCall, event_usage},
+    sse::{DEFAULT_MAX_EVENT, SseParser},
+};
 
 use crate::{
     attempt::{Begun, Candidate, Traffic},
@@ -29,19 +32,60 @@ use crate::{
     patience::Patience,
     pool::Pool,
     retry::RetryPolicy,
-    target::Provider,
+    target::{Provider, Target},
 };
 
 /// A call on its way.
 pub(crate) struct NativeTraffic<'a> {
     pub(crate) pool: &'a Arc<Pool>,
     pub(crate) call: &'a NativeCall,
-    pub(crate) provider: Arc<Provider>,
-    pub(crate) name: Arc<str>,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) places: Vec<NativePlace>,
     pub(crate) forward: &'a HeaderMap,
     pub(crate) trace: Option<TraceContext>,
+}
+
+/// Where such a call can be sent.
+pub(crate) struct NativePlace {
+    name: Arc<str>,
+    pub(crate) provider: Arc<Provider>,
+    /// The model, where one is asked.
+    pub(crate) target: Option<Arc<Target>>,
+    retry: RetryPolicy,
+    pub(crate) timeouts: Timeouts,
+    breaker: BreakerPolicy,
+}
+
+/// How long pictures and speech may take to begin, where nobody set another time.
+const UNHURRIED: Duration = Duration::from_secs(300);
+
+impl NativePlace {
+    /// A provider's own API.
+    pub(crate) fn provider(provider: Arc<Provider>) -> Self {
+        Self {
+            name: Arc::from(provider.name.as_str()),
+            provider,
+            target: None,
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            breaker: BreakerPolicy::default(),
+        }
+    }
+
+    /// A model of a provider, asked on a path of that API.
+    pub(crate) fn model(target: Arc<Target>) -> Self {
+        let mut timeouts = target.timeouts;
+        if timeouts == Timeouts::default() {
+            timeouts.first_event = UNHURRIED;
+        }
+        Self {
+            name: Arc::from(target.id.to_string()),
+            provider: Arc::clone(&target.provider),
+            retry: target.retry.clone(),
+            breaker: target.breaker,
+            timeouts,
+            target: Some(target),
+        }
+    }
 }
 
 /// An answer, as far as an attempt reads it.
@@ -59,11 +103,12 @@ impl Traffic for NativeTraffic<'_> {
     type Answer = NativeAnswered;
 
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
-        (index == 0).then(|| Candidate {
-            name: Arc::clone(&self.name),
-            upstream: self.provider.name.as_str(),
-            retry: &self.retry,
-            breaker: BreakerPolicy::default(),
+        self.places.get(index).map(|place| Candidate {
+            name: Arc::clone(&place.name),
+            upstream: place.provider.name.as_str(),
+            retry: &place.retry,
+            breaker: place.breaker,
+            hedge: None,
         })
     }
 
@@ -73,40 +118,49 @@ impl Traffic for NativeTraffic<'_> {
 
     async fn attempt(
         &self,
-        _: usize,
+        index: usize,
         limits: &Limits,
         span: Option<TraceContext>,
     ) -> Result<Begun<NativeAnswered>, Failure> {
+        let Some(place) = self.places.get(index) else {
+            return Err(Failure::unsent(Fault::new(FaultCode::Internal, "no such place"), Then::End));
+        };
         let once = |failure: Failure| if self.call.is_idempotent() { failure } else { failure.once_only() };
-        self.sent(limits, span).await.map_err(once)
+        self.sent(place, limits, span).await.map_err(once)
     }
 }
 
 impl NativeTraffic<'_> {
-    async fn sent(&self, limits: &Limits, span: Option<TraceContext>) -> Result<Begun<NativeAnswered>, Failure> {
-        let mut request = self.request()?;
+    async fn sent(
+        &self,
+        at: &NativePlace,
+        limits: &Limits,
+        span: Option<TraceContext>,
+    ) -> Result<Begun<NativeAnswered>, Failure> {
+        let mut request = self.request(at)?;
         headers::trace(request.headers_mut(), span);
-        let whom = ("provider", self.provider.name.as_str());
-        let showing = Showing { pool: self.pool, connect: self.timeouts.connect, limits, whom };
-        self.provider.auth.show(&mut request, &showing).await?;
-        let clocks = (self.timeouts.connect, self.timeouts.first_event);
-        let base = &self.provider.base;
+        let whom = ("provider", at.provider.name.as_str());
+        let showing = Showing { pool: self.pool, connect: at.timeouts.connect, limits, whom };
+        at.provider.auth.show(&mut request, &showing).await?;
+        let clocks = (at.timeouts.connect, at.timeouts.first_event);
+        let base = &at.provider.base;
         let response = self.pool.send(base, request, clocks, limits).await.map_err(Failure::unanswered)?;
         let status = response.status().as_u16();
-        let between = self.timeouts.between_events;
+        let between = at.timeouts.between_events;
         if !response.status().is_success() {
-            let place = tidegate_core::ids::TargetId {
-                provider: self.provider.name.clone(),
+            let path = || tidegate_core::ids::TargetId {
+                provider: at.provider.name.clone(),
                 model: Arc::from(self.call.target().split('?').next().unwrap_or_default().trim_start_matches('/')),
             };
-            let from = Refuser { provider: &self.provider, place: &place, dialect: self.call.dialect(), same: true };
+            let place = at.target.as_ref().map_or_else(path, |target| target.id.clone());
+            let from = Refuser { provider: &at.provider, place: &place, dialect: self.call.dialect(), same: true };
             return Err(refusal(&from, between, response, limits).await);
         }
         let headers = headers::from_provider(response.headers(), self.call.dialect());
         // What has no body has no document.
         let empty = *self.call.method() == Method::HEAD || matches!(status, 204 | 205 | 304);
         if !empty && headers::is_media_type(response.headers(), "application/json") {
-            let body = self.document(status, response, limits).await?;
+            let body = self.document(at, status, response, limits).await?;
             return Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Done });
         }
         let events = headers::is_media_type(response.headers(), "text/event-stream");
@@ -118,19 +172,26 @@ impl NativeTraffic<'_> {
             events,
             passed: 0,
             admitted: None,
+            assumed: self.call.asked().map(|asked| asked.assumed).unwrap_or_default(),
+            told: None,
+            reader: (events && self.call.asked().is_some()).then(|| SseParser::new(DEFAULT_MAX_EVENT)),
         };
         let body = NativeBody::Raw(Box::new(raw));
         Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Events })
     }
 
-    fn request(&self) -> Result<Request<Bytes>, Failure> {
-        let provider = &self.provider;
+    fn request(&self, at: &NativePlace) -> Result<Request<Bytes>, Failure> {
+        let provider = &at.provider;
         let misconfigured = |why: String| {
             let words = format!("the provider `{}` is misconfigured: {why}", provider.name);
             Failure::unsent(Fault::new(FaultCode::Internal, words), Then::End)
         };
-        let uri = provider.base.uri(&self.call.target()).map_err(|error| misconfigured(error.to_string()))?;
-        let mut request = Request::new(self.call.outgoing(provider.name.as_str()));
+        let (target, body) = match &at.target {
+            Some(target) => (self.call.asking_target(), self.call.asking(&target.id.model)),
+            None => (self.call.target(), self.call.outgoing(provider.name.as_str())),
+        };
+        let uri = provider.base.uri(&target).map_err(|error| misconfigured(error.to_string()))?;
+        let mut request = Request::new(body);
         *request.method_mut() = self.call.method().clone();
         *request.uri_mut() = uri;
         *request.headers_mut() =
@@ -140,19 +201,21 @@ impl NativeTraffic<'_> {
 
     async fn document(
         &self,
+        at: &NativePlace,
         status: u16,
         response: Response<Incoming>,
         limits: &Limits,
     ) -> Result<NativeBody, Failure> {
         let broken = |fault| Failure::broken_answer(status, fault);
-        let bytes = body::whole(response.into_body(), body::MOST_UNARY, self.timeouts.between_events, limits)
+        let bytes = body::whole(response.into_body(), body::MOST_UNARY, at.timeouts.between_events, limits)
             .await
             .map_err(|error| broken(error.fault()))?;
         let answer = NativeAnswer::read(self.call.dialect(), bytes).map_err(|error| {
             let words = format!("the upstream answered {status} with JSON that cannot be read: {error}");
             broken(Fault::new(FaultCode::UpstreamUnavailable, words))
         })?;
-        let usage = answer.usage().unwrap_or_default();
+        let assumed = || self.call.asked().map(|asked| asked.assumed).unwrap_or_default();
+        let usage = answer.usage().unwrap_or_else(assumed);
         Ok(NativeBody::Document { answer: Box::new(answer), usage })
     }
 }
@@ -167,6 +230,10 @@ pub struct RawStream {
     events: bool,
     passed: u64,
     admitted: Option<Admitted>,
+    /// What is taken to be used, and what the stream says.
+    assumed: Usage,
+    told: Option<Usage>,
+    reader: Option<SseParser>,
 }
 
 impl std::fmt::Debug for RawStream {
@@ -187,6 +254,27 @@ impl RawStream {
         self.events
     }
 
+    /// What was used: as the stream says; where it says nothing, what is taken to be used for such a call.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.told.unwrap_or(self.assumed)
+    }
+
+    /// Looks for what was used, in streams of events that tell it.
+    fn read_usage(&mut self, bytes: &Bytes) {
+        let Some(reader) = &mut self.reader else { return };
+        reader.push(bytes.clone());
+        while let Some(frame) = reader.next_frame() {
+            match frame {
+                Ok(frame) => self.told = frame.data.as_deref().and_then(event_usage).or(self.told),
+                Err(_) => {
+                    self.reader = None;
+                    return;
+                }
+            }
+        }
+    }
+
     /// Bytes that came so far.
     #[must_use]
     pub fn passed(&self) -> u64 {
@@ -202,6 +290,7 @@ impl RawStream {
         match body::next(&mut self.body, silence, &self.limits, &mut self.patience).await {
             Ok(Some(bytes)) => {
                 self.passed = self.passed.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                self.read_usage(&bytes);
                 Some(Ok(bytes))
             }
             Ok(None) => {

@@ -95,7 +95,7 @@ async fn a_vendor_route_passes_natively_where_a_policy_says_so_and_nowhere_else(
     assert_eq!(sent.header("authorization"), Some("Bearer sk-vendor-secret-0123456789abcdef"));
     let story = gateway.show(&format!("/api/v1/calls/{}", made.header("x-tidegate-call-id"))).await;
     let told = story.to_string();
-    for word in ["call_provider_api", "/v1/images/generations", "intent", "outcome", "pii.email"] {
+    for word in ["invoke_model", "openai/gpt-image-1", "intent", "outcome", "pii.email"] {
         assert!(told.contains(word), "{word}: {told}");
     }
 

@@ -1,6 +1,6 @@
 //! Checks of models: every target leads to a provider, no route leads back to itself, settings make sense.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_policy::Condition;
 use tidegate_protocol::llm::Params;
@@ -15,6 +15,10 @@ use crate::{
 
 /// The most targets that a model's route may lead to, aliases followed.
 const MOST_TARGETS: usize = 256;
+
+/// How soon and how late a second target may be asked beside the first.
+const SOONEST_HEDGE: Duration = Duration::from_millis(10);
+const LATEST_HEDGE: Duration = Duration::from_secs(600);
 
 /// The most models that may lead to one another in a row.
 const MOST_DEPTH: usize = 16;
@@ -152,11 +156,27 @@ impl Checker<'_> {
         if let Some(timeouts) = &model.timeouts {
             self.timeouts(&join(path, "timeouts"), timeouts);
         }
+        if let Some(Time(hedge)) = model.hedge {
+            self.hedge(&join(path, "hedge"), hedge, &model.route);
+        }
         if let Some(Time(ttl)) = model.cache.as_ref().map(|cache| cache.ttl)
             && !(1..=LONGEST_CACHED).contains(&ttl.as_secs())
         {
             let at = join(&join(path, "cache"), "ttl");
             self.error(codes::OUT_OF_RANGE, &at, "an answer is kept for 1s to 90d", "write for example `10m`");
+        }
+    }
+
+    fn hedge(&mut self, path: &str, hedge: Duration, route: &Route) {
+        if !(SOONEST_HEDGE..=LATEST_HEDGE).contains(&hedge) {
+            let hint = "write for example `800ms`: a little more than most answers take to begin";
+            self.error(codes::OUT_OF_RANGE, path, "the next target is asked after 10ms to 10m", hint);
+        }
+        if let [only] = route.targets()[..]
+            && !self.document.models.contains_key(&only.name)
+        {
+            let hint = "name a second one, for example `{ fallback: [first, second], hedge: 800ms }`";
+            self.error(codes::OUT_OF_RANGE, path, "there is no other target that could be asked", hint);
         }
     }
 

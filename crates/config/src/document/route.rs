@@ -354,6 +354,9 @@ pub struct Model {
     /// Whether the same question gets the same answer again.
     #[serde(skip_serializing_if = "super::read::is_default")]
     pub cache: Option<Cache>,
+    /// After how long without an answer the next target is asked beside the first.
+    #[serde(skip_serializing_if = "super::read::is_default")]
+    pub hedge: Option<Time>,
 }
 
 impl Model {
@@ -369,11 +372,13 @@ impl Model {
             max_input: None,
             capabilities: None,
             cache: None,
+            hedge: None,
         }
     }
 }
 
-const SETTINGS: [&str; 8] = ["route", "retry", "price", "timeouts", "max_output", "max_input", "capabilities", "cache"];
+const SETTINGS: [&str; 9] =
+    ["route", "retry", "price", "timeouts", "max_output", "max_input", "capabilities", "cache", "hedge"];
 
 impl Field for Model {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -396,7 +401,8 @@ impl Field for Model {
         let max_input = reader.field::<u64>(entries, "max_input");
         let capabilities = reader.field(entries, "capabilities");
         let cache = reader.field(entries, "cache");
-        Some(Self { route: route?, retry, price, timeouts, max_output, max_input, capabilities, cache })
+        let hedge = reader.field(entries, "hedge");
+        Some(Self { route: route?, retry, price, timeouts, max_output, max_input, capabilities, cache, hedge })
     }
 }
 
@@ -411,6 +417,7 @@ impl JsonSchema for Model {
         let (retry, price) = (generator.subschema_for::<Retry>(), generator.subschema_for::<Price>());
         let (timeouts, cache) = (generator.subschema_for::<Timeouts>(), generator.subschema_for::<Cache>());
         let capabilities = generator.subschema_for::<Capabilities>();
+        let hedge = generator.subschema_for::<Time>();
         let more = form::forms(generator);
         let mut schema = json_schema!({
             "description": "A model's name and what calls to it do: a route, or a route with settings.",
@@ -433,6 +440,8 @@ impl JsonSchema for Model {
                         "examples": [{ "connect": "5s", "first_event": "60s", "between_events": "30s", "total": "10m" }] },
                     "cache": { "allOf": [cache], "description": "Whether the same question gets the same answer again.",
                         "examples": [{ "ttl": "10m", "share": "team" }] },
+                    "hedge": { "allOf": [hedge], "examples": ["800ms"],
+                        "description": "After how long without an answer the next target is asked beside the first: the one that answers first answers the call." },
                     "max_output": { "type": "integer", "minimum": 1, "examples": [4096],
                         "description": "The most tokens of an answer: reserved and sent where the caller sets no limit." },
                     "max_input": { "type": "integer", "minimum": 1, "examples": [32768],

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -24,7 +25,7 @@ use tidegate_upstream::{
 use crate::{
     check::{Checked, SIM_SERVER},
     codes,
-    document::{self, Document, Headers, Model},
+    document::{self, Document, Headers, Model, Time},
     node::join,
     problem::Problem,
     reference::Reference,
@@ -47,6 +48,7 @@ struct Settings {
     max_output: Option<u64>,
     max_input: Option<u64>,
     capabilities: Capabilities,
+    hedge: Option<Duration>,
     params: Params,
 }
 
@@ -59,6 +61,7 @@ impl Settings {
             max_output: model.max_output,
             max_input: model.max_input,
             capabilities: model.capabilities.as_ref().map(capabilities_of).unwrap_or_default(),
+            hedge: model.hedge.map(|Time(hedge)| hedge),
             params: Params::default(),
         }
     }
@@ -72,6 +75,7 @@ impl Settings {
             max_output: self.max_output.or(outer.max_output),
             max_input: self.max_input.or(outer.max_input),
             capabilities: self.capabilities.over(outer.capabilities),
+            hedge: self.hedge.or(outer.hedge),
             params: if self.params.is_empty() { outer.params.clone() } else { self.params },
         }
     }
@@ -95,6 +99,7 @@ impl Known {
             timeouts: settings.timeouts.unwrap_or_default(),
             retry: settings.retry.clone().unwrap_or_default(),
             breaker: BreakerPolicy::default(),
+            hedge: settings.hedge,
             params: settings.params.clone(),
         }
     }

@@ -42,7 +42,7 @@ impl<'tape, 'body> Node<'tape, 'body> {
         Self { tape, bytes, id }
     }
 
-    fn at(self, id: NodeId) -> Self {
+    pub(crate) fn at(self, id: NodeId) -> Self {
         Self { id, ..self }
     }
 

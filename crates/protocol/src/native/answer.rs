@@ -9,10 +9,11 @@ use tidegate_core::{
     usage::Usage,
 };
 
+use super::asked;
 use crate::{
     body::EditableBody,
     json::{Limits, NodeId},
-    llm::{AnswerError, Dialect, texts_of, usage_of},
+    llm::{AnswerError, Dialect, node::Node, texts_of, usage_of},
     places::Place,
 };
 
@@ -34,6 +35,7 @@ impl NativeAnswer {
             EditableBody::read(bytes, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
         let texts = texts_of(body.tape(), body.original()).into();
         let usage = usage_of(dialect, body.tape(), body.original());
+        let usage = usage.or_else(|| asked::usage(Node::new(body.tape(), body.original(), body.tape().root())));
         Ok(Self { body, texts, usage })
     }
 

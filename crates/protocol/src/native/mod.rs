@@ -7,6 +7,7 @@
 
 mod answer;
 mod asked;
+mod form;
 mod path;
 
 #[cfg(test)]
@@ -23,18 +24,21 @@ use tidegate_core::{
     facts::{Action, ApiFacts, Facts, Resource},
     ids::{Digest, Digester},
     segment::{Origin, Segment, SegmentPath},
+    usage::Usage,
 };
 
 use crate::{
     body::EditableBody,
     json::{Edit, Limits, NodeId, write_text},
-    llm::{Dialect, ReadError, texts_of},
+    llm::{Dialect, ReadError, estimate, node::Node, texts_of},
     places::{self, Place},
     realtime::{ClientEvent, Turning},
 };
 
 pub use answer::NativeAnswer;
-pub use asked::{Asked, Task};
+use asked::Read;
+pub use asked::{Asked, Task, event_usage};
+use form::Form;
 pub use path::{NativePath, PathError};
 
 /// A request as a listener hands it over.
@@ -68,7 +72,14 @@ pub struct NativeCall {
 
 #[derive(Debug, Clone)]
 enum Body {
-    Json { body: EditableBody, places: Arc<[Place]>, model: Option<NodeId>, stream: bool },
+    Json {
+        body: EditableBody,
+        places: Arc<[Place]>,
+        model: Option<NodeId>,
+        stream: bool,
+    },
+    /// A form that asks a model.
+    Form(Form),
     Other(Bytes),
 }
 
@@ -80,16 +91,76 @@ impl NativeCall {
     /// Where JSON is not strict; the pointer names the place.
     pub fn read(dialect: Dialect, request: NativeRequest) -> Result<Self, ReadError> {
         let NativeRequest { method, path, query, content_type, body } = request;
-        let body = if is_json(content_type.as_ref(), &body) { json(body)? } else { Body::Other(body) };
+        let task = Task::of(&method, path.decoded());
+        let body = match (&content_type, task) {
+            (Some(media), Some(_)) if form::is_form(Some(media)) => Body::Form(Form::read(media, body)?),
+            _ if is_json(content_type.as_ref(), &body) => json(body)?,
+            (_, Some(_)) if !body.is_empty() => {
+                return Err(ReadError::new("", "what asks a model is JSON or a form (multipart/form-data)"));
+            }
+            _ => Body::Other(body),
+        };
         let digest = OnceLock::new();
-        Ok(Self { dialect, method, path, query, content_type, body, asked: None, digest })
+        let mut call = Self { dialect, method, path, query, content_type, body, asked: None, digest };
+        if let (Some(task), Some(model)) = (task, call.model()) {
+            let asked = Asked::of(task, &model, call.reading())?;
+            call.asked = Some(asked);
+            call.only_words();
+        }
+        Ok(call)
+    }
+
+    /// Leaves the model's name and what is a picture out of what guards see.
+    fn only_words(&mut self) {
+        let Body::Json { body, places, model, .. } = &mut self.body else { return };
+        let root = Node::new(body.tape(), body.original(), body.tape().root());
+        let words = places.iter().filter(|place| Some(place.node) != *model && !root.at(place.node).is_embedded());
+        *places = words.copied().collect();
+    }
+
+    /// What a reservation needs to know of a body that asks a model.
+    fn reading(&self) -> Read {
+        let (mut words, mut embedded) = (0_u64, 0_u64);
+        for segment in self.segments() {
+            if segment.text.starts_with("data:") && segment.text.contains(";base64,") {
+                embedded = embedded.saturating_add(1);
+            } else {
+                words = words.saturating_add(estimate::text(segment.text.as_bytes()));
+            }
+        }
+        match &self.body {
+            Body::Json { body, .. } => {
+                let root = Node::new(body.tape(), body.original(), body.tape().root());
+                let items = |name| root.get(name).map_or(0, |node| node.items().count());
+                let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+                let pictures = whole(items("images").saturating_add(items("image"))).max(embedded);
+                Read {
+                    words,
+                    letters: root.get("input").and_then(Node::text).map_or(0, |text| whole(text.chars().count())),
+                    count: root.present("n").and_then(Node::as_u64).unwrap_or(1).max(1),
+                    files: (pictures, 0),
+                    documents: whole(items("documents")),
+                }
+            }
+            Body::Form(form) => {
+                let count = form.field("n").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+                Read { words, count: u64::max(count, 1), files: form.files(), ..Read::default() }
+            }
+            Body::Other(_) => Read { words, ..Read::default() },
+        }
     }
 
     /// The opening of a realtime session with `model`.
     #[must_use]
     pub fn connect(model: &str) -> Self {
-        let asked =
-            Asked { task: Task::Connect, model: model.into(), tools: Vec::new(), input_tokens: 0, max_output: Some(0) };
+        let asked = Asked {
+            task: Task::Connect,
+            model: model.into(),
+            tools: Vec::new(),
+            input_tokens: 0,
+            max_output: Some(0),
+            assumed: Usage::default(),
+        };
         Self::live(Method::GET, asked, Body::Other(Bytes::new()))
     }
 
@@ -98,7 +169,7 @@ impl NativeCall {
     pub fn turn(task: Task, event: ClientEvent, turning: Turning) -> Self {
         let Turning { model, tools, input_tokens, max_output } = turning;
         let (body, places) = event.into_parts();
-        let asked = Asked { task, model, tools, input_tokens, max_output };
+        let asked = Asked { task, model, tools, input_tokens, max_output, assumed: Usage::default() };
         Self::live(Method::POST, asked, Body::Json { body, places, model: None, stream: true })
     }
 
@@ -139,6 +210,16 @@ impl NativeCall {
         format!("/v1{}", self.path.decoded())
     }
 
+    /// The path of what asks a model with the query: in the one spelling that it has.
+    #[must_use]
+    pub fn asking_target(&self) -> String {
+        let path = self.path.decoded().to_ascii_lowercase();
+        match &self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }
+    }
+
     /// The path below the provider's base URL with the query, as they came.
     #[must_use]
     pub fn target(&self) -> String {
@@ -169,7 +250,11 @@ impl NativeCall {
     /// Whether the answer is asked for as a stream of events.
     #[must_use]
     pub fn stream(&self) -> bool {
-        matches!(&self.body, Body::Json { stream: true, .. })
+        match &self.body {
+            Body::Json { stream, .. } => *stream,
+            Body::Form(form) => form.field("stream").is_some_and(|text| text.trim().eq_ignore_ascii_case("true")),
+            Body::Other(_) => false,
+        }
     }
 
     /// The model that the body names.
@@ -177,6 +262,7 @@ impl NativeCall {
     pub fn model(&self) -> Option<Cow<'_, str>> {
         match &self.body {
             Body::Json { body, model, .. } => body.text((*model)?),
+            Body::Form(form) => form.field("model"),
             Body::Other(_) => None,
         }
     }
@@ -217,6 +303,7 @@ impl NativeCall {
             model: self.model().map(|model| Arc::from(&*model)),
             body: match &self.body {
                 Body::Json { .. } => "json",
+                Body::Form(_) => "other",
                 Body::Other(bytes) if bytes.is_empty() => "none",
                 Body::Other(_) => "other",
             },
@@ -227,14 +314,22 @@ impl NativeCall {
     /// Every text of a JSON body, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {
-        let Body::Json { body, places, .. } = &self.body else { return Vec::new() };
-        places.iter().filter_map(|place| place.segment(body)).collect()
+        match &self.body {
+            Body::Json { body, places, .. } => places.iter().filter_map(|place| place.segment(body)).collect(),
+            Body::Form(form) => form.segments(),
+            Body::Other(_) => Vec::new(),
+        }
     }
 
     /// Puts another text in the place of a segment; says whether it is one of this call's.
     pub fn replace_segment(&mut self, path: SegmentPath, text: &str) -> bool {
-        let Body::Json { body, places, .. } = &mut self.body else { return false };
-        let replaced = places::find(places, path).is_some_and(|place| place.replace(body, text));
+        let replaced = match &mut self.body {
+            Body::Json { body, places, .. } => {
+                places::find(places, path).is_some_and(|place| place.replace(body, text))
+            }
+            Body::Form(form) => form.replace_segment(path, text),
+            Body::Other(_) => false,
+        };
         if replaced {
             self.digest = OnceLock::new();
         }
@@ -246,6 +341,7 @@ impl NativeCall {
     pub fn pointer(&self, path: SegmentPath) -> String {
         match &self.body {
             Body::Json { body, .. } => body.pointer(NodeId::from_index(path.0)),
+            Body::Form(form) => form.pointer(path),
             Body::Other(_) => String::new(),
         }
     }
@@ -255,6 +351,7 @@ impl NativeCall {
     pub fn version(&self) -> u32 {
         match &self.body {
             Body::Json { body, .. } => body.version(),
+            Body::Form(form) => form.version(),
             Body::Other(_) => 0,
         }
     }
@@ -278,7 +375,24 @@ impl NativeCall {
     pub fn body(&self) -> Bytes {
         match &self.body {
             Body::Json { body, .. } => body.current(),
+            Body::Form(form) => form.current(None),
             Body::Other(bytes) => bytes.clone(),
+        }
+    }
+
+    /// The body as it is sent to a model that its provider knows as `model`.
+    #[must_use]
+    pub fn asking(&self, model: &str) -> Bytes {
+        match &self.body {
+            Body::Json { body, model: Some(named), .. } => {
+                let mut replacement = Vec::new();
+                write_text(&mut replacement, model);
+                let edit = Edit { span: body.tape().span(*named), replacement };
+                // Where a guard rewrote the model's name too, nothing is sent that could be read in two ways.
+                body.with(vec![edit]).map_or_else(|_| Bytes::new(), Bytes::from)
+            }
+            Body::Form(form) => form.current(Some(model)),
+            Body::Json { .. } | Body::Other(_) => self.body(),
         }
     }
 

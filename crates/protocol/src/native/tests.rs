@@ -61,9 +61,9 @@ fn a_vendors_administration_is_an_action_of_its_own_however_it_is_spelt() {
 
 #[test]
 fn policies_see_method_decoded_path_model_and_what_the_body_is() {
-    let facts = call(Method::POST, "/im%61ges/generations", Some("application/json"), r#"{"model":"openai/i"}"#);
+    let facts = call(Method::POST, "/fine%5Ftuning/jobs", Some("application/json"), r#"{"model":"openai/i"}"#);
     let api = facts.unwrap().facts().api.unwrap();
-    assert_eq!((&*api.method, &*api.path, api.body), ("POST", "/v1/images/generations", "json"));
+    assert_eq!((&*api.method, &*api.path, api.body), ("POST", "/v1/fine_tuning/jobs", "json"));
     assert_eq!(api.model.as_deref(), Some("openai/i"));
     let body = |media, text| call(Method::POST, "/files", media, text).unwrap().facts().api.unwrap().body;
     assert_eq!(body(None, ""), "none");
@@ -140,4 +140,107 @@ fn what_repeats_the_providers_address_is_taken_off_once() {
         assert_eq!(NativePath::parse(path).unwrap().below(base).unwrap().raw(), below, "{base} {path}");
     }
     assert_eq!(NativePath::parse("/v1").unwrap().below("/v1"), None);
+}
+
+const FORM: &str = "multipart/form-data; boundary=b";
+
+fn form(path: &str, body: &str) -> Result<NativeCall, ReadError> {
+    call(Method::POST, path, Some(FORM), body)
+}
+
+fn field(name: &str, value: &str) -> String {
+    format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+}
+
+const FILE: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n\0\r\n--\x01\r\n";
+
+#[test]
+fn a_path_that_asks_a_model_is_a_call_to_it_however_it_is_spelt() {
+    let body = json!({"model": "m", "prompt": "a cat", "n": 3}).to_string();
+    for path in ["/images/generations", "/Images/GENERATIONS", "/images/generation%73"] {
+        let call = call(Method::POST, path, Some("application/json"), &body).unwrap();
+        assert_eq!((call.action(), call.asked().unwrap().task), (Action::InvokeModel, Task::DrawImages), "{path}");
+        assert_eq!(call.asking_target(), "/images/generations?after=a%20b");
+        assert_eq!(call.facts().model.unwrap().as_str(), "m");
+        let texts: Vec<String> = call.segments().iter().map(|segment| segment.text.to_string()).collect();
+        assert_eq!(texts, ["a cat"], "the model's name is no words");
+        assert_eq!(call.asked().unwrap().max_output, Some(3 * 8_000));
+    }
+    let unnamed = json!({"prompt": "a cat"}).to_string();
+    let call = call(Method::POST, "/images/generations", None, &unnamed).unwrap();
+    assert_eq!((call.action(), call.asked()), (Action::CallProviderApi, None), "what names no model is the vendor's");
+}
+
+#[test]
+fn a_body_that_asks_too_much_or_is_of_no_known_form_is_refused() {
+    let many = json!({"model": "m", "prompt": "x", "n": 17}).to_string();
+    assert!(call(Method::POST, "/images/generations", None, &many).is_err());
+    assert!(call(Method::POST, "/audio/speech", Some("text/plain"), "model=m").is_err());
+    let named = json!({"model": "a\u{0}b", "input": "x"}).to_string();
+    assert!(call(Method::POST, "/audio/speech", None, &named).is_err());
+}
+
+#[test]
+fn a_forms_fields_are_seen_and_its_files_stay_what_they_are() {
+    let body = format!("{}{}{FILE}--b--\r\n", field("model", "p/m"), field("prompt", "names: jo"));
+    let mut call = form("/audio/transcriptions", &body).unwrap();
+    assert_eq!(call.asked().unwrap().model.as_str(), "p/m");
+    let segment = call.segments()[0].clone();
+    assert_eq!((&*segment.text, segment.name.as_deref()), ("names: jo", Some("prompt")));
+    let path = segment.path;
+    assert_eq!(call.pointer(path), "/prompt");
+    let (digest, version) = (call.digest(), call.version());
+    assert!(call.replace_segment(path, "names: [gone]"));
+    assert!(call.digest() != digest && call.version() == version + 1);
+    assert!(!call.replace_segment(path, "x\r\n--b\r\n"), "a text cannot end its field");
+    let sent = String::from_utf8(call.asking("m").to_vec()).unwrap();
+    assert_eq!(sent, body.replace("p/m", "m").replace("names: jo", "names: [gone]"));
+    let empty = form("/audio/transcriptions", &format!("{}{}--b--", field("model", "m"), field("prompt", ""))).unwrap();
+    assert_eq!(empty.segments()[0].text, "");
+}
+
+#[test]
+fn a_form_that_can_be_read_in_two_ways_is_refused() {
+    let model = field("model", "m");
+    for body in [
+        String::new(),
+        "--b--".to_owned() + "x",
+        format!("{model}{FILE}"),
+        format!("{model}--b--\r\nmore"),
+        format!("before\r\n{model}--b--"),
+        format!("{model}{model}--b--"),
+        format!("{model}{}--b--", field("MODEL", "other")),
+        format!("{}--b--", model.replace("\r\n", "\n")),
+        format!("{}--b--", model.replace("name=\"model\"", "name=model")),
+        format!("{}--b--", model.replace("name=\"model\"", "name=\"mo\\\"del\"")),
+        format!("{}--b--", model.replace("name=\"model\"", "name=\"a\"; name=\"model\"")),
+        format!("{}--b--", model.replace("name=\"model\"", "name=\"model\"; name*=utf-8''other")),
+        format!("{}--b--", model.replace("--b\r\n", "--b  \r\n")),
+        format!("{}--b--", model.replace("content-d", "content-transfer-encoding: base64\r\ncontent-d")),
+        format!("{}--b--", model.replace("content-d", "content-disposition: form-data; name=\"x\"\r\ncontent-d")),
+        format!("{}--b--", field("a", "x") + &(0..70).map(|n| field(&format!("f{n}"), "x")).collect::<String>()),
+    ] {
+        assert!(form("/audio/transcriptions", &body).is_err(), "{body:?}");
+    }
+    for media in
+        ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=b; boundary=c"]
+    {
+        let body = format!("{model}--b--");
+        assert!(call(Method::POST, "/audio/transcriptions", Some(media), &body).is_err(), "{media}");
+    }
+}
+
+#[test]
+fn what_was_used_is_read_in_every_form_that_vendors_have() {
+    let used = |body: serde_json::Value| {
+        let answer = NativeAnswer::read(Dialect::OpenAiChat, body.to_string().into()).unwrap();
+        answer.usage().map(|usage| (usage.input, usage.output))
+    };
+    assert_eq!(used(json!({"usage": {"input_tokens": 3, "output_tokens": 4}})), Some((3, 4)));
+    assert_eq!(used(json!({"results": [], "usage": {"total_tokens": 9}})), Some((9, 0)));
+    assert_eq!(used(json!({"results": [], "meta": {"tokens": {"input_tokens": 5, "output_tokens": 0}}})), Some((5, 0)));
+    assert_eq!(used(json!({"text": "x", "usage": {"type": "duration", "seconds": 3}})), None);
+    let event = br#"{"type":"image_generation.completed","usage":{"input_tokens":1,"output_tokens":2}}"#;
+    assert_eq!(event_usage(event).map(|usage| usage.output), Some(2));
+    assert_eq!(event_usage(b"{}"), None);
 }

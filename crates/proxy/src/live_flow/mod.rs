@@ -42,7 +42,7 @@ use crate::{
     gate::Gate,
     live::Entered,
     respond::{self, Body},
-    stage::identify::identify,
+    stage::{dispatch::killed, identify::identify},
     surface::{Surface, realtime::Upgrading},
 };
 use turn::Turn;
@@ -61,8 +61,9 @@ const SILENCE: Duration = Duration::from_secs(65);
 const TICK: Duration = Duration::from_millis(500);
 const SLOW_TICK: Duration = Duration::from_secs(5);
 
-/// Events that a client may get wrong before the session ends.
+/// Events that a client may get wrong, and those that may be refused, before the session ends.
 const MOST_WRONG: u32 = 16;
+const MOST_REFUSED: u32 = 256;
 
 /// Turns that may be under way at a time.
 const MOST_TURNS: usize = 8;
@@ -124,6 +125,7 @@ struct Session {
     /// What guards found since the last turn.
     verdicts: Vec<GuardVerdict>,
     wrong: u32,
+    refused: u32,
     began: Instant,
     /// When the client was last heard of, when anybody last said something, and when signs of life were last asked for.
     heard: Instant,
@@ -199,6 +201,7 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
             turns: Vec::new(),
             verdicts: Vec::new(),
             wrong: 0,
+            refused: 0,
             began: now,
             heard: now,
             spoke: now,
@@ -232,8 +235,12 @@ impl Session {
         if let Some(armed) = self.armed.take() {
             armed.unused();
         }
-        let Self { mut socket, sender, .. } = self;
+        let killed = fault.code == FaultCode::Killed;
         let parting = async {
+            if !left && killed && self.tell(&fault, None, "").await.is_err() {
+                tracing::debug!("the client of a session that was cut takes nothing");
+            }
+            let Self { mut socket, sender, .. } = self;
             if !left {
                 let frame = CloseFrame { code: goodbye.code.into(), reason: goodbye.reason.into() };
                 // Whoever has left needs no goodbye.
@@ -262,22 +269,27 @@ impl Session {
                 frame = self.socket.next(), if may_ask => Next::Client(frame),
                 () = tokio::time::sleep(tick) => Next::Tick,
             };
-            let done = match next {
-                Next::Cut => {
-                    let fault = crate::stage::dispatch::killed();
-                    self.tell(&fault, None, "").await.and(Err(Goodbye::of(fault)))
-                }
-                Next::Stop => {
-                    stopping = true;
-                    Ok(())
-                }
-                Next::Tick => self.clocks().await,
-                Next::Server(said) => self.heard_of_server(said).await,
-                Next::Client(frame) => self.heard_of_client(frame).await,
+            stopping |= matches!(next, Next::Stop);
+            // Whoever takes nothing does not keep a session from being cut.
+            let cut = self.cut.clone();
+            let done = tokio::select! {
+                biased;
+                () = cut.cancelled() => Err(Goodbye::of(killed())),
+                done = self.take(next) => done,
             };
             if let Err(goodbye) = done {
                 return goodbye;
             }
+        }
+    }
+
+    async fn take(&mut self, next: Next) -> Result<(), Goodbye> {
+        match next {
+            Next::Cut => Err(Goodbye::of(killed())),
+            Next::Stop => Ok(()),
+            Next::Tick => self.clocks().await,
+            Next::Server(said) => self.heard_of_server(said).await,
+            Next::Client(frame) => self.heard_of_client(frame).await,
         }
     }
 
@@ -388,6 +400,10 @@ impl Session {
         exchange.end(&Ending { status: fault.status, fault: Some(&fault), complete: true });
         drop(exchange);
         self.tell(&fault, about, &call).await?;
+        self.refused = self.refused.saturating_add(1);
+        if self.refused >= MOST_REFUSED {
+            return Err(Goodbye::new(1008, "too much was refused"));
+        }
         match fault.code {
             FaultCode::Unauthenticated | FaultCode::Killed => Err(Goodbye::of(fault)),
             _ => Ok(()),

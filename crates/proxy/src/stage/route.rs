@@ -133,6 +133,9 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
     let estimate = Estimate { input_tokens: asked.input_tokens, max_output_tokens: asked.max_output, choices: 1 };
     let found = found(exchange, name)?;
     exchange.story.model = Some(found.name);
+    if native.stream() && exchange.live.is_none() && caller.chain.applies(Origin::Completion) {
+        return Err(unguarded_stream());
+    }
     if let Some(leg) = exchange.live.clone() {
         let candidates = vec![Resource::Model(leg.target().id.clone())];
         return Ok(Routed { media: true, ..Routed::to(candidates, Way::Live(leg), estimate) });
@@ -141,6 +144,9 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
     let able = |target: &Arc<Target>| match asked.task {
         Task::Connect => target.provider.realtime,
         Task::Turn | Task::Heard => false,
+        Task::DrawImages | Task::EditImages | Task::Speak | Task::Transcribe | Task::Moderate | Task::Rerank => {
+            target.provider.speaks(native.dialect())
+        }
     };
     let targets = route.targets().into_iter().filter(able);
     let candidates: Vec<_> = targets.map(|target| Resource::Model(target.id.clone())).collect();

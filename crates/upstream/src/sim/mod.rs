@@ -13,6 +13,7 @@ mod gemini;
 mod ledger;
 mod live;
 mod mcp;
+mod media;
 mod openai;
 mod plain;
 mod responses;

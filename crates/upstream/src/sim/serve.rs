@@ -17,7 +17,7 @@ use super::{
     body::{Body, Entry, Piece, json, streamed, whole},
     gemini,
     ledger::{End, LedgerEntry},
-    live, mcp, openai, plain, responses,
+    live, mcp, media, openai, plain, responses,
     script::Script,
 };
 
@@ -108,6 +108,10 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
         (&Method::POST, "/messages") => generate(sim, request, Wire::Anthropic).await,
         (&Method::POST, "/messages/count_tokens") => count_tokens(sim, request, Wire::Anthropic).await,
         (&Method::POST, path) if gemini::named(path).is_some() => of_gemini(sim, request).await,
+        (&Method::POST, path) if media::is_known(path) => {
+            let path = path.to_owned();
+            media::serve(sim, request, path).await
+        }
         (&Method::GET, "/realtime") => live::serve(sim, request),
         // Reached through memory, the server has no path of its own.
         (_, "/mcp" | "/") => mcp::serve(sim, request).await,
@@ -240,6 +244,11 @@ pub(super) fn open(sim: &Sim, path: String, call_id: Option<String>, question: &
         end: End::Open,
     });
     Entry::new(sim.clone(), sequence)
+}
+
+/// The error of a request in OpenAI's shape.
+pub(super) fn fail_openai(entry: Entry, status: u16, message: &str) -> Response<Body> {
+    fail(entry, Wire::OpenAi, status, message)
 }
 
 fn fail(mut entry: Entry, wire: Wire, status: u16, message: &str) -> Response<Body> {
