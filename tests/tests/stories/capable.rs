@@ -65,7 +65,7 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
     let text = refused.text();
     assert_eq!((refused.status, refused.header("x-tidegate-error")), (400, "invalid_request"), "{text}");
     assert!(text.contains("v/gpt-3.5-turbo takes no images, and the request holds an image"), "{text}");
-    assert_eq!(upstream.requests().len(), 0, "nothing was sent");
+    assert_eq!(upstream.count(), 0, "nothing was sent");
     // Who may not use a model learns nothing of what it lacks.
     let hidden = ask(&gateway, &stranger, &question("blind", &picture())).await;
     assert_eq!(hidden.status, 404, "{}", hidden.text());
