@@ -8,13 +8,16 @@ use tidegate_protocol::llm::Params;
 use super::Checker;
 use crate::{
     codes,
-    document::{Model, Retry, Route, TargetName, Time, Timeouts},
+    document::{Model, Retry, Route, Share, Similar, TargetName, Time, Timeouts},
     node::join,
     problem::quote,
 };
 
 /// The most targets that a model's route may lead to, aliases followed.
 const MOST_TARGETS: usize = 256;
+
+/// The least that may count as similar.
+const LEAST_SIMILAR: f64 = 0.5;
 
 /// How soon and how late a second target may be asked beside the first.
 const SOONEST_HEDGE: Duration = Duration::from_millis(10);
@@ -156,6 +159,9 @@ impl Checker<'_> {
         if let Some(timeouts) = &model.timeouts {
             self.timeouts(&join(path, "timeouts"), timeouts);
         }
+        if let Some(similar) = model.cache.as_ref().and_then(|cache| cache.similar.as_ref()) {
+            self.similar(&join(&join(path, "cache"), "similar"), similar);
+        }
         if let Some(Time(hedge)) = model.hedge {
             self.hedge(&join(path, "hedge"), hedge, &model.route);
         }
@@ -164,6 +170,21 @@ impl Checker<'_> {
         {
             let at = join(&join(path, "cache"), "ttl");
             self.error(codes::OUT_OF_RANGE, &at, "an answer is kept for 1s to 90d", "write for example `10m`");
+        }
+    }
+
+    fn similar(&mut self, path: &str, similar: &Similar) {
+        if similar.least.is_some_and(|Share(least)| least < LEAST_SIMILAR) {
+            let hint = "write 0.9 or more: below that, answers to other questions are given";
+            self.error(codes::OUT_OF_RANGE, &join(path, "least"), "similar is 0.5 or more", hint);
+        }
+        if !matches!(similar.by, Route::Target(_)) {
+            let hint = "write for example `openai/text-embedding-3-small`, or a model's name";
+            self.error(codes::ROUTE_FORM, &join(path, "by"), "one model makes the numbers, or they mean nothing", hint);
+        }
+        self.forms(&join(path, "by"), &similar.by);
+        if let [target] = similar.by.targets()[..] {
+            self.target(target, &mut BTreeMap::new(), 0);
         }
     }
 

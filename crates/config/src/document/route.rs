@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     read::{Field, Reader, choice, object},
     scalar::{Time, TokenPrice},
+    telemetry::Share,
 };
 use crate::{
     codes,
@@ -477,6 +478,24 @@ choice! {
 }
 
 object! {
+    /// Which questions are similar: the same but for the user's last words, whose numbers are close to each other.
+    pub struct Similar("`{ by: openai/text-embedding-3-small, least: 0.95 }`") {
+        required {
+            /// The model that makes numbers of the words: it is asked once for every such question, as a call of the
+            /// same key.
+            #[schemars(example = &"openai/text-embedding-3-small")]
+            pub by: Route = "openai/text-embedding-3-small",
+        }
+        optional {
+            /// How close they have to be, as the cosine of the angle between them: 0.95 is the rule, 1 is the same.
+            #[schemars(example = 0.95)]
+            pub least: Option<Share>,
+        }
+        later {}
+    }
+}
+
+object! {
     /// Answers that are given again to the same question.
     pub struct Cache("`{ ttl: 10m }`") {
         required {
@@ -488,6 +507,9 @@ object! {
             /// Who gets an answer again that another call was given. Only calls of the same key is the rule.
             #[schemars(example = &"team")]
             pub share: CacheShare,
+            /// Whether an answer is also given to a question that is only similar. Never is the rule.
+            #[schemars(example = serde_json::json!({ "by": "openai/text-embedding-3-small", "least": 0.95 }))]
+            pub similar: Option<Similar>,
         }
         later {}
     }
