@@ -143,7 +143,7 @@ pub struct Routed {
 }
 
 /// How answers of a model are given again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Caching {
     /// For how long.
     pub ttl: Duration,
@@ -151,6 +151,17 @@ pub struct Caching {
     pub share: CacheShare,
     /// The digest of the model's entry: an answer of another entry is another model's.
     pub of: Digest,
+    /// Whether to questions that are only similar, too.
+    pub similar: Option<Similar>,
+}
+
+/// Which questions are similar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Similar {
+    /// The model that makes numbers of words.
+    pub by: Arc<str>,
+    /// The least cosine of the angle between the numbers of two questions, from 0 to 1.
+    pub least: f32,
 }
 
 /// A model that lists name: an alias, or a model that the catalogue knows at a provider.
@@ -170,7 +181,7 @@ impl Snapshot {
     #[must_use]
     pub fn route(&self, model: &str, surface: &str) -> Option<Routed> {
         if let Some((name, route)) = self.routes.get_key_value(model) {
-            let cache = self.caches.get(name).copied();
+            let cache = self.caches.get(name).cloned();
             return Some(Routed { name: ModelName::from(Arc::clone(name)), route: Arc::clone(route), cache });
         }
         if let Some((provider, model)) = model.split_once('/')

@@ -125,7 +125,7 @@ macro_rules! files {
 }
 
 /// The vendor files, as they are part of the binary.
-pub(crate) const FILES: [(&str, &str); 65] = files!(
+pub(crate) const FILES: [(&str, &str); 66] = files!(
     "ai21",
     "anthropic",
     "azure-ai",
@@ -182,6 +182,7 @@ pub(crate) const FILES: [(&str, &str); 65] = files!(
     "upstage",
     "venice",
     "vercel",
+    "vertex",
     "vertex-anthropic",
     "vertex-openai",
     "vllm",

@@ -223,6 +223,12 @@ impl Chain {
         ORIGINS.into_iter().zip(&self.plans).find(|(known, _)| *known == origin).map(|(_, plan)| plan)
     }
 
+    /// Whether no guardrail looks at anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.plans.iter().all(Plan::is_empty)
+    }
+
     /// Whether any guardrail looks at text of this origin.
     #[must_use]
     pub fn applies(&self, origin: Origin) -> bool {

@@ -38,13 +38,28 @@ pub(crate) struct Kept {
     ttl: Duration,
 }
 
-type ByQuestion = Cache<Digest, Arc<Kept>>;
+/// A question that was answered, by the numbers of its last words.
+#[derive(Debug, Clone)]
+struct Like {
+    numbers: Arc<[f32]>,
+    question: Digest,
+}
+
+/// The most questions that one is compared with.
+const MOST_LIKE: usize = 256;
+
+/// Both by what is asked: the answers by the whole question, the questions by what is the same in similar ones.
+#[derive(Clone)]
+struct Both {
+    answers: Cache<Digest, Arc<Kept>>,
+    likes: Cache<Digest, Arc<[Like]>>,
+}
 
 /// The answers by the digests of their questions.
 #[derive(Default)]
 pub struct Answers {
     /// With the bound that they are kept within; another bound begins anew.
-    kept: RwLock<Option<(usize, ByQuestion)>>,
+    kept: RwLock<Option<(usize, Both)>>,
 }
 
 impl Answers {
@@ -57,11 +72,30 @@ impl Answers {
     /// The answer to this question. `most` bounds in bytes what is kept.
     pub(crate) fn get(&self, question: &Digest, most: usize) -> Option<Arc<Kept>> {
         // Expiry is looked at here too: what is too old may not have been let go yet.
-        let kept = self.within(most).get(question)?;
+        let kept = self.within(most).answers.get(question)?;
         (clock::now().saturating_duration_since(kept.since) < kept.ttl).then_some(kept)
     }
 
-    fn within(&self, most: usize) -> ByQuestion {
+    /// The answer to the question whose numbers are closest to these, and how close they are: at least `least`.
+    pub(crate) fn similar(
+        &self,
+        context: &Digest,
+        numbers: &[f32],
+        least: f32,
+        most: usize,
+    ) -> Option<(Arc<Kept>, f32)> {
+        let likes = self.within(most).likes.get(context)?;
+        let mut close: Vec<(f32, &Like)> = likes
+            .iter()
+            .map(|like| (closeness(&like.numbers, numbers), like))
+            .filter(|(closeness, _)| *closeness >= least)
+            .collect();
+        close.sort_by(|one, other| other.0.total_cmp(&one.0));
+        // Where the closest one's answer is gone, the next is as good.
+        close.into_iter().find_map(|(closeness, like)| Some((self.get(&like.question, most)?, closeness)))
+    }
+
+    fn within(&self, most: usize) -> Both {
         if let Some((bound, cache)) = &*self.kept.read()
             && *bound == most
         {
@@ -73,14 +107,31 @@ impl Answers {
         {
             return cache.clone();
         }
-        let cache = Cache::builder()
-            .max_capacity(u64::try_from(most).unwrap_or(u64::MAX))
+        let capacity = u64::try_from(most).unwrap_or(u64::MAX);
+        let answers = Cache::builder()
+            .max_capacity(capacity)
             .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.body.len().saturating_add(OVERHEAD)).unwrap_or(u32::MAX))
             .expire_after(ByItself)
             .build();
-        *kept = Some((most, cache.clone()));
-        cache
+        let likes = Cache::builder().max_capacity(capacity / 4).weigher(|_, likes: &Arc<[Like]>| weight(likes)).build();
+        let both = Both { answers, likes };
+        *kept = Some((most, both.clone()));
+        both
     }
+}
+
+/// What a list of questions takes, in bytes.
+fn weight(likes: &[Like]) -> u32 {
+    let bytes: usize = likes.iter().map(|like| size_of_val(&*like.numbers) + size_of::<Like>()).sum();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The cosine of the angle between two lists of numbers of length 1; as far apart as can be where they are of two models.
+fn closeness(one: &[f32], other: &[f32]) -> f32 {
+    if one.len() != other.len() {
+        return -1.0;
+    }
+    one.iter().zip(other).map(|(one, other)| one * other).sum()
 }
 
 /// Each answer says itself how long it is kept.
@@ -100,11 +151,19 @@ pub(crate) struct Keeping {
     head: Option<(u16, HeaderMap, TargetId)>,
     /// The body so far; `None` once it is too large to be kept.
     body: Option<BytesMut>,
+    /// What is the same in similar questions, and the numbers of this one.
+    like: Option<(Digest, Arc<[f32]>)>,
 }
 
 impl Keeping {
     pub(crate) fn new(question: Digest, ttl: Duration, most: usize) -> Self {
-        Self { question, ttl, most, head: None, body: Some(BytesMut::new()) }
+        Self { question, ttl, most, head: None, body: Some(BytesMut::new()), like: None }
+    }
+
+    /// The answer is also one to similar questions: those with the same `context`, by their `numbers`.
+    pub(crate) fn like(mut self, context: Digest, numbers: Vec<f32>) -> Self {
+        self.like = Some((context, numbers.into()));
+        self
     }
 
     /// Notes the head of the answer.
@@ -128,6 +187,18 @@ impl Keeping {
         let (Some(body), Some((status, headers, served_by))) = (self.body, self.head) else { return };
         let body = Bytes::copy_from_slice(&body);
         let kept = Kept { status, headers, body, served_by, since: clock::now(), ttl: self.ttl };
-        answers.within(self.most).insert(self.question, Arc::new(kept));
+        let both = answers.within(self.most);
+        both.answers.insert(self.question, Arc::new(kept));
+        if let Some((context, numbers)) = self.like {
+            let known = both.likes.get(&context).unwrap_or_default();
+            // Whatever has no answer any more, and the oldest, make room.
+            let live =
+                known.iter().filter(|like| like.question != self.question && both.answers.contains_key(&like.question));
+            let mut likes: Vec<Like> = live.cloned().collect();
+            let surplus = likes.len().saturating_add(1).saturating_sub(MOST_LIKE);
+            likes.drain(..surplus);
+            likes.push(Like { numbers, question: self.question });
+            both.likes.insert(context, likes.into());
+        }
     }
 }

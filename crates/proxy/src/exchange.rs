@@ -104,6 +104,8 @@ pub(crate) enum Cached {
     Miss,
     /// The answer came from it.
     Hit,
+    /// So did this one, which was given to a similar question.
+    SimilarHit,
 }
 
 impl Cached {
@@ -113,6 +115,7 @@ impl Cached {
             Self::Off => "off",
             Self::Miss => "miss",
             Self::Hit => "hit",
+            Self::SimilarHit => "semantic-hit",
         }
     }
 }

@@ -88,7 +88,7 @@ pub(crate) async fn onward(exchange: &mut Exchange, caller: &Caller, mut call: C
     }
     let reservation = reserve(exchange, caller, &routed, &permit)?;
     let permit = guard_request(exchange, caller, &mut call, &routed, permit)?;
-    if let Some(kept) = cache(exchange, caller, &call, &routed, &permit) {
+    if let Some(kept) = cache(exchange, caller, &call, &routed, &permit).await {
         return Ok(Passed::Answer(kept));
     }
     let intent = intent(exchange, &call, &routed, &permit, &reservation).await?;

@@ -4,27 +4,31 @@
 //! record of each attempt, and when the next target is asked. Never knows what is sent: `Traffic` does. Never attempts
 //! anything after an answer has begun, since it hands that answer over and is gone.
 
+mod beside;
+mod told;
+
 use std::{
-    collections::BTreeMap,
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tidegate_audit::{Intent, record::AttemptRecord};
+use smallvec::SmallVec;
+use tidegate_audit::Intent;
 use tidegate_core::{
-    clock::{self, UnixMillis},
-    fault::{AttemptReport, AttemptTiming, Fault, FaultCode, Phase, Retry},
+    clock,
+    fault::{AttemptReport, Fault, FaultCode, Phase, Retry},
     money::NanoUsd,
     trace::TraceContext,
 };
 use tidegate_ledger::{Refused, Reservation};
 
+use self::told::InFlight;
 use crate::{
     breaker::{Admission, BreakerPolicy},
     clocks::Limits,
     failure::{Failure, Then},
-    health::{Admitted, Health},
+    health::{Admitted, Health, TargetHealth},
     retry::{AfterStatus, RetryBudget, RetryPolicy},
 };
 
@@ -47,6 +51,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) upstream: &'a str,
     pub(crate) retry: &'a RetryPolicy,
     pub(crate) breaker: BreakerPolicy,
+    /// After how long without an answer the next place is asked beside this one; `None` where it never is.
+    pub(crate) hedge: Option<Duration>,
 }
 
 /// A kind of traffic.
@@ -105,14 +111,14 @@ pub(crate) async fn run<T: Traffic + Sync>(
     let mut effort = Effort {
         health,
         limits,
+        needed: running.reservation.available(),
         running: Some(running),
         reports: Vec::new(),
         last: None,
         billed: false,
-        missing: None,
         places: 0,
         asked: Vec::new(),
-        in_flight: None,
+        in_flight: SmallVec::new(),
     };
     let answered = effort.all(traffic).await;
     let result = answered.ok_or_else(|| effort.verdict());
@@ -125,45 +131,51 @@ struct Effort<'a> {
     limits: Limits,
     /// Present until the end.
     running: Option<Running>,
+    /// What one attempt may cost.
+    needed: NanoUsd,
     reports: Vec<AttemptReport>,
     last: Option<Failure>,
     /// Whether any attempt so far may have been billed.
     billed: bool,
-    /// What the last attempt keeps of the reservation, so that the next needs as much again.
-    missing: Option<NanoUsd>,
     /// How many places were tried.
     places: usize,
     /// Whose places were asked.
     asked: Vec<Box<str>>,
-    in_flight: Option<InFlight>,
+    /// The attempts that are being made: one, or two where an answer was long in coming.
+    in_flight: SmallVec<[InFlight; 1]>,
 }
 
-/// The attempt that is being made.
-#[derive(Clone)]
-struct InFlight {
-    name: Arc<str>,
+/// An attempt that was let out, for its end.
+struct Out {
+    /// The place's number.
+    index: usize,
+    number: u32,
     since: Instant,
-    started: UnixMillis,
+    admitted: Admitted,
+    health: Arc<TargetHealth>,
+    budget: Arc<RetryBudget>,
 }
 
-/// What an attempt came to, for its record.
-struct Told<'a> {
-    phase: Phase,
-    status: Option<u16>,
-    outcome: String,
-    fault: Option<&'a str>,
-    may_be_billed: bool,
+/// How the attempt at a place ended, and the one beside it, if there was one.
+enum Ended<A> {
+    Answered(A, Served),
+    /// It failed, alone.
+    Failed(Failure, Arc<RetryBudget>),
+    /// So did both.
+    BothFailed(Then),
 }
 
 impl Effort<'_> {
     async fn all<T: Traffic + Sync>(&mut self, traffic: &T) -> Option<(T::Answer, Served)> {
         let mut index = 0;
         while let Some(candidate) = traffic.candidate(index) {
-            self.places = self.places.saturating_add(1);
+            let before = self.places;
             match self.one_place(traffic, index, &candidate).await {
                 Ok(answered) => return Some(answered),
                 Err(Then::End) => return None,
-                Err(Then::NextTarget | Then::Repeat) => index = index.saturating_add(1),
+                Err(Then::NextTarget | Then::Repeat) => {
+                    index = index.saturating_add(self.places.saturating_sub(before).max(1));
+                }
             }
         }
         None
@@ -176,57 +188,17 @@ impl Effort<'_> {
         index: usize,
         candidate: &Candidate<'_>,
     ) -> Result<(T::Answer, Served), Then> {
-        let health = self.health.of(&candidate.name, candidate.breaker, clock::now());
-        let budget = self.health.budget(candidate.upstream, clock::now());
+        self.places = self.places.saturating_add(1);
         let mut repeated = 0_u32;
         loop {
-            let (since, started) = (clock::now(), clock::wall());
-            self.in_flight = Some(InFlight { name: Arc::clone(&candidate.name), since, started });
-            let admitted = match Admitted::ask(&health, since) {
-                Ok(admitted) => admitted,
-                Err(admission) => {
-                    let failure = left_alone(admission);
-                    self.failed(&failure);
-                    self.last.get_or_insert(failure);
-                    return Err(Then::NextTarget);
-                }
+            let out = self.let_out(index, candidate, repeated)?;
+            // Whoever was refused once is not waited for: it is asked again, or the next is.
+            let hedge = candidate.hedge.filter(|_| repeated == 0);
+            let (mut failure, budget) = match self.attempt(traffic, out, hedge).await {
+                Ended::Answered(answer, served) => return Ok((answer, served)),
+                Ended::Failed(failure, budget) => (failure, budget),
+                Ended::BothFailed(then) => return Err(then),
             };
-            if repeated == 0 && !self.may_ask(candidate.upstream, &budget, since) {
-                drop(admitted);
-                let words = "not asked: its provider fails, and as many attempts as that bears were made".to_owned();
-                let failure = Failure::left_alone(words, Duration::from_secs(1));
-                self.failed(&failure);
-                self.last.get_or_insert(failure);
-                return Err(Then::NextTarget);
-            }
-            if let Err(refused) = self.cover() {
-                self.uncovered(&refused);
-                return Err(Then::End);
-            }
-            let span = traffic.trace().map(|trace| trace.child(self.number()));
-            let mut failure = match traffic.attempt(index, &self.limits, span).await {
-                Ok(begun) => {
-                    let now = clock::now();
-                    health.load.answered(now.saturating_duration_since(since), now);
-                    self.begun(&begun);
-                    return Ok((begun.answer, Served { status: begun.status, index, since, admitted }));
-                }
-                Err(failure) => failure,
-            };
-            let now = clock::now();
-            if failure.against_target {
-                health.load.failed(now.saturating_duration_since(since), now);
-                budget.note_failure(now);
-                admitted.failed(now);
-            } else if failure.status.is_some() {
-                admitted.succeeded(now);
-            } else {
-                drop(admitted);
-            }
-            if let Some(pause) = failure.retry_after.filter(|_| failure.status == Some(429)) {
-                health.breaker.cool(now, pause);
-            }
-            self.failed(&failure);
             let next = self.next(candidate, &budget, &failure, &mut repeated).await;
             failure.then = next;
             self.last = Some(failure);
@@ -236,10 +208,65 @@ impl Effort<'_> {
         }
     }
 
+    /// Lets an attempt at place number `index` out, where its breaker, its provider's budget and the money say so.
+    fn let_out(&mut self, index: usize, candidate: &Candidate<'_>, repeated: u32) -> Result<Out, Then> {
+        let since = clock::now();
+        let health = self.health.of(&candidate.name, candidate.breaker, since);
+        let budget = self.health.budget(candidate.upstream, since);
+        let number = self.begin(candidate, since);
+        let admitted = match Admitted::ask(&health, since) {
+            Ok(admitted) => admitted,
+            Err(admission) => return Err(self.passed_over(number, left_alone(admission))),
+        };
+        if repeated == 0 && !self.may_ask(candidate.upstream, &budget, since) {
+            drop(admitted);
+            let words = "not asked: its provider fails, and as many attempts as that bears were made".to_owned();
+            return Err(self.passed_over(number, Failure::left_alone(words, Duration::from_secs(1))));
+        }
+        if let Err(refused) = self.cover(1) {
+            self.uncovered(number, &refused);
+            return Err(Then::End);
+        }
+        Ok(Out { index, number, since, admitted, health, budget })
+    }
+
+    /// Notes how an attempt ended, where that counts: with its target, its budget and its record.
+    fn ended<A>(&mut self, out: Out, result: Result<Begun<A>, Failure>) -> Ended<A> {
+        let now = clock::now();
+        let waited = now.saturating_duration_since(out.since);
+        let failure = match result {
+            Ok(begun) => {
+                out.health.load.answered(waited, now);
+                self.begun(out.number, &begun);
+                let Out { index, since, admitted, .. } = out;
+                return Ended::Answered(begun.answer, Served { status: begun.status, index, since, admitted });
+            }
+            Err(failure) => failure,
+        };
+        if failure.against_target {
+            out.health.load.failed(waited, now);
+            out.budget.note_failure(now);
+            out.admitted.failed(now);
+        } else if failure.status.is_some() {
+            out.admitted.succeeded(now);
+        } else {
+            drop(out.admitted);
+        }
+        if let Some(pause) = failure.retry_after.filter(|_| failure.status == Some(429)) {
+            out.health.breaker.cool(now, pause);
+        }
+        self.failed(out.number, &failure);
+        Ended::Failed(failure, out.budget)
+    }
+
+    fn was_asked(&self, upstream: &str) -> bool {
+        self.asked.iter().any(|asked| **asked == *upstream)
+    }
+
     /// Whether another place of `upstream` may be asked: its first one always; a further one counts as a repetition
     /// where the upstream as a whole is failing.
     fn may_ask(&mut self, upstream: &str, budget: &RetryBudget, now: Instant) -> bool {
-        if !self.asked.iter().any(|asked| **asked == *upstream) {
+        if !self.was_asked(upstream) {
             self.asked.push(upstream.into());
             budget.note_first(now);
             return true;
@@ -249,6 +276,13 @@ impl Effort<'_> {
         }
         budget.note_first(now);
         true
+    }
+
+    /// Notes that a place was not asked; what then follows.
+    fn passed_over(&mut self, number: u32, failure: Failure) -> Then {
+        self.failed(number, &failure);
+        self.last.get_or_insert(failure);
+        Then::NextTarget
     }
 
     /// Decides what follows a failure and waits out the pause before a repetition.
@@ -283,93 +317,16 @@ impl Effort<'_> {
         Then::Repeat
     }
 
-    /// Sees to it that the reservation covers the next attempt, and says that it is about to leave.
-    fn cover(&mut self) -> Result<(), Refused> {
+    /// Sees to it that the reservation covers so many attempts in flight, and says that one is about to leave.
+    fn cover(&mut self, attempts: u64) -> Result<(), Refused> {
         let Some(running) = self.running.as_mut() else { return Ok(()) };
-        if let Some(missing) = self.missing {
+        let needed = NanoUsd(self.needed.0.saturating_mul(attempts));
+        let missing = needed.saturating_sub(running.reservation.available());
+        if missing > NanoUsd::ZERO {
             running.reservation.extend(missing)?;
-            self.missing = None;
         }
         running.reservation.commit();
         Ok(())
-    }
-
-    fn uncovered(&mut self, refused: &Refused) {
-        let told = Told {
-            phase: Phase::Refused,
-            status: None,
-            outcome: format!("not sent: an attempt before may have been billed, and another does not fit: {refused}"),
-            fault: Some(FaultCode::BudgetExhausted.as_str()),
-            may_be_billed: false,
-        };
-        self.tell(told);
-    }
-
-    fn begun<A>(&mut self, begun: &Begun<A>) {
-        let outcome = if begun.phase == Phase::Done { "answered" } else { "answering" };
-        let told = Told {
-            phase: begun.phase,
-            status: Some(begun.status),
-            outcome: outcome.to_owned(),
-            fault: None,
-            may_be_billed: true,
-        };
-        self.tell(told);
-    }
-
-    fn failed(&mut self, failure: &Failure) {
-        if failure.may_be_billed {
-            self.billed = true;
-            if let Some(running) = self.running.as_mut() {
-                let share = running.reservation.available();
-                running.reservation.keep_share(share);
-                self.missing = Some(share);
-            }
-        }
-        let told = Told {
-            phase: failure.phase,
-            status: failure.status,
-            outcome: failure.words(),
-            fault: Some(failure.fault.code.as_str()),
-            may_be_billed: failure.may_be_billed,
-        };
-        self.tell(told);
-    }
-
-    /// Writes the record of the attempt in flight, which is then over.
-    fn tell(&mut self, told: Told<'_>) {
-        let number = self.number();
-        let Some(in_flight) = self.in_flight.take() else { return };
-        let ended = clock::now();
-        let millis = ended.saturating_duration_since(in_flight.since).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        let fault: Option<Arc<str>> = told.fault.map(Arc::from);
-        if let Some(running) = self.running.as_mut() {
-            running.intent.attempt(AttemptRecord {
-                number,
-                target: Arc::clone(&in_flight.name),
-                started: in_flight.started,
-                millis,
-                phase: told.phase,
-                status: told.status,
-                fault: fault.clone(),
-                may_be_billed: told.may_be_billed,
-                omitted: BTreeMap::new(),
-            });
-        }
-        self.reports.push(AttemptReport {
-            target: in_flight.name.as_ref().to_owned(),
-            phase: told.phase,
-            status: told.status,
-            millis,
-            outcome: told.outcome,
-            timing: Some(AttemptTiming { began: in_flight.since, ended, fault }),
-        });
-    }
-
-    /// The number of the attempt in flight, or of the next one; the first is 1.
-    fn number(&self) -> u32 {
-        u32::try_from(self.reports.len().saturating_add(1)).unwrap_or(u32::MAX)
     }
 
     /// What the caller gets where nothing answered.
@@ -398,19 +355,6 @@ impl Effort<'_> {
             fault.retry = Retry::After(pause);
         }
         fault
-    }
-}
-
-impl Drop for Effort<'_> {
-    /// The caller left while an attempt was out: its record says so.
-    fn drop(&mut self) {
-        self.tell(Told {
-            phase: Phase::FirstEvent,
-            status: None,
-            outcome: "the caller left".to_owned(),
-            fault: Some("caller_gone"),
-            may_be_billed: true,
-        });
     }
 }
 

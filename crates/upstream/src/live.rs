@@ -82,7 +82,8 @@ impl Traffic for ConnectTraffic<'_> {
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         let (target, name) = self.targets.get(index).zip(self.names.get(index))?;
         let upstream = target.provider.name.as_str();
-        Some(Candidate { name: Arc::clone(name), upstream, retry: &target.retry, breaker: target.breaker })
+        let (retry, breaker) = (&target.retry, target.breaker);
+        Some(Candidate { name: Arc::clone(name), upstream, retry, breaker, hedge: None })
     }
 
     fn trace(&self) -> Option<TraceContext> {
@@ -346,6 +347,7 @@ impl Traffic for TurnTraffic<'_> {
             upstream: target.provider.name.as_str(),
             retry: &target.retry,
             breaker: target.breaker,
+            hedge: None,
         })
     }
 

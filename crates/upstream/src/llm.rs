@@ -65,7 +65,8 @@ impl Traffic for ModelTraffic<'_> {
     fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
         let (target, name) = self.targets.get(index).zip(self.names.get(index))?;
         let upstream = target.provider.name.as_str();
-        Some(Candidate { name: Arc::clone(name), upstream, retry: &target.retry, breaker: target.breaker })
+        let (retry, breaker, hedge) = (&target.retry, target.breaker, target.hedge);
+        Some(Candidate { name: Arc::clone(name), upstream, retry, breaker, hedge })
     }
 
     fn trace(&self) -> Option<TraceContext> {

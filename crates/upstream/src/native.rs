@@ -108,6 +108,7 @@ impl Traffic for NativeTraffic<'_> {
             upstream: place.provider.name.as_str(),
             retry: &place.retry,
             breaker: place.breaker,
+            hedge: None,
         })
     }
 

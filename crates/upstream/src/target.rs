@@ -3,7 +3,7 @@
 //! Plain immutable data, shared by reference; health and budgets of a target live in `attempt`, so that a reload of
 //! the configuration forgets neither.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use tidegate_core::{
@@ -201,6 +201,8 @@ pub struct Target {
     pub retry: RetryPolicy,
     /// When it is left alone.
     pub breaker: BreakerPolicy,
+    /// After how long without an answer the next target is asked beside it; `None` where it never is.
+    pub hedge: Option<Duration>,
     /// Parameters that are sent whatever the caller sends.
     pub params: Params,
 }

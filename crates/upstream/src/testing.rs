@@ -228,6 +228,7 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
         timeouts: timeouts(),
         retry: RetryPolicy { first_pause: Duration::from_millis(2), ..RetryPolicy::default() },
         breaker: BreakerPolicy::default(),
+        hedge: None,
         params: tidegate_protocol::llm::Params::default(),
     }
 }

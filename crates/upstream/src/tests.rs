@@ -2,4 +2,5 @@
 
 mod attempts;
 mod destinations;
+mod hedges;
 mod streams;

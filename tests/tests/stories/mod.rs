@@ -32,6 +32,7 @@ mod revocation;
 mod routes;
 mod secrets;
 mod setup;
+mod similar;
 mod stages;
 mod streams;
 mod telemetry;

@@ -102,3 +102,43 @@ async fn calls_go_where_the_route_says_and_why_tells_it() {
     assert_eq!((&sent["temperature"], &sent["top_k"]), (&json!(0.2), &json!(5)), "{sent}");
     assert_eq!((&sent["max_completion_tokens"], &sent["max_tokens"]), (&json!(7), &json!(null)), "{sent}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_target_is_overtaken_and_both_attempts_are_told_and_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let stalled = Scripted::answering(|_| Reply(vec![Step::Stall])).await.unwrap();
+    let quick = Scripted::answering(|_| Reply::json(200, answer("q"))).await.unwrap();
+    let caller = key();
+    let config = json!({
+        "version": 1,
+        "providers": {
+            "stalled": {"type": "openai", "base_url": stalled.url("/v1"), "key": "env:VENDOR_KEY"},
+            "quick": {"type": "openai", "base_url": quick.url("/v1"), "key": "env:VENDOR_KEY"},
+        },
+        "models": {
+            "hedged": {"fallback": ["stalled/m", "quick/m"], "hedge": "100ms",
+                "price": {"input": "1 usd/mtok", "output": "1 usd/mtok"}},
+        },
+        "keys": {"k": {"secret": "env:CALLER_KEY", "allow": {"models": "*"}, "budget": "1 usd/month"}},
+    });
+    let start = Start::new("up", folder.path()).config(config).env("VENDOR_KEY", "vendor-key-0123456789");
+    let gateway = start.env("CALLER_KEY", &caller).run().await;
+
+    let served = ask(&gateway, &caller, &question("hedged", "soon?"), &[]).await;
+    assert_eq!(served.status, 200, "{}", served.text());
+    assert_eq!((served.header("x-tidegate-served-by"), served.header("x-tidegate-attempts")), ("quick/m", "2"));
+    let story = gateway.show(&format!("/api/v1/calls/{}", served.header("x-tidegate-call-id"))).await;
+    let call = &story["call"];
+    let told: Vec<(&str, &str)> = call["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| (attempt["target"].as_str().unwrap(), attempt["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("quick/m", "answered"), ("stalled/m", "given up: another target answered first")], "{call}");
+    // What was given up may be billed: its share is not given back, so more is taken than the answer cost.
+    let spent: f64 = gateway.show("/api/v1/spend?by=key").await["rows"][0]["usd"].as_str().unwrap().parse().unwrap();
+    let cost: f64 = served.header("x-tidegate-cost-usd").parse().unwrap();
+    assert!(spent >= cost, "{spent} was spent, {cost} the answer's");
+    assert!(stalled.client_gone(Duration::from_secs(5)).await.is_some());
+}

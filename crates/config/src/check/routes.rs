@@ -1,6 +1,6 @@
 //! Checks of models: every target leads to a provider, no route leads back to itself, settings make sense.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_policy::Condition;
 use tidegate_protocol::llm::Params;
@@ -8,13 +8,20 @@ use tidegate_protocol::llm::Params;
 use super::Checker;
 use crate::{
     codes,
-    document::{Model, Retry, Route, TargetName, Time, Timeouts},
+    document::{Model, Retry, Route, Share, Similar, TargetName, Time, Timeouts},
     node::join,
     problem::quote,
 };
 
 /// The most targets that a model's route may lead to, aliases followed.
 const MOST_TARGETS: usize = 256;
+
+/// The least that may count as similar.
+const LEAST_SIMILAR: f64 = 0.5;
+
+/// How soon and how late a second target may be asked beside the first.
+const SOONEST_HEDGE: Duration = Duration::from_millis(10);
+const LATEST_HEDGE: Duration = Duration::from_secs(600);
 
 /// The most models that may lead to one another in a row.
 const MOST_DEPTH: usize = 16;
@@ -152,11 +159,45 @@ impl Checker<'_> {
         if let Some(timeouts) = &model.timeouts {
             self.timeouts(&join(path, "timeouts"), timeouts);
         }
+        if let Some(similar) = model.cache.as_ref().and_then(|cache| cache.similar.as_ref()) {
+            self.similar(&join(&join(path, "cache"), "similar"), similar);
+        }
+        if let Some(Time(hedge)) = model.hedge {
+            self.hedge(&join(path, "hedge"), hedge, &model.route);
+        }
         if let Some(Time(ttl)) = model.cache.as_ref().map(|cache| cache.ttl)
             && !(1..=LONGEST_CACHED).contains(&ttl.as_secs())
         {
             let at = join(&join(path, "cache"), "ttl");
             self.error(codes::OUT_OF_RANGE, &at, "an answer is kept for 1s to 90d", "write for example `10m`");
+        }
+    }
+
+    fn similar(&mut self, path: &str, similar: &Similar) {
+        if similar.least.is_some_and(|Share(least)| least < LEAST_SIMILAR) {
+            let hint = "write 0.9 or more: below that, answers to other questions are given";
+            self.error(codes::OUT_OF_RANGE, &join(path, "least"), "similar is 0.5 or more", hint);
+        }
+        if !matches!(similar.by, Route::Target(_)) {
+            let hint = "write for example `openai/text-embedding-3-small`, or a model's name";
+            self.error(codes::ROUTE_FORM, &join(path, "by"), "one model makes the numbers, or they mean nothing", hint);
+        }
+        self.forms(&join(path, "by"), &similar.by);
+        if let [target] = similar.by.targets()[..] {
+            self.target(target, &mut BTreeMap::new(), 0);
+        }
+    }
+
+    fn hedge(&mut self, path: &str, hedge: Duration, route: &Route) {
+        if !(SOONEST_HEDGE..=LATEST_HEDGE).contains(&hedge) {
+            let hint = "write for example `800ms`: a little more than most answers take to begin";
+            self.error(codes::OUT_OF_RANGE, path, "the next target is asked after 10ms to 10m", hint);
+        }
+        if let [only] = route.targets()[..]
+            && !self.document.models.contains_key(&only.name)
+        {
+            let hint = "name a second one, for example `{ fallback: [first, second], hedge: 800ms }`";
+            self.error(codes::OUT_OF_RANGE, path, "there is no other target that could be asked", hint);
         }
     }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     read::{Field, Reader, choice, object},
     scalar::{Time, TokenPrice},
+    telemetry::Share,
 };
 use crate::{
     codes,
@@ -348,17 +349,20 @@ pub struct Model {
     /// Whether the same question gets the same answer again.
     #[serde(skip_serializing_if = "super::read::is_default")]
     pub cache: Option<Cache>,
+    /// After how long without an answer the next target is asked beside the first.
+    #[serde(skip_serializing_if = "super::read::is_default")]
+    pub hedge: Option<Time>,
 }
 
 impl Model {
     /// A model that leads to `route`, everything else as a rule.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        Self { route, retry: None, price: None, timeouts: None, max_output: None, cache: None }
+        Self { route, retry: None, price: None, timeouts: None, max_output: None, cache: None, hedge: None }
     }
 }
 
-const SETTINGS: [&str; 6] = ["route", "retry", "price", "timeouts", "max_output", "cache"];
+const SETTINGS: [&str; 7] = ["route", "retry", "price", "timeouts", "max_output", "cache", "hedge"];
 
 impl Field for Model {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -379,7 +383,8 @@ impl Field for Model {
         let timeouts = reader.field(entries, "timeouts");
         let max_output = reader.field::<u64>(entries, "max_output");
         let cache = reader.field(entries, "cache");
-        Some(Self { route: route?, retry, price, timeouts, max_output, cache })
+        let hedge = reader.field(entries, "hedge");
+        Some(Self { route: route?, retry, price, timeouts, max_output, cache, hedge })
     }
 }
 
@@ -393,6 +398,7 @@ impl JsonSchema for Model {
         let weighted = generator.subschema_for::<Weighted>();
         let (retry, price) = (generator.subschema_for::<Retry>(), generator.subschema_for::<Price>());
         let (timeouts, cache) = (generator.subschema_for::<Timeouts>(), generator.subschema_for::<Cache>());
+        let hedge = generator.subschema_for::<Time>();
         let more = form::forms(generator);
         let mut schema = json_schema!({
             "description": "A model's name and what calls to it do: a route, or a route with settings.",
@@ -415,6 +421,8 @@ impl JsonSchema for Model {
                         "examples": [{ "connect": "5s", "first_event": "60s", "between_events": "30s", "total": "10m" }] },
                     "cache": { "allOf": [cache], "description": "Whether the same question gets the same answer again.",
                         "examples": [{ "ttl": "10m", "share": "team" }] },
+                    "hedge": { "allOf": [hedge], "examples": ["800ms"],
+                        "description": "After how long without an answer the next target is asked beside the first: the one that answers first answers the call." },
                     "max_output": { "type": "integer", "minimum": 1, "examples": [4096],
                         "description": "The most tokens of an answer: reserved and sent where the caller sets no limit." },
                 } },
@@ -445,6 +453,24 @@ choice! {
 }
 
 object! {
+    /// Which questions are similar: the same but for the user's last words, whose numbers are close to each other.
+    pub struct Similar("`{ by: openai/text-embedding-3-small, least: 0.95 }`") {
+        required {
+            /// The model that makes numbers of the words: it is asked once for every such question, as a call of the
+            /// same key.
+            #[schemars(example = &"openai/text-embedding-3-small")]
+            pub by: Route = "openai/text-embedding-3-small",
+        }
+        optional {
+            /// How close they have to be, as the cosine of the angle between them: 0.95 is the rule, 1 is the same.
+            #[schemars(example = 0.95)]
+            pub least: Option<Share>,
+        }
+        later {}
+    }
+}
+
+object! {
     /// Answers that are given again to the same question.
     pub struct Cache("`{ ttl: 10m }`") {
         required {
@@ -456,6 +482,8 @@ object! {
             /// Who gets an answer again that another call was given. Only calls of the same key is the rule.
             #[schemars(example = &"team")]
             pub share: CacheShare,
+            /// Whether an answer is also given to a question that is only similar. Never is the rule.
+            pub similar: Option<Similar>,
         }
         later {}
     }

@@ -100,10 +100,6 @@ fn deployment(model: &Value, path: &str, groups: &mut BTreeMap<String, Group>, w
         wildcard(name, &provider, path, &at, work);
         return;
     }
-    let upstream = match vendor.as_str() {
-        "vertex-openai" if upstream.starts_with("gemini") => format!("google/{upstream}"),
-        _ => upstream.to_owned(),
-    };
     let alias = fit(name);
     let to = join("models", &alias);
     work.report.exact(&join(&at, "model"), to.clone());

@@ -65,8 +65,12 @@ impl Work<'_> {
     /// Our name of a vendor, if it is known here.
     pub(super) fn vendor(&self, name: &str, model: &str) -> Option<String> {
         let ours = NAMES.iter().find(|(known, _)| *known == name).map_or(name, |(_, ours)| *ours);
-        // Claude on Vertex is reached on other paths than the rest.
-        let ours = if ours == "vertex-openai" && model.starts_with("claude") { "vertex-anthropic" } else { ours };
+        // On Vertex, Claude and Gemini are reached on paths of their own, in their own dialects.
+        let ours = match ours {
+            "vertex-openai" if model.starts_with("claude") => "vertex-anthropic",
+            "vertex-openai" if model.starts_with("gemini") => "vertex",
+            ours => ours,
+        };
         self.vendors.get(ours).map(|vendor| vendor.name.clone())
     }
 

@@ -13,13 +13,13 @@ use tidegate_ledger::Catalog;
 use tidegate_upstream::Route;
 
 use super::{
-    Caching, ClientTimes, Defaults, ListedModel, Snapshot, keys,
+    Caching, ClientTimes, Defaults, ListedModel, Similar, Snapshot, keys,
     targets::{self, Known, refused},
     telemetry,
 };
 use crate::{
     check::{Checked, DEFAULT_ORG, policy_input, policy_problem},
-    document::{AuditClass, DefaultProvider, Document, Model, Moment, Size, Time},
+    document::{self, AuditClass, DefaultProvider, Document, Model, Moment, Share, Size, Time},
     identity::{Declared, StoredKey},
     node::join,
     pins::PinnedTool,
@@ -34,6 +34,8 @@ const BODY_LIMIT: u64 = 32 << 20;
 const CONCURRENT_LIMIT: u32 = 20_000;
 /// The most bytes of answers that are kept for the same question, where nothing is set.
 const CACHE_MEMORY: u64 = 64 << 20;
+/// The least closeness of similar questions, where nothing is set.
+const SIMILAR_ENOUGH: f32 = 0.95;
 /// The most bytes of answers that are kept to be given again, where nothing is set.
 const IDEMPOTENCY_MEMORY: u64 = 16 << 20;
 /// How long a client may take where nothing is set.
@@ -208,9 +210,17 @@ fn caches(document: &Document) -> HashMap<Arc<str>, Caching> {
     let caching = |(name, model): (&String, &Model)| {
         let cache = model.cache.as_ref()?;
         let of = Digest::of(&serde_json::to_vec(model).unwrap_or_default());
-        Some((Arc::from(name.as_str()), Caching { ttl: cache.ttl.0, share: cache.share, of }))
+        let similar = cache.similar.as_ref().and_then(similar);
+        Some((Arc::from(name.as_str()), Caching { ttl: cache.ttl.0, share: cache.share, of, similar }))
     };
     document.models.iter().filter_map(caching).collect()
+}
+
+fn similar(written: &document::Similar) -> Option<Similar> {
+    let by = written.by.targets().first().map(|target| Arc::from(target.name.as_str()))?;
+    #[expect(clippy::cast_possible_truncation, reason = "a share needs no more than three digits")]
+    let least = written.least.map_or(SIMILAR_ENOUGH, |Share(least)| least as f32);
+    Some(Similar { by, least })
 }
 
 /// Aliases, then what the catalogue knows at each provider.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -23,7 +24,7 @@ use tidegate_upstream::{
 use crate::{
     check::{Checked, SIM_SERVER},
     codes,
-    document::{self, Document, Headers, Model},
+    document::{self, Document, Headers, Model, Time},
     node::join,
     problem::Problem,
     reference::Reference,
@@ -44,6 +45,7 @@ struct Settings {
     retry: Option<RetryPolicy>,
     timeouts: Option<Timeouts>,
     max_output: Option<u64>,
+    hedge: Option<Duration>,
     params: Params,
 }
 
@@ -54,6 +56,7 @@ impl Settings {
             retry: model.retry.as_ref().map(retry_of),
             timeouts: model.timeouts.as_ref().map(timeouts_of),
             max_output: model.max_output,
+            hedge: model.hedge.map(|Time(hedge)| hedge),
             params: Params::default(),
         }
     }
@@ -65,6 +68,7 @@ impl Settings {
             retry: self.retry.or_else(|| outer.retry.clone()),
             timeouts: self.timeouts.or(outer.timeouts),
             max_output: self.max_output.or(outer.max_output),
+            hedge: self.hedge.or(outer.hedge),
             params: if self.params.is_empty() { outer.params.clone() } else { self.params },
         }
     }
@@ -86,6 +90,7 @@ impl Known {
             timeouts: settings.timeouts.unwrap_or_default(),
             retry: settings.retry.clone().unwrap_or_default(),
             breaker: BreakerPolicy::default(),
+            hedge: settings.hedge,
             params: settings.params.clone(),
         }
     }

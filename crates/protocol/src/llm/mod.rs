@@ -15,6 +15,7 @@ mod forms;
 mod framing;
 mod gemini;
 mod ir;
+mod likeness;
 mod loss;
 mod model_call;
 mod models;
@@ -43,6 +44,7 @@ pub use error::{AnswerError, ErrorKind, ErrorView, PrepareError, ReadError, Stre
 pub use forms::ToolForm;
 pub use framing::{FrameParser, Framing, FramingError};
 pub use ir::StopReason;
+pub use likeness::{Likeness, embedding_in, embedding_of};
 pub use loss::Loss;
 pub use model_call::{ModelCall, Named, Operation};
 pub use models::ModelEntry;

@@ -1,4 +1,5 @@
-//! Stage 9: was the same question answered before. Only for models whose entry says so, and only for whom it says.
+//! Stage 9: was the same question answered before, or one that is similar enough. Only for models whose entry says so,
+//! and only for whom it says.
 //!
 //! Stands behind policy, limits and what guards say to the request, and before anything is sent: a hit skips the intent
 //! and the dispatch, never the rest. What it cost is nothing, and the money set aside is given back.
@@ -23,11 +24,11 @@ use tidegate_upstream::{AnswerBody, AnswerHead, EventStream, ServedBy, asked_bes
 use crate::{
     answers::{Keeping, Kept},
     exchange::{Cached, Caller, Exchange},
-    stage::{dispatch::Answer, route::Routed},
+    stage::{dispatch::Answer, route::Routed, similar},
 };
 
 /// The answer that was given before to the same question, where there is one; else this one's is to be kept.
-pub(crate) fn cache(
+pub(crate) async fn cache(
     exchange: &mut Exchange,
     caller: &Caller,
     call: &Call,
@@ -44,25 +45,61 @@ pub(crate) fn cache(
     let question = question(exchange, caller, call, caching);
     let most = exchange.snapshot.cache_memory;
     let kept = if refresh { None } else { exchange.gate.answers.get(&question, most) };
-    let answer = kept.and_then(|kept| given_again(exchange, call, routed, permit, &kept));
-    let (result, verdict) = match (&answer, refresh) {
-        (Some(_), _) => ("hit", StageVerdict::Changed),
-        (None, true) => ("refresh", StageVerdict::Pass),
-        (None, false) => ("miss", StageVerdict::Pass),
-    };
+    let mut answer = kept.and_then(|kept| given_again(exchange, call, routed, permit, &kept));
+    let mut keeping = Keeping::new(question, caching.ttl, most);
+    let mut cached = if answer.is_some() { Cached::Hit } else { Cached::Miss };
+    let mut detail = None;
+    if answer.is_none()
+        && let Some(similar) = &caching.similar
+        && let Some(likeness) = call.likeness()
+    {
+        let context = context(exchange, caller, call, caching, &likeness.context);
+        match similar::numbers(exchange, caller, &similar.by, &likeness.words).await {
+            Ok(numbers) => {
+                let found = exchange.gate.answers.similar(&context, &numbers, similar.least, most);
+                if let Some((kept, closeness)) = found.filter(|_| !refresh) {
+                    answer = given_again(exchange, call, routed, permit, &kept);
+                    if answer.is_some() {
+                        cached = Cached::SimilarHit;
+                        detail = Some(format!("{} {closeness:.3}", cached.as_str()));
+                    }
+                }
+                keeping = keeping.like(context, numbers);
+            }
+            Err(why) => detail = Some(format!("miss, not compared: {why}")),
+        }
+    }
+    let result = if answer.is_none() && refresh { "refresh" } else { cached.as_str() };
+    let verdict = if answer.is_some() { StageVerdict::Changed } else { StageVerdict::Pass };
     exchange.gate.metrics.cache_looked_up(result);
-    exchange.story.cache = if answer.is_some() { Cached::Hit } else { Cached::Miss };
+    exchange.story.cache = cached;
     exchange.story.again = answer.is_some();
     if answer.is_none() {
-        exchange.keeping = Some(Keeping::new(question, caching.ttl, most));
+        exchange.keeping = Some(keeping);
     }
-    let detail = Some(Arc::from(result));
+    let detail = Some(detail.map_or_else(|| Arc::from(result), Arc::from));
     exchange.report(StageEvent { stage: Stage::Cache, verdict, micros: clock::micros_since(started), detail });
     answer
 }
 
 /// What was asked, of which model, and for whom: no part of it can stand for another.
 fn question(exchange: &Exchange, caller: &Caller, call: &ModelCall, caching: &Caching) -> Digest {
+    asked("question", exchange, caller, call, caching, &call.digest())
+}
+
+/// What is the same in similar questions: all of it but the last words.
+fn context(exchange: &Exchange, caller: &Caller, call: &ModelCall, caching: &Caching, rest: &Digest) -> Digest {
+    asked("context", exchange, caller, call, caching, rest)
+}
+
+fn asked(
+    what: &str,
+    exchange: &Exchange,
+    caller: &Caller,
+    call: &ModelCall,
+    caching: &Caching,
+    body: &Digest,
+) -> Digest {
     let principal = &caller.principal;
     let whose = match (caching.share, &principal.team) {
         (CacheShare::Org, _) => "org".to_owned(),
@@ -74,7 +111,7 @@ fn question(exchange: &Exchange, caller: &Caller, call: &ModelCall, caching: &Ca
     let stream = if call.stream() { "stream" } else { "whole" };
     let org: &str = principal.org.as_ref();
     let mut digester = Digester::new();
-    for part in [org, &whose, &model, dialect, call.operation().as_str(), stream] {
+    for part in [what, org, &whose, &model, dialect, call.operation().as_str(), stream] {
         digester.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digester.update(part.as_bytes());
     }
@@ -85,7 +122,7 @@ fn question(exchange: &Exchange, caller: &Caller, call: &ModelCall, caching: &Ca
         }
     }
     digester.update(caching.of.as_bytes());
-    digester.update(call.digest().as_bytes());
+    digester.update(body.as_bytes());
     digester.digest()
 }
 

@@ -64,6 +64,10 @@ fn look(
     mut tokens: Option<&mut Tokens>,
 ) -> Result<Looked, (Fault, Vec<GuardVerdict>)> {
     let chain = &caller.chain;
+    // Texts are taken out of a body for guards alone.
+    if chain.is_empty() {
+        return Ok((Vec::new(), false));
+    }
     let watch = chain.watch();
     let mut found: Vec<GuardVerdict> = Vec::new();
     let mut rewrites: Vec<(SegmentPath, String)> = Vec::new();

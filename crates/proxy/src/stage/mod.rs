@@ -12,3 +12,4 @@ pub(crate) mod identify;
 pub(crate) mod intent;
 pub(crate) mod reserve;
 pub(crate) mod route;
+pub(crate) mod similar;

@@ -63,6 +63,7 @@ impl Traffic for ToolTraffic<'_> {
             upstream: server.name.as_str(),
             retry: &server.retry,
             breaker: server.breaker,
+            hedge: None,
         })
     }
 
