@@ -483,6 +483,7 @@ object! {
             #[schemars(example = &"team")]
             pub share: CacheShare,
             /// Whether an answer is also given to a question that is only similar. Never is the rule.
+            #[schemars(example = serde_json::json!({ "by": "openai/text-embedding-3-small", "least": 0.95 }))]
             pub similar: Option<Similar>,
         }
         later {}
