@@ -133,6 +133,9 @@ object! {
             /// Whether to ask Google Cloud's metadata server for the machine's own service account.
             #[schemars(example = true)]
             pub metadata_server: bool,
+            /// Where Microsoft Entra ID hands out tokens, in clouds other than the public one.
+            #[schemars(example = &"https://login.microsoftonline.us")]
+            pub authority: Option<String>,
             /// What the tokens are for, where it is not the usual scope.
             #[schemars(example = &"https://cognitiveservices.azure.com/.default")]
             pub scope: Option<String>,
