@@ -10,9 +10,11 @@ for name in list(os.environ):
         del os.environ[name]
 os.environ["NO_PROXY"] = "127.0.0.1"
 
+import httpx
 import pytest
 
-from gateway import Gateway, make_key
+import dialects
+from gateway import Gateway, binary, make_key
 from processes import STARTED, Process, free_port, node, node_modules
 
 HERE = pathlib.Path(__file__).parent
@@ -113,6 +115,37 @@ def gateway(folder, model_url, everything_url):
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def sim_url(folder):
+    """The sim as a server, which speaks every dialect on one port."""
+    port = free_port()
+    process = Process("tidegate sim", [binary(), "sim", "--listen", f"127.0.0.1:{port}"], folder / "sim.log")
+    try:
+        process.listens(port, 30)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def before_sim(folder, sim_url):
+    """A production gateway in front of the sim, which is a provider of each dialect to it."""
+    running = Gateway("serve", folder / "before-sim", dialects.configuration(sim_url), dialects.KEYS)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def asked(sim_url):
+    """The paths that the sim was asked at since the test began."""
+    with httpx.Client(base_url=sim_url, trust_env=False) as http:
+        entries = lambda: http.get("/__sim/ledger").json()["requests"]
+        known = len(entries())
+        yield lambda: [entry["path"] for entry in entries()[known:]]
 
 
 @pytest.fixture(scope="session")

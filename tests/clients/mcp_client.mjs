@@ -4,14 +4,10 @@
 //
 // The packages are looked up in $TIDEGATE_NODE/node_modules, not beside this file.
 
-import { createRequire } from "node:module";
-import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { load } from "./packages.mjs";
 
-const lookUp = createRequire(path.join(process.env.TIDEGATE_NODE, "package.json"));
-const load = (name) => import(pathToFileURL(lookUp.resolve(`@modelcontextprotocol/sdk/${name}`)).href.replace("/cjs/", "/esm/"));
-const { Client } = await load("client/index.js");
-const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
+const { Client } = await load("@modelcontextprotocol/sdk/client/index.js");
+const { StreamableHTTPClientTransport } = await load("@modelcontextprotocol/sdk/client/streamableHttp.js");
 
 const [url, key] = process.argv.slice(2);
 const headers = key ? { authorization: `Bearer ${key}` } : {};

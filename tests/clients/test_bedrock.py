@@ -12,18 +12,7 @@ import botocore.exceptions
 import pytest
 
 from conftest import UNKNOWN_KEY
-from gateway import Gateway, binary, make_key
-from processes import Process, free_port
-
-CLOUD_KEY = make_key("CLOUD000", "k3yOfTheCloud")
-
-#: Providers by the dialect that reaches them, and the path that the sim is asked at.
-PATHS = {
-    "chat": "/v1/chat/completions",
-    "messages": "/v1/messages",
-    "converse": "/model/chat/converse",
-}
-every_provider = pytest.mark.parametrize("provider", list(PATHS))
+from dialects import CITIES, TWO_CALLS, UPSTREAMS, WATCHED_KEY, every_provider
 
 TOOLS = {
     "tools": [
@@ -36,52 +25,18 @@ TOOLS = {
         }
     ]
 }
-ASK = 'What is it like? [[sim: tool get_weather {"city":"Rome"}]]'
 
 
-@pytest.fixture(scope="module")
-def sim(folder):
-    """The sim as a server."""
-    port = free_port()
-    process = Process("tidegate sim", [binary(), "sim", "--listen", f"127.0.0.1:{port}"], folder / "sim-bedrock.log")
-    try:
-        process.listens(port, 30)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.stop()
-
-
-@pytest.fixture(scope="module")
-def cloud(folder, sim):
-    """A gateway before the sim, which it reaches in three dialects."""
-    config = {
-        "version": 1,
-        "providers": {
-            "chat": {"type": "vllm", "base_url": f"{sim}/v1"},
-            "messages": {"type": "anthropic", "base_url": f"{sim}/v1"},
-            "converse": {"type": "bedrock", "base_url": sim},
-        },
-        "default_provider": {"bedrock": "converse"},
-        "guardrails": {"cards": {"detect": ["card"], "on": ["response"], "action": "redact"}},
-        "keys": {"cloud": {"secret": "env:CLOUD_KEY", "allow": {"models": "*"}, "guardrails": ["cards"]}},
-    }
-    running = Gateway("serve", folder / "cloud", config, {"CLOUD_KEY": CLOUD_KEY})
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-def runtime(cloud, monkeypatch, key=CLOUD_KEY):
+def runtime(before_sim, monkeypatch, key=WATCHED_KEY):
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=30, proxies={})
     keys = {"aws_access_key_id": key, "aws_secret_access_key": "unused"}
-    return boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=cloud.url, config=config, **keys)
+    return boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=before_sim.url, config=config, **keys)
 
 
 @pytest.fixture
-def client(cloud, monkeypatch):
-    return runtime(cloud, monkeypatch)
+def client(before_sim, monkeypatch):
+    return runtime(before_sim, monkeypatch)
 
 
 def user(text):
@@ -89,7 +44,7 @@ def user(text):
 
 
 @every_provider
-def test_a_whole_answer_has_text_stop_and_usage(client, provider):
+def test_a_whole_answer_has_text_stop_and_usage(client, provider, asked):
     answer = client.converse(
         modelId=f"{provider}/chat",
         system=[{"text": "Be brief."}],
@@ -101,6 +56,8 @@ def test_a_whole_answer_has_text_stop_and_usage(client, provider):
     usage = answer["usage"]
     assert usage["outputTokens"] > 0 and usage["totalTokens"] == usage["inputTokens"] + usage["outputTokens"]
     assert answer["ResponseMetadata"]["RequestId"].startswith("call_")
+    [path] = asked()
+    assert path in UPSTREAMS[provider][3]
 
 
 @every_provider
@@ -117,8 +74,8 @@ def test_a_stream_has_the_events_of_the_grammar_and_the_usage_last(client, provi
 
 @every_provider
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_tool_loop_ends_with_text(client, provider, stream):
-    messages = [user(ASK)]
+def test_a_loop_with_two_tools_at_once_ends_with_text(client, provider, stream):
+    messages = [user(TWO_CALLS)]
     request = {"modelId": f"{provider}/chat", "toolConfig": TOOLS}
     if stream:
         calls, stop = [], None
@@ -133,15 +90,32 @@ def test_a_tool_loop_ends_with_text(client, provider, stream):
         answer = client.converse(**request, messages=messages)
         content, stop = answer["output"]["message"]["content"], answer["stopReason"]
     assert stop == "tool_use"
-    call = content[-1]["toolUse"]
-    assert (call["name"], call["input"]) == ("get_weather", {"city": "Rome"})
-    result = {"toolUseId": call["toolUseId"], "content": [{"text": "sunny"}, {"json": {"degrees": 21}}]}
-    messages += [{"role": "assistant", "content": content}, {"role": "user", "content": [{"toolResult": result}]}]
+    calls = [block["toolUse"] for block in content if "toolUse" in block]
+    assert [(call["name"], call["input"]) for call in calls] == [("get_weather", {"city": city}) for city in CITIES]
+    heard = [{"text": "sunny"}, {"json": {"degrees": 21}}]
+    results = [{"toolResult": {"toolUseId": call["toolUseId"], "content": heard}} for call in calls]
+    messages += [{"role": "assistant", "content": content}, {"role": "user", "content": results}]
     last = client.converse(**request, messages=messages)
     assert last["stopReason"] == "end_turn"
-    # The sim echoes the user's last text, which in the Chat dialect a tool's result is not.
-    said = last["output"]["message"]["content"][0]["text"]
-    assert said.startswith("echo: ") and ("sunny" in said or provider == "chat")
+    assert last["output"]["message"]["content"][0]["text"].startswith("echo: ")
+
+
+@every_provider
+def test_structured_output_is_asked_for_by_a_schema(client, provider):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "structure": {"jsonSchema": {"name": "person", "schema": json.dumps(schema)}}}
+    answer = client.converse(
+        modelId=f"{provider}/chat",
+        messages=[user('Who? [[sim: say {"name": "Ada"}]]')],
+        outputConfig={"textFormat": form},
+    )
+    assert json.loads(answer["output"]["message"]["content"][0]["text"]) == {"name": "Ada"}
+    assert "x-tidegate-loss" not in answer["ResponseMetadata"]["HTTPHeaders"]
 
 
 @every_provider
@@ -157,8 +131,9 @@ def test_a_bare_model_goes_to_the_default_provider(client):
     assert answer["ResponseMetadata"]["HTTPHeaders"]["x-tidegate-served-by"] == "converse/chat"
 
 
-def test_tokens_are_counted(client):
-    answer = client.count_tokens(modelId="converse/chat", input={"converse": {"messages": [user("hello")]}})
+@pytest.mark.parametrize("provider", [name for name in UPSTREAMS if name not in ("chat", "invoke")])
+def test_tokens_are_counted(client, provider):
+    answer = client.count_tokens(modelId=f"{provider}/chat", input={"converse": {"messages": [user("hello")]}})
     assert answer["inputTokens"] == 2
 
 
@@ -177,7 +152,7 @@ def test_anthropics_form_of_invoke_model_reaches_every_provider(client, provider
     assert text == "echo: hello"
 
 
-def test_errors_are_the_clients_own_exceptions(client, cloud, monkeypatch):
+def test_errors_are_the_clients_own_exceptions(client, before_sim, monkeypatch):
     with pytest.raises(client.exceptions.ValidationException):
         client.invoke_model(modelId="converse/chat", body=json.dumps({"prompt": "hi"}))
     with pytest.raises(client.exceptions.ThrottlingException, match="failed as the script wanted"):
@@ -185,14 +160,14 @@ def test_errors_are_the_clients_own_exceptions(client, cloud, monkeypatch):
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.converse(modelId="nobody/nothing", messages=[user("hi")])
     with pytest.raises(botocore.exceptions.ClientError) as refused:
-        runtime(cloud, monkeypatch, UNKNOWN_KEY).converse(modelId="converse/chat", messages=[user("hi")])
+        runtime(before_sim, monkeypatch, UNKNOWN_KEY).converse(modelId="converse/chat", messages=[user("hi")])
     assert refused.value.response["Error"]["Code"] == "UnrecognizedClientException"
 
 
-def test_keys_of_aws_are_told_what_to_do_instead(cloud, monkeypatch):
+def test_keys_of_aws_are_told_what_to_do_instead(before_sim, monkeypatch):
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     config = botocore.config.Config(retries={"total_max_attempts": 1}, proxies={})
     keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "nobody"}
-    signing = boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=cloud.url, config=config, **keys)
+    signing = boto3.client("bedrock-runtime", region_name="eu-west-1", endpoint_url=before_sim.url, config=config, **keys)
     with pytest.raises(botocore.exceptions.ClientError, match="AWS_ACCESS_KEY_ID"):
         signing.converse(modelId="converse/chat", messages=[user("hi")])

@@ -7,6 +7,7 @@ mod instructions;
 mod layers;
 mod metadata;
 mod schemas;
+mod sdk_suites;
 mod sizes;
 mod suite;
 
@@ -22,6 +23,8 @@ usage: cargo xtask COMMAND
   schemas        regenerate docs/generated; with --check, fail where they differ
   deps           licences, banned crates, one HTTP and one TLS stack
   instructions   instructions of each stage of a call against bench/instructions.toml; --update writes it
+  sdk-suites     the OpenAI and Anthropic SDKs' own test suites, directly and through the gateway; takes the vendors'
+                   OpenAPI documents: --openai-spec FILE --anthropic-spec FILE, or OPENAI_OPENAPI, ANTHROPIC_OPENAPI
   bench          direct, nginx and the gateway side by side; writes docs/benchmarks.md
                    [--rounds 3] [--quick] [--legs c16,b100k] [--only nginx,everything] [--out DIR] [--from FILE]
                    --only translation measures that alone and writes no document
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         "sizes" => sizes::check(&root()),
         "schemas" => schemas::run(rest),
         "deps" => deps::check(),
+        "sdk-suites" => sdk_suites::sdk_suites(rest),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
         _ => {

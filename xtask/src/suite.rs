@@ -46,30 +46,44 @@ fn clients(root: &Path) -> Result<()> {
     let folder = root.join("tests/clients");
     let work = target(root).join("clients");
     std::fs::create_dir_all(&work)?;
-    let venv = work.join("venv");
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    once(&work.join("python-ready"), &folder.join("requirements.txt"), || {
-        run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-            .arg(folder.join("requirements.txt")))
-    })?;
-    let node = work.join("node");
-    std::fs::create_dir_all(&node)?;
-    for file in ["package.json", "package-lock.json"] {
-        std::fs::copy(folder.join(file), node.join(file)).with_context(|| format!("tests/clients/{file}"))?;
-    }
-    once(&work.join("node-ready"), &folder.join("package-lock.json"), || {
-        run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&node))
-    })?;
+    let python = venv(&work, &folder)?;
+    let node = node_packages(&work, &folder)?;
     run(Command::new(&python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .arg(&folder)
         .env("TIDEGATE_BIN", target(root).join("debug/tidegate"))
         .env("TIDEGATE_NODE", &node)
         .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+/// A Python below `work` that has what `requirements.txt` of `folder` names.
+pub(crate) fn venv(work: &Path, folder: &Path) -> Result<PathBuf> {
+    let venv = work.join("venv");
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    let requirements = folder.join("requirements.txt");
+    once(&work.join("python-ready"), &requirements, || {
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements))
+    })?;
+    Ok(python)
+}
+
+/// A folder below `work` with the packages that `package-lock.json` of `folder` names.
+pub(crate) fn node_packages(work: &Path, folder: &Path) -> Result<PathBuf> {
+    let node = work.join("node");
+    std::fs::create_dir_all(&node)?;
+    for file in ["package.json", "package-lock.json"] {
+        let from = folder.join(file);
+        std::fs::copy(&from, node.join(file)).with_context(|| from.display().to_string())?;
+    }
+    once(&work.join("node-ready"), &folder.join("package-lock.json"), || {
+        run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&node))
+    })?;
+    Ok(node)
 }
 
 /// Runs `set_up` unless `mark` is newer than `input`.

@@ -150,6 +150,8 @@ catalogue! {
         "A moment is written as RFC 3339: `2027-01-31T00:00:00Z`.";
     SCHEMA_NAME = 235, "the same thing is meant twice",
         "Two settings of one object say the same in different ways. Keep one.";
+    PROVIDER_DIALECT = 236, "the provider does not speak this dialect",
+        "A `dialect` narrows a provider to one of the wire formats that its type speaks: `openai_chat` or `openai_responses` for `openai`, `bedrock` or `bedrock_invoke` for `bedrock`. Take a type that speaks the one you want, or leave `dialect` out.";
     TOKENIZE_TOOLS = 246, "tokens cannot go to tools",
         "`action: tokenize` lets models see tokens instead of values. Tools need the values, so such a guardrail looks at `request` and `response` only; name another guardrail for tools.";
     BAD_COMMAND = 248, "a program cannot be started like this",

@@ -162,6 +162,8 @@ pub(crate) struct Exchange {
     pub(crate) upgrading: Option<Box<Upgrading>>,
     /// The provider that the path names: the call goes there or nowhere.
     pub(crate) pinned: Option<Arc<Provider>>,
+    /// The collection of a provider that the call adds to, and the provider.
+    pub(crate) adds_to: Option<(Arc<str>, Arc<Provider>)>,
     /// The live session that the call is a turn of.
     pub(crate) live: Option<LegSender>,
     /// The id of the JSON-RPC request, as it was written.
@@ -218,6 +220,7 @@ impl Exchange {
             federation: None,
             upgrading: None,
             pinned: None,
+            adds_to: None,
             live: None,
             rpc_id: None,
             outside_session: false,

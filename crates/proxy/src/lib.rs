@@ -30,6 +30,7 @@ mod stage;
 mod surface;
 mod tool_flow;
 mod traced;
+mod unread;
 
 /// Readers of clients' words that have no other door: for the fuzz targets alone.
 #[doc(hidden)]

@@ -1,4 +1,5 @@
-//! Which provider keeps what a model call left there: stored responses are asked for later by their ids.
+//! Which provider keeps what was made there: stored responses, files, batches and the like are asked for later by their
+//! ids.
 //!
 //! Owns the memory of ids, bounded, of this process alone: what it has forgotten is asked of the default provider of the
 //! dialect, as everything else of a vendor's own API. Never decides who may ask. Fed where answers leave, read where
@@ -32,13 +33,13 @@ struct Inner {
 }
 
 impl Owners {
-    /// Notes that `provider` keeps the response `id`.
-    pub(crate) fn note(&self, id: &str, provider: &ProviderName) {
-        if id.is_empty() || id.len() > LONGEST {
+    /// Notes that `provider` keeps `id` of a collection (`responses`, `files`).
+    pub(crate) fn note(&self, collection: &str, id: &str, provider: &ProviderName) {
+        if id.is_empty() || id.len() > LONGEST || collection.len() > LONGEST {
             return;
         }
         let mut inner = self.inner.lock();
-        let id: Arc<str> = Arc::from(id);
+        let id: Arc<str> = Arc::from(format!("{collection}/{id}"));
         if inner.by_id.insert(Arc::clone(&id), provider.clone()).is_some() {
             return;
         }
@@ -50,10 +51,11 @@ impl Owners {
         }
     }
 
-    /// The provider that keeps what this path of a vendor's own API names: `/v1/responses/ID` and what is below it.
+    /// The provider that keeps what this path of a vendor's own API names: `/v1/COLLECTION/ID` and what is below it.
     pub(crate) fn of_path(&self, path: &str) -> Option<ProviderName> {
-        let id = path.strip_prefix("/v1/responses/")?.split('/').next()?;
-        self.inner.lock().by_id.get(id).cloned()
+        let (collection, below) = path.strip_prefix("/v1/")?.split_once('/')?;
+        let id = below.split('/').next()?;
+        self.inner.lock().by_id.get(&*format!("{collection}/{id}")).cloned()
     }
 }
 
@@ -65,14 +67,17 @@ mod tests {
     fn what_was_noted_is_found_by_its_path_and_the_oldest_is_forgotten() {
         let owners = Owners::default();
         let (a, b) = (ProviderName::from("a"), ProviderName::from("b"));
-        owners.note("resp_1", &a);
-        owners.note("resp_2", &b);
+        owners.note("responses", "resp_1", &a);
+        owners.note("responses", "resp_2", &b);
         assert_eq!(owners.of_path("/v1/responses/resp_1"), Some(a.clone()));
-        assert_eq!(owners.of_path("/v1/responses/resp_2/input_items"), Some(b));
+        assert_eq!(owners.of_path("/v1/responses/resp_2/input_items"), Some(b.clone()));
         assert_eq!(owners.of_path("/v1/responses/resp_3"), None);
         assert_eq!(owners.of_path("/v1/files/resp_1"), None);
+        assert_eq!(owners.of_path("/v1/responses"), None);
+        owners.note("files", "file-1", &b);
+        assert_eq!(owners.of_path("/v1/files/file-1/content"), Some(b));
         for number in 0..MOST {
-            owners.note(&format!("later_{number}"), &a);
+            owners.note("responses", &format!("later_{number}"), &a);
         }
         assert_eq!(owners.of_path("/v1/responses/resp_1"), None);
         assert_eq!(owners.inner.lock().by_id.len(), MOST);

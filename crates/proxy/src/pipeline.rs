@@ -33,28 +33,35 @@ use crate::{
     },
     surface::{self, Endpoint},
     traced::OfCall,
+    unread,
 };
 
 /// Answers one request of the data plane.
 pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
     let (mut head, body) = request.into_parts();
+    if surface::is_knock(&head.method, &head.uri) {
+        return unread::pass_over(Some(body), Response::new(respond::whole(bytes::Bytes::new()))).await;
+    }
     surface::take_key(&mut head.uri, &mut head.headers);
     let entrance = match surface::classify(&head.method, &head.uri, &head.headers) {
         Ok(entrance) => entrance,
         Err((surface, fault)) => {
-            return respond::refusal(&mut Exchange::begin(gate, surface, head.headers, address), fault);
+            let refused = respond::refusal(&mut Exchange::begin(gate, surface, head.headers, address), fault);
+            return unread::pass_over(Some(body), refused).await;
         }
     };
     let upgrading = surface::realtime::upgrading(&mut head);
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
     exchange.upgrading = upgrading;
     OfCall::new(exchange.id, exchange.trace, async move {
-        match through(&mut exchange, &head.method, entrance.endpoint, body).await {
+        let mut body = Some(body);
+        let response = match through(&mut exchange, &head.method, entrance.endpoint, &mut body).await {
             Ok(Passed::Answer(answer)) => guard_response(exchange, answer).await,
             Ok(Passed::Here(caller, here)) => Box::pin(here::answer(exchange, caller, here)).await,
             Ok(Passed::Again(recorded)) => again(&mut exchange, &recorded),
             Err(fault) => respond::refusal(&mut exchange, fault),
-        }
+        };
+        unread::pass_over(body, response).await
     })
     .await
 }
@@ -70,7 +77,12 @@ pub(crate) enum Passed {
 }
 
 /// From the first byte to the upstream's answer.
-async fn through(exchange: &mut Exchange, method: &Method, at: Endpoint, body: Incoming) -> Result<Passed, Fault> {
+async fn through(
+    exchange: &mut Exchange,
+    method: &Method,
+    at: Endpoint,
+    body: &mut Option<Incoming>,
+) -> Result<Passed, Fault> {
     admit(exchange)?;
     let caller = identify(exchange)?;
     match decode(exchange, method, at, body).await? {

@@ -50,6 +50,9 @@ pub(crate) fn document(
     usage: Usage,
 ) -> Response<Body> {
     exchange.story.usage = Some(usage);
+    if let (Some((collection, provider)), Some(id)) = (&exchange.adds_to, answer.id()) {
+        exchange.gate.owners.note(collection, &id, &provider.name);
+    }
     let started = clock::now();
     let chain = chain(&exchange);
     let tokens = exchange.tokens.clone();

@@ -74,8 +74,13 @@ async fn connecting_and_disconnecting_leaves_every_byte_as_it_was() {
     home.write(".claude.json", SERVERS);
     home.write(".cursor/mcp.json", "{}");
     home.write(".config/Code/User/mcp.json", "{\r\n\t\"servers\": {},\r\n\t\"inputs\": []\r\n}\r\n");
+    home.write(".codex/config.toml", "model = \"gpt-5\"\n[mcp_servers.mine]\ncommand = \"mine\"\n");
+    home.write(".gemini/settings.json", "{\n  // mine\n  \"theme\": \"Dracula\",\n}\n");
+    home.write(".config/opencode/opencode.json", "{ \"provider\": { \"mine\": {} }, }");
+    home.write(".config/Claude/claude_desktop_config.json", "{\"mcpServers\":{\"mine\":{\"command\":\"mine\"}}}");
     let before = home.all();
-    for client in ["claude-code", "cursor", "vscode", "openai-python", "anthropic-python", "google-python"] {
+    let clients = ["claude-code", "claude-desktop", "codex", "cursor", "gemini", "opencode", "vscode"];
+    for client in clients.into_iter().chain(["openai-python", "anthropic-python", "google-python"]) {
         let shown = home.run(&["connect", client, "--dry-run"]).await;
         assert_eq!(shown.code, 2, "{client}: {shown:?}");
         assert_eq!(home.all(), before, "{client}: a dry run changed something");
@@ -194,5 +199,5 @@ async fn a_file_that_cannot_be_read_is_left_alone_and_a_shell_gets_its_lines() {
     assert!(told.starts_with(&format!("{}/v1 {id}", home.gateway.url)), "the key of the quick start, lent: {told}");
 
     let listed = home.run(&["connect", "-o", "json"]).await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 6);
+    assert_eq!(listed.as_array().unwrap().len(), 10);
 }

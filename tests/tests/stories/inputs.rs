@@ -213,3 +213,52 @@ async fn slow_headers_are_given_up_and_harm_nobody() {
     };
     timeout(Duration::from_secs(20), closed).await.expect("a client that never ends its headers is let go");
 }
+
+/// The head of the next answer on a connection, with its status and whether the connection goes on.
+async fn next_answer(stream: &mut TcpStream) -> (u16, bool) {
+    let mut read = Vec::new();
+    loop {
+        let mut some = [0; 4096];
+        let length = timeout(Duration::from_secs(10), stream.read(&mut some)).await.expect("an answer").unwrap();
+        assert!(length > 0, "the connection was closed: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&some[..length]);
+        let text = String::from_utf8_lossy(&read).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let told = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        if body.len() >= told("content-length").unwrap().parse::<usize>().unwrap() {
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            return (status, told("connection") != Some("close"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_unread_does_not_spoil_the_next_on_its_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = key();
+    let gateway = start(folder.path(), &secret).await;
+    let address = gateway.url.strip_prefix("http://").unwrap();
+    let head = |path: &str, key: &str, length: usize| {
+        let wants = format!("host: {address}\r\nauthorization: Bearer {key}\r\ncontent-length: {length}");
+        format!("POST {path} HTTP/1.1\r\n{wants}\r\n\r\n")
+    };
+    let body = call("\"model\": \"sim/chat\"");
+    let unknown = key();
+    for (path, shown, status) in [("/v1/messages", &*unknown, 401), ("/nowhere", &*secret, 404)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for _ in 0..3 {
+            // The body comes after the head, as most clients send it.
+            stream.write_all(head(path, shown, body.len()).as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(body.as_bytes()).await.unwrap();
+            assert_eq!(next_answer(&mut stream).await, (status, true), "{path}");
+        }
+        let good = format!("{}{body}", head("/v1/chat/completions", &secret, body.len()));
+        stream.write_all(good.as_bytes()).await.unwrap();
+        assert_eq!(next_answer(&mut stream).await, (200, true), "{path}");
+        // What is large, or does not come, is not waited for, and the client is told that the connection ends.
+        stream.write_all(head(path, shown, 1 << 20).as_bytes()).await.unwrap();
+        assert!(!next_answer(&mut stream).await.1, "{path}");
+    }
+}

@@ -256,6 +256,30 @@ async fn a_named_providers_paths_are_governed_as_what_they_are_however_they_are_
     assert_eq!(upstream.count(), before, "what is refused reached the vendor");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_at_a_named_provider_is_asked_for_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Scripted::answering(|_| Reply::json(200, r#"{"id":"file-1"}"#)).await.unwrap();
+    let second = Scripted::answering(|_| Reply::json(200, r#"{"id":"file-2"}"#)).await.unwrap();
+    let caller = key();
+    let providers = json!({
+        "openai": {"base_url": first.url("/v1"), "key": "env:VENDOR_KEY", "api_call": "0.01 usd"},
+        "second": {"type": "openai", "base_url": second.url("/v1"), "key": "env:VENDOR_KEY", "api_call": "0.01 usd"},
+    });
+    let gateway = start(folder.path(), &first, &caller, &json!({"/providers": providers})).await;
+    let made = send(&gateway, &caller, "POST", "/proxy/second/v1/files", "{}").await;
+    assert_eq!((made.status, made.header("x-tidegate-served-by")), (200, "second"), "{}", made.text());
+    for (path, owner) in [
+        ("/v1/files/file-2/content", "second"),
+        ("/v1/files/file-1", "openai"),
+        ("/v1/files", "openai"),
+        ("/proxy/openai/v1/files/file-2", "openai"),
+    ] {
+        let found = send(&gateway, &caller, "GET", path, "").await;
+        assert_eq!((found.status, found.header("x-tidegate-served-by")), (200, owner), "{path}");
+    }
+}
+
 /// The whole answer as it stands on the wire.
 async fn raw_get(url: &str, path: &str, headers: &[(&str, &str)]) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -2,6 +2,8 @@
 //!
 //! Never asks anybody for a token. Called by `providers`.
 
+use tidegate_upstream::address::parse_destination;
+
 use super::Checker;
 use crate::{
     codes,
@@ -135,7 +137,11 @@ impl Checker<'_> {
         }
         let written = credentials.written();
         // What goes with every way of one kind of vendor.
-        let besides: &[&str] = if written.contains(&"managed_identity") { &["scope", "client_id"] } else { &["scope"] };
+        let besides: &[&str] = match vendor.scheme {
+            _ if written.contains(&"managed_identity") => &["scope", "client_id"],
+            Scheme::Azure(_) => &["scope", "authority"],
+            _ => &["scope"],
+        };
         let complete = ways.iter().any(|way| {
             way.iter().all(|field| written.contains(field))
                 && written.iter().all(|field| way.contains(field) || besides.contains(field))
@@ -144,6 +150,15 @@ impl Checker<'_> {
             let ways: Vec<String> = ways.iter().map(|way| format!("`{}`", way.join("`, `"))).collect();
             let message = format!("these `credentials` are no whole way to a token: write {}", ways.join("; or "));
             self.error_at_name(codes::BAD_CREDENTIALS, &at, message, "remove what belongs to another way");
+        }
+        let authority = credentials
+            .authority
+            .as_deref()
+            .filter(|authority| !authority.starts_with("https://") || parse_destination(authority).is_err());
+        if let Some(authority) = authority {
+            let message = format!("{} is no address of Entra ID", quote(authority));
+            let hint = "write for example `https://login.microsoftonline.us`";
+            self.error(codes::BAD_SETTING, &join(&at, "authority"), message, hint);
         }
         let tenant = credentials.tenant_id.as_deref().filter(|tenant| !fits("host", tenant));
         if let Some(tenant) = tenant {
@@ -173,6 +188,7 @@ impl Credentials {
             ("client_secret", self.client_secret.is_some()),
             ("federated_token_file", self.federated_token_file.is_some()),
             ("managed_identity", self.managed_identity),
+            ("authority", self.authority.is_some()),
             ("service_account", self.service_account.is_some()),
             ("external_account", self.external_account.is_some()),
             ("metadata_server", self.metadata_server),

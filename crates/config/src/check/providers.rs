@@ -1,6 +1,7 @@
 //! Checks of providers and MCP servers: types, addresses, credentials, headers, tools.
 
 use http::{HeaderName, HeaderValue};
+use tidegate_protocol::llm::Dialect;
 use tidegate_upstream::address;
 
 use super::{Checker, Mode};
@@ -53,6 +54,7 @@ impl Checker<'_> {
             let path = join("providers", name);
             let Some(vendor) = self.vendor(&path, name, provider) else { continue };
             self.sim_in_production(&path, &vendor);
+            self.dialect(&path, provider, &vendor);
             match &provider.base_url {
                 Some(_) if vendor.is_sim() => self.error(
                     codes::SCHEMA_NAME,
@@ -107,6 +109,16 @@ impl Checker<'_> {
             self.error_at_name(codes::PROVIDER_TYPE, path, message, hint);
         }
         None
+    }
+
+    fn dialect(&mut self, path: &str, provider: &Provider, vendor: &Vendor) {
+        let Some(written) = &provider.dialect else { return };
+        let spoken = || std::iter::once(vendor.dialect).chain(vendor.also.iter().copied()).map(Dialect::name);
+        if !spoken().any(|name| name == written) {
+            let message = format!("a provider of type `{}` does not speak {}", vendor.name, quote(written));
+            let hint = format!("write {}, or leave it out", one_of(spoken()));
+            self.error(codes::PROVIDER_DIALECT, &join(path, "dialect"), message, hint);
+        }
     }
 
     fn sim_in_production(&mut self, path: &str, vendor: &Vendor) {

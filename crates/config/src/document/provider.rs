@@ -15,6 +15,10 @@ object! {
             /// The vendor whose dialect and habits it has; without it, the provider's own name is taken.
             #[schemars(example = &"openai")]
             pub r#type: Option<String>,
+            /// The one wire format that it is asked in, of those that its type speaks. Without it callers of each are
+            /// passed on in their own, and all others in the type's first.
+            #[schemars(example = &"openai_responses")]
+            pub dialect: Option<String>,
             /// The gateway's credential there, as a reference. Without it the vendor's usual variable is read, such as
             /// `OPENAI_API_KEY`, unless the provider has a `base_url` of its own.
             #[schemars(example = &"env:OPENAI_API_KEY")]
@@ -129,6 +133,9 @@ object! {
             /// Whether to ask Google Cloud's metadata server for the machine's own service account.
             #[schemars(example = true)]
             pub metadata_server: bool,
+            /// Where Microsoft Entra ID hands out tokens, in clouds other than the public one.
+            #[schemars(example = &"https://login.microsoftonline.us")]
+            pub authority: Option<String>,
             /// What the tokens are for, where it is not the usual scope.
             #[schemars(example = &"https://cognitiveservices.azure.com/.default")]
             pub scope: Option<String>,

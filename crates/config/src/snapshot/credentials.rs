@@ -57,7 +57,7 @@ fn tokens(at: &str, written: &Credentials, scheme: &Scheme, checked: &Checked) -
     if let Scheme::Azure(header) = scheme {
         let usual = (header == "x-api-key").then(|| FOUNDRY_SCOPE.to_owned());
         let Some(identity) = azure(written, secret("client_secret"), checked) else { return Ok(None) };
-        let tokens = Tokens::azure(identity, scope.or(usual));
+        let tokens = Tokens::azure(identity, scope.or(usual), written.authority.as_deref());
         return tokens.map(Some).map_err(|error| unusable("managed_identity", error.to_string()));
     }
     if written.metadata_server {

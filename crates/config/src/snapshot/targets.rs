@@ -15,9 +15,9 @@ use tidegate_core::{
 };
 use tidegate_ledger::{Catalog, Gapped, Price};
 use tidegate_policy::Condition;
-use tidegate_protocol::llm::Params;
+use tidegate_protocol::llm::{Dialect, Params};
 use tidegate_upstream::{
-    Auth, BreakerPolicy, Destination, McpServer, Provider, RetryPolicy, Route, StickyBy, Target, Timeouts,
+    Auth, BreakerPolicy, Destination, McpServer, Paths, Provider, RetryPolicy, Route, StickyBy, Target, Timeouts,
     address::{self, AddressError},
     mcp::Program,
 };
@@ -146,9 +146,13 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     }
     add_headers(&mut headers, &join(&path, "headers"), &written.headers, &checked.secrets)?;
     let api_call = written.api_call.map(|document::Amount(amount)| amount);
-    let (dialect, also) = (vendor.dialect, vendor.also.clone());
-    let (quirks, paths) = (vendor.quirks, vendor.paths.clone());
-    let realtime = vendor.realtime;
+    let (dialect, also) = match written.dialect.as_deref().and_then(Dialect::parse) {
+        Some(only) => (only, Vec::new()),
+        None => (vendor.dialect, vendor.also.clone()),
+    };
+    // A vendor's own paths are those of its first dialect.
+    let paths = if dialect == vendor.dialect { vendor.paths.clone() } else { Paths::default() };
+    let (quirks, realtime) = (vendor.quirks, vendor.realtime);
     Ok(Provider { name: name.into(), dialect, also, base, paths, auth, quirks, headers, realtime, api_call })
 }
 

@@ -438,7 +438,7 @@ impl ModelCall {
     ) -> Result<Outgoing, PrepareError> {
         if bedrock::is_rewrapping(self.dialect, to.dialect) {
             let mut losses = Vec::new();
-            let body = bedrock::rewrap(root, to, self.stream, &mut losses).into();
+            let body = bedrock::rewrap(root, to, self.stream, &mut losses)?.into();
             return Ok(Outgoing { body, lane: Lane::Patched, losses, path, asked_usage: false, forms: Vec::new() });
         }
         let mut request = self.dialect.codec().decode_request(root)?;

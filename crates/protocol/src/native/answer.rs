@@ -45,6 +45,13 @@ impl NativeAnswer {
         self.usage
     }
 
+    /// The vendor's id of what was made.
+    #[must_use]
+    pub fn id(&self) -> Option<String> {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        root.get("id").and_then(Node::text).map(std::borrow::Cow::into_owned)
+    }
+
     /// Every text, as it stands now.
     #[must_use]
     pub fn segments(&self) -> Vec<Segment<'_>> {

@@ -247,6 +247,13 @@ impl NativeCall {
         matches!(self.method, Method::GET | Method::HEAD | Method::DELETE)
     }
 
+    /// The collection that it adds to (`files`, `batches`), where it makes something that is asked for by an id later.
+    #[must_use]
+    pub fn adds_to(&self) -> Option<&str> {
+        let collection = self.path.decoded().strip_prefix('/')?;
+        (self.method == Method::POST && !collection.contains('/')).then_some(collection)
+    }
+
     /// Whether the answer is asked for as a stream of events.
     #[must_use]
     pub fn stream(&self) -> bool {

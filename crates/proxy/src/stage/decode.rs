@@ -34,12 +34,12 @@ pub(crate) enum Decoded {
     Here(Here),
 }
 
-/// Reads the body and makes a call of it.
+/// Reads the body and makes a call of it. What is not read to its end stays where it is.
 pub(crate) async fn decode(
     exchange: &mut Exchange,
     method: &Method,
     endpoint: Endpoint,
-    body: Incoming,
+    body: &mut Option<Incoming>,
 ) -> Result<Decoded, Fault> {
     let started = clock::now();
     let endpoint = match endpoint {
@@ -73,7 +73,8 @@ pub(crate) async fn decode(
 }
 
 /// Reads a body of at most `largest` bytes that keeps coming.
-async fn read(mut body: Incoming, largest: usize, patience: Duration) -> Result<Bytes, Fault> {
+async fn read(unread: &mut Option<Incoming>, largest: usize, patience: Duration) -> Result<Bytes, Fault> {
+    let Some(body) = unread else { return Ok(Bytes::new()) };
     let mut pace = Pace::new(patience);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -109,6 +110,7 @@ async fn read(mut body: Incoming, largest: usize, patience: Duration) -> Result<
             rest.extend_from_slice(&data);
         }
     }
+    *unread = None;
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 

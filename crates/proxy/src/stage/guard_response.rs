@@ -104,7 +104,7 @@ pub(crate) fn note_owner(exchange: &Exchange, id: Option<&str>) {
         && dialect.keeps_answers()
         && target.provider.speaks(dialect)
     {
-        exchange.gate.owners.note(id, &target.provider.name);
+        exchange.gate.owners.note("responses", id, &target.provider.name);
     }
 }
 

@@ -102,6 +102,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let default = || exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
             let pinned = exchange.pinned.as_ref();
             let provider = Arc::clone(pinned.or(owner).or_else(default).ok_or_else(no_such_api)?);
+            exchange.adds_to = native.adds_to().map(|collection| (Arc::from(collection), Arc::clone(&provider)));
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {

@@ -74,6 +74,12 @@ pub(crate) struct Entrance {
     pub(crate) endpoint: Endpoint,
 }
 
+/// Whether a request asks no more than whether somebody is there: coding agents do before their first call. It is no
+/// call, takes no key and is told nothing.
+pub(crate) fn is_knock(method: &Method, uri: &Uri) -> bool {
+    *method == Method::HEAD && uri.path() == "/"
+}
+
 /// Moves a key that stands in the address into its header, so that nothing else gets to see it.
 pub(crate) fn take_key(uri: &mut Uri, headers: &mut HeaderMap) {
     gemini::take_key(uri, headers);
@@ -282,6 +288,13 @@ pub(crate) fn error_kind(fault: &Fault) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_knock_is_a_head_of_the_root_alone() {
+        let knock = |method: Method, path: &str| is_knock(&method, &path.parse().unwrap());
+        assert!(knock(Method::HEAD, "/") && knock(Method::HEAD, "/?x"));
+        assert!(!knock(Method::GET, "/") && !knock(Method::HEAD, "/v1/models"));
+    }
 
     #[test]
     fn the_version_header_decides_whose_list_of_models_is_meant() {

@@ -36,7 +36,8 @@ pub(crate) struct Doctor {
 /// `tidegate connect`.
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
-    /// claude-code, cursor, vscode, openai-python, anthropic-python or google-python; without, they are listed.
+    /// claude-code, claude-desktop, codex, cursor, gemini, opencode, vscode, openai-python, anthropic-python or
+    /// google-python; without, they are listed.
     pub(crate) client: Option<String>,
     /// Print the lines for a shell instead of writing a file: eval "$(tidegate connect openai-python --print)".
     #[arg(long)]

@@ -81,13 +81,19 @@ struct Answer {
 }
 
 impl Tokens {
-    /// Tokens of Entra ID for `scope`.
+    /// Tokens of Entra ID for `scope`, of the public cloud or the one whose `authority` is named.
     ///
     /// # Errors
-    /// Where the app service's endpoint is no address.
-    pub fn azure(identity: AzureIdentity, scope: Option<String>) -> Result<Self, AddressError> {
+    /// Where the authority, or the app service's endpoint, is no address.
+    pub fn azure(
+        identity: AzureIdentity,
+        scope: Option<String>,
+        authority: Option<&str>,
+    ) -> Result<Self, AddressError> {
         let to = match &identity {
-            AzureIdentity::Secret { .. } | AzureIdentity::Federated { .. } => Destination::http(LOGIN, false)?,
+            AzureIdentity::Secret { .. } | AzureIdentity::Federated { .. } => {
+                Destination::http(authority.unwrap_or(LOGIN), false)?
+            }
             AzureIdentity::Machine { .. } => Destination::metadata(MACHINE)?,
             AzureIdentity::AppService { endpoint, .. } => Destination::metadata(endpoint)?,
         };

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::thread;
 use crate::llm::{
     error::ReadError,
     ir::{
@@ -17,6 +18,7 @@ use crate::llm::{
 
 pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
     let mut request = Request::default();
+    thread::refuse(root)?;
     for (name, value) in root.members() {
         if value.is_null() {
             continue;

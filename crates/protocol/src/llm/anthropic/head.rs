@@ -4,6 +4,7 @@
 
 use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin};
 
+use super::thread;
 use crate::{
     json::Kind,
     llm::{
@@ -28,7 +29,9 @@ pub(super) fn read(root: Node<'_, '_>, operation: Operation) -> Result<Head, Rea
 /// What [`read`] reads besides the model, which some envelopes name elsewhere.
 pub(super) fn without_model(root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
     let messages = root.get("messages").ok_or_else(|| root.error("`messages` is missing; send at least one"))?;
-    if messages.expect_array()?.items().next().is_none() {
+    // What the vendor keeps may go on as it is, from a pause.
+    let goes_on = root.present(thread::MEMBER).is_some_and(thread::goes_on);
+    if messages.expect_array()?.items().next().is_none() && !goes_on {
         return Err(messages.error("must hold at least one message"));
     }
     for message in messages.items() {
@@ -86,6 +89,9 @@ pub(super) fn walk(root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
             "tools" | "output_config" => {
                 see(Found::Tools { node: value.id() });
                 segments::tool_words(value, see);
+            }
+            thread::MEMBER if thread::goes_on(value) => {
+                see(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN })
             }
             _ => {}
         }

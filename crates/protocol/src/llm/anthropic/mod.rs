@@ -9,6 +9,7 @@ mod encode;
 mod head;
 mod quirks;
 mod stream;
+mod thread;
 mod wire;
 
 #[cfg(test)]
@@ -42,6 +43,14 @@ pub(crate) fn head_without_model(root: Node<'_, '_>, operation: Operation) -> Re
     head::without_model(root, operation)
 }
 
+/// Refuses what only Anthropic's own servers can do, where a body is sent elsewhere as it is.
+///
+/// # Errors
+/// Where the conversation is to be kept.
+pub(crate) fn elsewhere(root: Node<'_, '_>) -> Result<(), ReadError> {
+    thread::refuse(root)
+}
+
 /// The dialect.
 #[derive(Debug)]
 pub(crate) struct Anthropic;
@@ -69,6 +78,10 @@ impl Codec for Anthropic {
 
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
         head::read(root, operation)
+    }
+
+    fn is_stateful(&self, root: Node<'_, '_>) -> bool {
+        root.present(thread::MEMBER).is_some()
     }
 
     fn asked(&self, root: Node<'_, '_>) -> Asked {

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use tidegate_core::usage::{Service, Usage, UsageSource};
 
+use super::thread;
 use crate::llm::{
     error::{ErrorKind, ErrorView, MOST_MESSAGE, MOST_NAME, UpstreamError, clip},
     ir::StopReason,
@@ -168,6 +169,7 @@ pub(super) fn error_json(view: &ErrorView<'_>) -> Vec<u8> {
             if let Some(param) = view.param {
                 json.string_member("param", param);
             }
+            thread::error_details(view, json);
         });
         json.string_member("request_id", view.call_id);
     });

@@ -76,7 +76,18 @@ pub(crate) fn is_rewrapping(from: Dialect, to: Dialect) -> bool {
 }
 
 /// A request in the other envelope; every member that is no part of the envelope stays as it is.
-pub(crate) fn rewrap(root: Node<'_, '_>, to: &TargetWire<'_>, stream: bool, losses: &mut Vec<Loss>) -> Vec<u8> {
+///
+/// # Errors
+/// Where it wants what Bedrock does not do for Anthropic.
+pub(crate) fn rewrap(
+    root: Node<'_, '_>,
+    to: &TargetWire<'_>,
+    stream: bool,
+    losses: &mut Vec<Loss>,
+) -> Result<Vec<u8>, ReadError> {
+    if to.dialect == Dialect::BedrockInvoke {
+        anthropic::elsewhere(root)?;
+    }
     let mut json = JsonWriter::with_capacity(root.span().len().saturating_add(128));
     json.object(|json| {
         if to.dialect == Dialect::BedrockInvoke {
@@ -98,7 +109,7 @@ pub(crate) fn rewrap(root: Node<'_, '_>, to: &TargetWire<'_>, stream: bool, loss
             }
         }
     });
-    json.into_bytes()
+    Ok(json.into_bytes())
 }
 
 /// The frame of a stream in the other envelope.
@@ -184,7 +195,7 @@ impl Codec for BedrockInvoke {
     ) -> Result<Vec<u8>, PrepareError> {
         let body = Anthropic.encode_request(request, to, operation, losses)?;
         let document = Document::parse(&body).map_err(|error| ReadError::new(error.pointer(), error.to_string()))?;
-        Ok(rewrap(document.root(), to, request.stream, losses))
+        Ok(rewrap(document.root(), to, request.stream, losses)?)
     }
 
     fn walk_answer(&self, root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {

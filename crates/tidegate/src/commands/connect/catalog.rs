@@ -12,12 +12,16 @@ use crate::{
     output::{self, exit},
 };
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 10] = [
     ("anthropic-python", include_str!("../../../../../catalog/clients/anthropic-python.toml")),
     ("claude-code", include_str!("../../../../../catalog/clients/claude-code.toml")),
+    ("claude-desktop", include_str!("../../../../../catalog/clients/claude-desktop.toml")),
+    ("codex", include_str!("../../../../../catalog/clients/codex.toml")),
     ("cursor", include_str!("../../../../../catalog/clients/cursor.toml")),
+    ("gemini", include_str!("../../../../../catalog/clients/gemini.toml")),
     ("google-python", include_str!("../../../../../catalog/clients/google-python.toml")),
     ("openai-python", include_str!("../../../../../catalog/clients/openai-python.toml")),
+    ("opencode", include_str!("../../../../../catalog/clients/opencode.toml")),
     ("vscode", include_str!("../../../../../catalog/clients/vscode.toml")),
 ];
 
@@ -52,6 +56,11 @@ struct File {
     append: Vec<Template>,
     #[serde(default)]
     server: Vec<Template>,
+    /// All that the file holds, where it is the client's to give up: what its strings hold is escaped as in JSON.
+    whole: Option<String>,
+    /// What is added to `whole` for each server.
+    #[serde(default)]
+    whole_server: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +129,7 @@ impl Client {
             for (name, url) in each {
                 edits.extend(file.server.iter().map(|template| template.fill(words, (name, url), false)));
             }
+            edits.extend(file.whole(words));
             files.push(Target { path: file.place(|name| std::env::var(name).ok())?, edits });
         }
         let mut env_file = String::new();
@@ -147,6 +157,26 @@ impl Template {
 }
 
 impl File {
+    /// The edit that writes all of the file, where it is written whole.
+    fn whole(&self, words: &Words) -> Option<Edit> {
+        let begins = self.whole.as_deref()?;
+        let escaped = |word: &str| {
+            let quoted = Value::from(word).to_string();
+            quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned()
+        };
+        let inside = Words {
+            url: escaped(&words.url),
+            helper: escaped(&words.helper),
+            models: Value::Null,
+            servers: Vec::new(),
+        };
+        let mut all = text(begins, &inside, ("", ""));
+        for (name, url) in &words.servers {
+            all.push_str(&text(&self.whole_server, &inside, (&escaped(name), &escaped(url))));
+        }
+        Some(Edit::Whole { text: all })
+    }
+
     /// Where the file is: the first place whose variable is set.
     fn place(&self, variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {
         let macos = self.macos.iter().filter(|_| cfg!(target_os = "macos"));
@@ -187,6 +217,10 @@ fn text(template: &str, words: &Words, (name, url): (&str, &str)) -> String {
 fn value(template: &Value, words: &Words, server: (&str, &str)) -> Value {
     match template {
         Value::String(whole) if whole == "{models}" => words.models.clone(),
+        Value::String(whole) if whole == "{models_by_name}" => {
+            let ids = words.models.as_array().into_iter().flatten().filter_map(|model| model.get("id")?.as_str());
+            Value::Object(ids.map(|id| (id.to_owned(), serde_json::json!({ "name": id }))).collect())
+        }
         Value::String(part) => Value::from(text(part, words, server)),
         Value::Array(items) => items.iter().map(|item| value(item, words, server)).collect(),
         Value::Object(members) => {
@@ -252,6 +286,28 @@ mod tests {
         let both = at(&[("HOME", "/home/a"), ("CLAUDE_CONFIG_DIR", "/etc/c")]).unwrap();
         assert_eq!(both, PathBuf::from("/etc/c/settings.json"));
         assert!(at(&[]).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_written_whole_names_every_server_and_stays_readable() {
+        let mut odd = words();
+        odd.servers.push(("tidegate".to_owned(), "http://127.0.0.1:8787/mcp?\"".to_owned()));
+        let client = find("codex").unwrap();
+        let [Edit::Whole { text }] = &client.fill(&odd).unwrap().files[0].edits[..] else { panic!("not whole") };
+        let read: toml::Table = toml::from_str(text).unwrap();
+        assert_eq!(read["model_providers"]["tidegate"]["base_url"].as_str(), Some("http://127.0.0.1:8787/v1"));
+        let servers = read["mcp_servers"].as_table().unwrap();
+        assert_eq!(servers["tidegate-notes"]["url"].as_str(), Some("http://127.0.0.1:8787/mcp/notes"));
+        assert_eq!(servers["tidegate"]["url"].as_str(), Some("http://127.0.0.1:8787/mcp?\""));
+    }
+
+    #[test]
+    fn models_are_named_one_by_one_where_a_client_wants_that() {
+        let words = Words { models: json!([{"id": "chat", "vision": false}, {"id": "sim/chat"}]), ..words() };
+        let filled = find("opencode").unwrap().fill(&words).unwrap();
+        let Edit::Set { to, .. } = &filled.files[0].edits[0] else { panic!("not set") };
+        assert_eq!(to["models"], json!({"chat": {"name": "chat"}, "sim/chat": {"name": "sim/chat"}}));
+        assert_eq!(to["options"]["apiKey"], "{env:TIDEGATE_API_KEY}");
     }
 
     #[test]

@@ -1,0 +1,89 @@
+"""Coding agents as they are installed, each told of one gateway, in a home of its own and cut off from all else."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from processes import node_modules
+
+#: What an agent must not reach: its makers' servers for updates, statistics and reports. A proxy that nobody is.
+NOWHERE = "http://127.0.0.1:1"
+
+
+class Agent:
+    """A folder to work in and a home, with nothing of this machine's user."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.home, self.work, self.log = folder / "home", folder / "work", folder / "agent.log"
+        for one in [self.home, self.work]:
+            one.mkdir(parents=True)
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "NO_COLOR": "1",
+            **dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"], NOWHERE),
+            **dict.fromkeys(["NO_PROXY", "no_proxy"], "127.0.0.1"),
+        }
+
+    def run(self, *argv: str | pathlib.Path, seconds: float = 140) -> str:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            cwd=self.work,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+        assert done.returncode == 0, f"{argv[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+def claude_code(agent: Agent, url: str, key: str, prompt: str, model: str) -> dict:
+    """Claude Code works on a prompt: what it says of its end."""
+    agent.env |= {
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_AUTH_TOKEN": key,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        # It refuses to run tools unasked as root, unless told that nothing can be harmed.
+        "IS_SANDBOX": "1",
+    }
+    program = node_modules() / "@anthropic-ai/claude-code-linux-x64/claude"
+    options = ["--model", model, "--allowedTools", "Bash", "--output-format", "json", "--debug-file", agent.log]
+    return json.loads(agent.run(program, "--print", prompt, *options))
+
+
+def codex(agent: Agent, url: str, key: str, prompt: str, model: str) -> list[dict]:
+    """Codex works on a prompt: the events of its way."""
+    folder = agent.home / ".codex"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f"""
+model = "{model}"
+model_provider = "tidegate"
+approval_policy = "never"
+sandbox_mode = "danger-full-access"
+check_for_update_on_startup = false
+
+[model_providers.tidegate]
+name = "Tidegate"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "TIDEGATE_API_KEY"
+request_max_retries = 0
+stream_max_retries = 0
+
+[analytics]
+enabled = false
+
+[otel]
+exporter = "none"
+""")
+    agent.env["TIDEGATE_API_KEY"] = key
+    program = next((node_modules() / "@openai/codex-linux-x64/vendor").glob("*/bin/codex"))
+    said = agent.run(program, "exec", "--skip-git-repo-check", "--json", prompt)
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]

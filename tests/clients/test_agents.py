@@ -1,0 +1,67 @@
+"""Claude Code and Codex finish a task with their own tools through Tidegate, before the sim in every dialect.
+
+The sim's script is the model's wits: it proposes a command, and says the last word once it has seen what came of it.
+"""
+
+import json
+
+import pytest
+
+import agents
+from dialects import CALLER_KEY, UPSTREAMS, every_provider
+
+
+#: Starting one is work for a second or two, and for many where the machine has other things to do.
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+def agent(tmp_path):
+    return agents.Agent(tmp_path)
+
+
+def script(tool, **arguments):
+    """A prompt by which the sim calls this tool."""
+    return f"Please do it. [[sim: tool {tool} {json.dumps(arguments)}]]"
+
+
+@every_provider
+def test_claude_code_writes_a_file(agent, before_sim, provider, asked):
+    command = "echo written by the agent > made.txt"
+    prompt = script("Bash", command=command, description="Write a file")
+    end = agents.claude_code(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    assert (end["subtype"], end["is_error"], end["num_turns"]) == ("success", False, 2)
+    assert end["result"] and end["usage"]["input_tokens"] > 0 and not end["permission_denials"]
+    paths = asked()
+    assert len(paths) >= 2 and set(paths) <= UPSTREAMS[provider][3]
+
+
+def test_claude_code_discovers_the_models_that_it_may_use(agent, before_sim):
+    agent.env["CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY"] = "1"
+    end = agents.claude_code(agent, before_sim.url, CALLER_KEY, "Who is there?", "claude-by-sim")
+    assert "Who is there?" in end["result"] and list(end["modelUsage"]) == ["claude-by-sim"]
+    # Of all that are listed, it takes the one whose name it knows the sort of.
+    assert "[gatewayDiscovery] 1 usable models" in agent.log.read_text()
+
+
+def test_who_knocks_first_is_answered(before_sim):
+    with before_sim.http(headers={"authorization": ""}) as http:
+        assert http.head("/").status_code == 200
+        assert http.get("/").status_code == 404
+
+
+@every_provider
+def test_codex_writes_a_file(agent, before_sim, provider, asked):
+    prompt = script("exec_command", cmd="echo written by the agent > made.txt")
+    events = agents.codex(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "thread.started" and kinds[-1] == "turn.completed" and "turn.failed" not in kinds
+    items = [event["item"] for event in events if event["type"] == "item.completed"]
+    [ran] = [item for item in items if item["type"] == "command_execution"]
+    assert (ran["exit_code"], ran["status"]) == (0, "completed")
+    assert [item for item in items if item["type"] == "agent_message"][-1]["text"].startswith("echo: ")
+    assert events[-1]["usage"]["input_tokens"] > 0
+    paths = asked()
+    assert len(paths) == 2 and set(paths) <= UPSTREAMS[provider][3]
