@@ -11,6 +11,7 @@ mod report;
 mod results;
 mod rig;
 mod subject;
+mod translation;
 mod verdicts;
 
 use std::{
@@ -59,6 +60,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         say(&text);
         return std::fs::write(&document, text).with_context(|| document.display().to_string());
     }
+    if let [flag, section] = arguments
+        && flag == "--only"
+        && section == translation::NAME
+    {
+        return only_translation();
+    }
     let plan = plan(arguments)?;
     if std::env::var_os(INSIDE).is_none() {
         build()?;
@@ -79,6 +86,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if !whole {
         say("docs/benchmarks.md is left as it is: this was no whole run\n");
     }
+    Ok(())
+}
+
+/// Measures translation alone, which needs neither nginx nor a gateway, and prints its part of the document.
+fn only_translation() -> Result<()> {
+    say("building the stages\n");
+    let package = ["--package", "tidegate-bench", "--bin", "tidegate-stages"];
+    suite::run(suite::cargo(&["build", "--locked", "--release", "--no-default-features"]).args(package))?;
+    let target = suite::target(&root());
+    let folder = target.join("bench");
+    std::fs::create_dir_all(&folder)?;
+    let mut results = Results::begin(&folder.join("translation.jsonl"))?;
+    let told = suite::output(Command::new(target.join("release/tidegate-stages")).arg(translation::NAME))?;
+    results.add("run", 0, translation::NAME, serde_json::from_str(&told)?)?;
+    say(&translation::alone(&results));
     Ok(())
 }
 
@@ -166,7 +188,7 @@ fn measure(plan: &Plan, results: &mut Results) -> Result<()> {
     }
     drop(rig);
     rig::pin(rig::SUBJECT_CORE)?;
-    for name in ["decisions", "durable"] {
+    for name in ["decisions", "durable", translation::NAME] {
         let told = suite::output(Command::new(folder.join("tidegate-stages")).arg(name))?;
         results.add("run", 0, name, serde_json::from_str(&told)?)?;
     }

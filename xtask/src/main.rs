@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
                    OpenAPI documents: --openai-spec FILE --anthropic-spec FILE, or OPENAI_OPENAPI, ANTHROPIC_OPENAPI
   bench          direct, nginx and the gateway side by side; writes docs/benchmarks.md
                    [--rounds 3] [--quick] [--legs c16,b100k] [--only nginx,everything] [--out DIR] [--from FILE]
+                   --only translation measures that alone and writes no document
 ";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! `docs/generated`, `docs/providers.md` and the dashboard: written by the built gateway itself, so that documents never differ from the code.
+//! `docs/generated`, `docs/providers.md`, `docs/dialects.md` and the dashboard: written by the built gateway itself, so that documents never differ from the code.
 
 use std::{path::Path, process::Command};
 
@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{root, say, suite};
 
 /// What is generated: the file, and the arguments that make the gateway print it.
-const GENERATED: [(&str, &[&str]); 6] = [
+const GENERATED: [(&str, &[&str]); 7] = [
     ("docs/generated/tidegate.schema.json", &["schema"]),
     ("docs/generated/openapi.json", &["schema", "--openapi"]),
     ("docs/generated/cli.md", &["schema", "--cli"]),
     ("docs/generated/metrics.md", &["schema", "--metrics"]),
     ("docs/providers.md", &["schema", "--providers"]),
+    ("docs/dialects.md", &["schema", "--dialects"]),
     ("deploy/grafana/tidegate.json", &["schema", "--dashboard"]),
 ];
 

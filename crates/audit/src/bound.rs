@@ -209,6 +209,11 @@ pub(crate) fn clamp_usage(usage: &mut Usage) {
         &mut usage.cache_write_1h,
         &mut usage.output,
         &mut usage.reasoning,
+        &mut usage.audio_input,
+        &mut usage.audio_cache_read,
+        &mut usage.audio_output,
+        &mut usage.image_input,
+        &mut usage.image_output,
     ] {
         *count = (*count).min(MAX_SAFE);
     }

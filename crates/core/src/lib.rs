@@ -5,6 +5,7 @@
 
 pub mod blocks;
 pub mod calls;
+pub mod capability;
 pub mod clock;
 pub mod control;
 pub mod event;

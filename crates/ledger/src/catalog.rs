@@ -3,23 +3,22 @@
 //!
 //! A model that is not in the catalogue is unpriced, which is never the same as free.
 //!
-//! A file is one JSON object: `format` (`catalog.v1`), `source` (where the prices stand), `date` (when they were last
-//! seen there) and `models`, each with `provider` (its type), `model`, `input` and `output`, and optionally
-//! `cache_read`, `cache_write_5m`, `cache_write_1h` (amounts are decimal texts in dollars per million tokens),
-//! `max_input` and `max_output` (tokens), `free` (needed for an amount of zero) and `tiers`: other amounts where the
-//! whole prompt has more than `above` tokens, by rising `above`.
+//! `catalog/file.rs` says what stands in a file.
+
+mod file;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use serde::Deserialize;
-use tidegate_core::money::{NanoUsd, PerMillion};
+use tidegate_core::capability::Capabilities;
+
+pub(crate) use file::MOST_TIERS;
 
 use crate::{
     period::date,
-    price::{Price, Rates, Tier, far},
+    price::{Price, Rates, far},
 };
 
 /// A model that the catalogue knows.
@@ -35,6 +34,8 @@ pub struct ModelInfo {
     pub max_input: Option<u64>,
     /// The longest answer it gives, in tokens.
     pub max_output: Option<u64>,
+    /// What it takes and gives beside text, as far as that is known.
+    pub capabilities: Capabilities,
 }
 
 /// All models with a price, by type of provider and name.
@@ -75,78 +76,6 @@ pub enum CatalogError {
 /// The largest file that is read.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The most tiers of one model.
-pub(crate) const MOST_TIERS: usize = 8;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    format: String,
-    source: String,
-    date: String,
-    models: Vec<Model>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Model {
-    provider: String,
-    model: String,
-    #[serde(default)]
-    free: bool,
-    max_input: Option<u64>,
-    max_output: Option<u64>,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write_5m: Option<String>,
-    cache_write_1h: Option<String>,
-    #[serde(default)]
-    tiers: Vec<TierText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TierText {
-    above: u64,
-    input: String,
-    output: String,
-    cache_read: Option<String>,
-    cache_write_5m: Option<String>,
-    cache_write_1h: Option<String>,
-}
-
-/// The rates of a model or of one of its tiers, still as text.
-struct RatesText<'a> {
-    input: &'a str,
-    output: &'a str,
-    cache_read: Option<&'a str>,
-    cache_write_5m: Option<&'a str>,
-    cache_write_1h: Option<&'a str>,
-}
-
-impl RatesText<'_> {
-    /// A class without a price of its own costs what the input does: a gap is never free.
-    fn read(&self, free: bool) -> Result<Rates, String> {
-        let amount = |name: &str, text: &str| -> Result<PerMillion, String> {
-            let amount: NanoUsd = text.parse().map_err(|problem| format!("{name}: {problem}"))?;
-            if amount == NanoUsd::ZERO && !free {
-                return Err(format!("{name} is zero; a model that costs nothing says `\"free\": true`"));
-            }
-            Ok(PerMillion(amount.0))
-        };
-        let input = amount("input", self.input)?;
-        let or_input = |name: &str, text: Option<&str>| text.map_or(Ok(input), |text| amount(name, text));
-        Ok(Rates {
-            input,
-            output: amount("output", self.output)?,
-            cache_read: or_input("cache_read", self.cache_read)?,
-            cache_write_5m: or_input("cache_write_5m", self.cache_write_5m)?,
-            cache_write_1h: or_input("cache_write_1h", self.cache_write_1h.or(self.cache_write_5m))?,
-        })
-    }
-}
-
 impl Catalog {
     /// Reads catalogue files, given by name and text. Strict: an unknown or repeated member, a repeated model, an
     /// amount that is no plain decimal or is zero without `"free": true`, or a file without models is an error.
@@ -168,12 +97,21 @@ impl Catalog {
     pub fn builtin() -> Result<Self, CatalogError> {
         Self::from_json(&[
             ("anthropic.json", include_str!("../../../catalog/prices/anthropic.json")),
+            ("bedrock.json", include_str!("../../../catalog/prices/bedrock.json")),
+            ("cerebras.json", include_str!("../../../catalog/prices/cerebras.json")),
+            ("cohere.json", include_str!("../../../catalog/prices/cohere.json")),
             ("deepseek.json", include_str!("../../../catalog/prices/deepseek.json")),
+            ("fireworks.json", include_str!("../../../catalog/prices/fireworks.json")),
             ("google.json", include_str!("../../../catalog/prices/google.json")),
+            ("groq.json", include_str!("../../../catalog/prices/groq.json")),
+            ("minimax.json", include_str!("../../../catalog/prices/minimax.json")),
             ("mistral.json", include_str!("../../../catalog/prices/mistral.json")),
+            ("moonshot.json", include_str!("../../../catalog/prices/moonshot.json")),
             ("openai.json", include_str!("../../../catalog/prices/openai.json")),
             ("sim.json", include_str!("../../../catalog/prices/sim.json")),
+            ("together.json", include_str!("../../../catalog/prices/together.json")),
             ("xai.json", include_str!("../../../catalog/prices/xai.json")),
+            ("zai.json", include_str!("../../../catalog/prices/zai.json")),
         ])
     }
 
@@ -186,7 +124,7 @@ impl Catalog {
         if text.len() > MOST_BYTES {
             return Err(refuse(format!("it is larger than {MOST_BYTES} bytes")));
         }
-        let file: File = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let file: file::File = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
         if file.format != "catalog.v1" {
             return Err(refuse(format!("its format is `{:.40}`, and `catalog.v1` is needed", file.format)));
         }
@@ -204,14 +142,7 @@ impl Catalog {
                 model: format!("{}/{}", model.provider, model.model),
                 problem,
             };
-            let (rates, tiers) = read_rates(model).map_err(refuse)?;
-            let info = ModelInfo {
-                provider: model.provider.as_str().into(),
-                model: model.model.as_str().into(),
-                price: Price { rates, tiers, source: Arc::clone(&source), date: Some(day) },
-                max_input: model.max_input,
-                max_output: model.max_output,
-            };
+            let info = model.read(&source, day).map_err(refuse)?;
             let models = self.providers.entry(Arc::clone(&info.provider)).or_default();
             if models.insert(Arc::clone(&info.model), Arc::new(info)).is_some() {
                 return Err(refuse("it stands in the catalogue twice".to_owned()));
@@ -302,39 +233,6 @@ impl Catalog {
 
 fn moved(old: &Rates, new: &Rates) -> bool {
     old.classes().into_iter().zip(new.classes()).any(|((_, old), (_, new))| far(old, new))
-}
-
-fn read_rates(model: &Model) -> Result<(Rates, Vec<Tier>), String> {
-    if model.provider.is_empty() || model.model.is_empty() {
-        return Err("provider and model need a name".to_owned());
-    }
-    if model.tiers.len() > MOST_TIERS {
-        return Err(format!("it has more than {MOST_TIERS} tiers"));
-    }
-    let rates = RatesText {
-        input: &model.input,
-        output: &model.output,
-        cache_read: model.cache_read.as_deref(),
-        cache_write_5m: model.cache_write_5m.as_deref(),
-        cache_write_1h: model.cache_write_1h.as_deref(),
-    }
-    .read(model.free)?;
-    let mut tiers: Vec<Tier> = Vec::with_capacity(model.tiers.len());
-    for tier in &model.tiers {
-        if tiers.last().is_some_and(|last| last.above >= tier.above) {
-            return Err("its tiers do not rise".to_owned());
-        }
-        let text = RatesText {
-            input: &tier.input,
-            output: &tier.output,
-            cache_read: tier.cache_read.as_deref(),
-            cache_write_5m: tier.cache_write_5m.as_deref(),
-            cache_write_1h: tier.cache_write_1h.as_deref(),
-        };
-        let rates = text.read(model.free).map_err(|problem| format!("tier above {}: {problem}", tier.above))?;
-        tiers.push(Tier { above: tier.above, rates });
-    }
-    Ok((rates, tiers))
 }
 
 /// `model` without the date it ends in; `None` where it ends in none.

@@ -7,6 +7,7 @@
 //! text to whole nano-dollars without a float between.
 
 pub mod accept;
+mod amounts;
 pub mod decimal;
 pub mod diff;
 mod draft;
@@ -22,7 +23,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::civil::Date;
 
 use draft::Drafts;
-pub use draft::{Draft, DraftRates};
+pub use draft::{Draft, DraftLevel};
 use settings::Settings;
 
 use crate::Catalog;

@@ -25,7 +25,7 @@ pub use crate::{
     limits::Rate,
     period::Period,
     ports::{Attribution, Balance, Entry, EntryKind, LedgerStore, SpendBy, SpendQuery, SpendRow, StoreError},
-    price::{Price, Rates, Tier, cost, upper_bound},
+    price::{Gapped, Level, Most, Price, Rates, Tier, cost, parts, upper_bound},
     refused::Refused,
     reservation::Reservation,
     scope::{Budget, Scope, ScopeKind, ScopeRules},

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use tidegate_core::{
     money::{NanoUsd, PerMillion, round_up},
-    usage::Usage,
+    usage::{Service, Usage},
 };
 
 /// What each class of tokens costs, per million. The classes are those of [`Usage`]: reasoning is part of the output.
@@ -22,25 +22,117 @@ pub struct Rates {
     pub cache_write_5m: PerMillion,
     /// Prompt tokens written to a one-hour cache.
     pub cache_write_1h: PerMillion,
+    /// Prompt tokens of audio outside any cache.
+    pub audio_input: PerMillion,
+    /// Prompt tokens of audio read from the vendor's cache.
+    pub audio_cache_read: PerMillion,
+    /// Generated tokens of audio.
+    pub audio_output: PerMillion,
+    /// Prompt tokens of images outside any cache.
+    pub image_input: PerMillion,
+    /// Generated tokens of images.
+    pub image_output: PerMillion,
 }
 
+/// The names of the classes in price files, in the order of [`Rates::classes`].
+pub const CLASSES: [&str; 10] = [
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "audio_input",
+    "audio_cache_read",
+    "audio_output",
+    "image_input",
+    "image_output",
+];
+
 impl Rates {
-    /// Rates without a discount or surcharge for caches.
+    /// Rates without a discount or surcharge for caches, audio or images.
     #[must_use]
     pub fn uniform(input: PerMillion, output: PerMillion) -> Self {
-        Self { input, output, cache_read: input, cache_write_5m: input, cache_write_1h: input }
+        Self {
+            input,
+            output,
+            cache_read: input,
+            cache_write_5m: input,
+            cache_write_1h: input,
+            audio_input: input,
+            audio_cache_read: input,
+            audio_output: output,
+            image_input: input,
+            image_output: output,
+        }
     }
 
     /// Each class with the name that price files give it.
     #[must_use]
-    pub fn classes(&self) -> [(&'static str, PerMillion); 5] {
-        [
-            ("input", self.input),
-            ("output", self.output),
-            ("cache_read", self.cache_read),
-            ("cache_write_5m", self.cache_write_5m),
-            ("cache_write_1h", self.cache_write_1h),
-        ]
+    pub fn classes(&self) -> [(&'static str, PerMillion); 10] {
+        let amounts = [
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.audio_input,
+            self.audio_cache_read,
+            self.audio_output,
+            self.image_input,
+            self.image_output,
+        ];
+        let mut classes = [("", PerMillion(0)); 10];
+        for (class, named) in classes.iter_mut().zip(CLASSES.into_iter().zip(amounts)) {
+            *class = named;
+        }
+        classes
+    }
+}
+
+/// Amounts by class as a price file or a configuration has them, with gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gapped {
+    /// Prompt tokens outside any cache.
+    pub input: PerMillion,
+    /// Generated tokens.
+    pub output: PerMillion,
+    /// Tokens read from a cache.
+    pub cache_read: Option<PerMillion>,
+    /// Tokens written to a cache.
+    pub cache_write_5m: Option<PerMillion>,
+    /// Tokens written to a cache that lasts an hour.
+    pub cache_write_1h: Option<PerMillion>,
+    /// Prompt tokens of audio.
+    pub audio_input: Option<PerMillion>,
+    /// Prompt tokens of audio read from a cache.
+    pub audio_cache_read: Option<PerMillion>,
+    /// Generated tokens of audio.
+    pub audio_output: Option<PerMillion>,
+    /// Prompt tokens of images.
+    pub image_input: Option<PerMillion>,
+    /// Generated tokens of images.
+    pub image_output: Option<PerMillion>,
+}
+
+impl Gapped {
+    /// The rates with their gaps filled: a class without an amount of its own costs what the class does that it is a
+    /// part of, and a cache without one what the input does. A gap is never free.
+    #[must_use]
+    pub fn filled(&self) -> Rates {
+        let cache_write_5m = self.cache_write_5m.unwrap_or(self.input);
+        let audio_input = self.audio_input.unwrap_or(self.input);
+        Rates {
+            input: self.input,
+            output: self.output,
+            cache_read: self.cache_read.unwrap_or(self.input),
+            cache_write_5m,
+            cache_write_1h: self.cache_write_1h.unwrap_or(cache_write_5m),
+            audio_input,
+            audio_cache_read: self.audio_cache_read.or(self.cache_read).unwrap_or(audio_input),
+            audio_output: self.audio_output.unwrap_or(self.output),
+            image_input: self.image_input.unwrap_or(self.input),
+            image_output: self.image_output.unwrap_or(self.output),
+        }
     }
 }
 
@@ -58,6 +150,17 @@ pub struct Tier {
     pub rates: Rates,
 }
 
+/// Other rates for another level of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level {
+    /// The level.
+    pub service: Service,
+    /// The rates then, as a rule.
+    pub rates: Rates,
+    /// The rates then for long prompts, by rising threshold.
+    pub tiers: Vec<Tier>,
+}
+
 /// The price of a model, with where and when it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
@@ -65,6 +168,8 @@ pub struct Price {
     pub rates: Rates,
     /// Rates for long prompts, by rising threshold.
     pub tiers: Vec<Tier>,
+    /// Rates of other levels of service. A level that is not here costs what the usual one does.
+    pub levels: Vec<Level>,
     /// Where the price was found: a URL, or `configuration`.
     pub source: Arc<str>,
     /// When it was last seen there; `None` for a price from the configuration.
@@ -75,51 +180,108 @@ impl Price {
     /// A price that the configuration gives, over the catalogue's.
     #[must_use]
     pub fn configured(rates: Rates) -> Self {
-        Self { rates, tiers: Vec::new(), source: "configuration".into(), date: None }
+        Self { rates, tiers: Vec::new(), levels: Vec::new(), source: "configuration".into(), date: None }
     }
 
-    /// The rates that hold for a prompt of this many tokens in all.
+    /// The rates that hold at a level of service for a prompt of this many tokens in all.
     #[must_use]
-    pub fn rates_for(&self, prompt_total: u64) -> &Rates {
-        self.tiers
+    pub fn rates_for(&self, service: Service, prompt_total: u64) -> &Rates {
+        let (rates, tiers) = self.at(service);
+        tiers
             .iter()
             .filter(|tier| prompt_total > tier.above)
             .max_by_key(|tier| tier.above)
-            .map_or(&self.rates, |tier| &tier.rates)
+            .map_or(rates, |tier| &tier.rates)
     }
+
+    fn at(&self, service: Service) -> (&Rates, &[Tier]) {
+        let level = self.levels.iter().find(|level| level.service == service);
+        level.map_or((&self.rates, &self.tiers), |level| (&level.rates, &level.tiers))
+    }
+}
+
+/// What `usage` costs by class, each with its tokens and its rate; classes without tokens are left out. The sum of the
+/// tokens is that of the call: what is audio or image is taken out of the class that it is a part of.
+#[must_use]
+pub fn parts(price: &Price, usage: &Usage) -> Vec<(&'static str, u64, PerMillion)> {
+    let rates = price.rates_for(usage.service.unwrap_or(Service::Standard), usage.prompt_total());
+    let mut all = counted(usage).into_iter().zip(rates.classes()).collect::<Vec<_>>();
+    all.retain(|(tokens, _)| *tokens > 0);
+    all.into_iter().map(|(tokens, (class, rate))| (class, tokens, rate)).collect()
+}
+
+/// The tokens of each class, in the order of [`CLASSES`]. A part that is more than its class is the class.
+fn counted(usage: &Usage) -> [u64; 10] {
+    let audio_input = usage.audio_input.min(usage.input);
+    let image_input = usage.image_input.min(usage.input.saturating_sub(audio_input));
+    let audio_cache_read = usage.audio_cache_read.min(usage.cache_read);
+    let audio_output = usage.audio_output.min(usage.output);
+    let image_output = usage.image_output.min(usage.output.saturating_sub(audio_output));
+    [
+        usage.input.saturating_sub(audio_input).saturating_sub(image_input),
+        usage.output.saturating_sub(audio_output).saturating_sub(image_output),
+        usage.cache_read.saturating_sub(audio_cache_read),
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        audio_input,
+        audio_cache_read,
+        audio_output,
+        image_input,
+        image_output,
+    ]
 }
 
 /// What `usage` costs at `price`, exactly, rounded up once to a whole nano-dollar. `None` where it is more than 18.4
 /// billion dollars, which only a broken count can be.
 #[must_use]
 pub fn cost(price: &Price, usage: &Usage) -> Option<NanoUsd> {
-    let rates = price.rates_for(usage.prompt_total());
-    let parts = [
-        rates.input.micro_nanos(usage.input),
-        rates.cache_read.micro_nanos(usage.cache_read),
-        rates.cache_write_5m.micro_nanos(usage.cache_write_5m),
-        rates.cache_write_1h.micro_nanos(usage.cache_write_1h),
-        rates.output.micro_nanos(usage.output),
-    ];
-    parts.into_iter().try_fold(0_u128, u128::checked_add).and_then(round_up)
+    let rates = price.rates_for(usage.service.unwrap_or(Service::Standard), usage.prompt_total());
+    counted(usage)
+        .into_iter()
+        .zip(rates.classes())
+        .map(|(tokens, (_, rate))| rate.micro_nanos(tokens))
+        .try_fold(0_u128, u128::checked_add)
+        .and_then(round_up)
 }
 
-/// The most that a call may cost whose prompt has at most `input` tokens and whose answer at most `output`: what is
-/// reserved before it is sent. `may_write_cache` says whether the request asks the vendor to write its cache, which
-/// some vendors charge more for; cache reads are never assumed. `None` where it is more than 18.4 billion dollars.
+/// What a call may use at most, as far as the request tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Tokens of the prompt.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Whether it asks the vendor to write its cache, which some vendors charge more for; cache reads are never assumed.
+    pub cache_write: bool,
+    /// Whether sounds or images are in it or asked for, which some vendors charge more for.
+    pub media: bool,
+    /// The level of service that it asks for.
+    pub service: Service,
+}
+
+/// The most that a call may cost: what is reserved before it is sent. `None` where it is more than 18.4 billion dollars.
 #[must_use]
-pub fn upper_bound(price: &Price, input: u64, output: u64, may_write_cache: bool) -> Option<NanoUsd> {
+pub fn upper_bound(price: &Price, call: &Most) -> Option<NanoUsd> {
     let bound = |rates: &Rates| {
-        let mut dearest = rates.input.max(rates.cache_read);
-        if may_write_cache {
-            dearest = dearest.max(rates.cache_write_5m).max(rates.cache_write_1h);
+        let (mut input, mut output) = (rates.input.max(rates.cache_read), rates.output.max(rates.image_output));
+        if call.cache_write {
+            input = input.max(rates.cache_write_5m).max(rates.cache_write_1h);
         }
-        dearest.micro_nanos(input).checked_add(rates.output.micro_nanos(output))
+        if call.media {
+            input = input.max(rates.audio_input).max(rates.image_input).max(rates.audio_cache_read);
+            output = output.max(rates.audio_output);
+        }
+        input.micro_nanos(call.input).checked_add(output.micro_nanos(call.output))
     };
-    // A shorter prompt than the bound may fall in any lower tier, and nothing says that those are cheaper.
-    let mut most = bound(&price.rates)?;
-    for tier in price.tiers.iter().filter(|tier| input > tier.above) {
-        most = most.max(bound(&tier.rates)?);
+    // A vendor may give the usual level instead of a cheaper one, and nothing says that a level is cheaper.
+    let (usual, asked) = (price.at(Service::Standard), price.at(call.service));
+    let mut most = 0;
+    for (rates, tiers) in [usual, asked] {
+        // A shorter prompt than the bound may fall in any lower tier, and nothing says that those are cheaper.
+        most = most.max(bound(rates)?);
+        for tier in tiers.iter().filter(|tier| call.input > tier.above) {
+            most = most.max(bound(&tier.rates)?);
+        }
     }
     round_up(most)
 }

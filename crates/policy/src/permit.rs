@@ -60,6 +60,15 @@ impl Denial {
     }
 }
 
+impl Permit {
+    /// The permit for those alone of its resources that are among `some`: it never covers more than it did.
+    #[must_use]
+    pub fn only(mut self, some: &[Resource]) -> Self {
+        self.allowed.retain(|resource| some.contains(resource));
+        self
+    }
+}
+
 /// A permit that is not for what is about to be sent: the call changed after it was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StalePermit {

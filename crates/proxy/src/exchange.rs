@@ -20,7 +20,7 @@ use tidegate_core::{
     money::NanoUsd,
     principal::Principal,
     trace::TraceId,
-    usage::Usage,
+    usage::{Service, Usage},
 };
 use tidegate_guard::{Chain, Tokens};
 use tidegate_ledger::Scope;
@@ -79,6 +79,8 @@ pub(crate) struct Story {
     pub(crate) response_digest: Option<tidegate_core::ids::Digest>,
     pub(crate) receipt: Option<u64>,
     pub(crate) usage: Option<Usage>,
+    /// The level of service that was asked for.
+    pub(crate) service: Option<Service>,
     /// What the call costs where it is not paid for by the token; `Some(None)` where nobody knows.
     pub(crate) flat: Option<Option<NanoUsd>>,
     pub(crate) cost: Option<NanoUsd>,

@@ -16,8 +16,9 @@ use tidegate_core::{
     fault::{FaultCode, FaultOrigin},
     ids::{Digest, OrgId},
     money::NanoUsd,
+    usage::{Service, Usage},
 };
-use tidegate_ledger::{Settlement, cost};
+use tidegate_ledger::{Price, Settlement, cost};
 use tidegate_upstream::{Running, export};
 
 use crate::{
@@ -51,7 +52,7 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
                 _ if exchange.story.flat.is_some() && exchange.story.served_by.is_none() => Some(NanoUsd::ZERO),
                 _ if exchange.story.flat.is_some() => exchange.story.flat.flatten(),
                 (_, 0) => Some(NanoUsd::ZERO),
-                (Some(price), _) => cost(price, &usage),
+                (Some(price), _) => costs(price, &usage, exchange.story.service),
                 (None, _) if exchange.story.is_tool => Some(NanoUsd::ZERO),
                 (None, _) => None,
             };
@@ -78,6 +79,16 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
     traced::record(exchange, &summary, ending);
     log(&summary, ending);
     exchange.gate.calls.record(summary);
+}
+
+/// What a call cost. A vendor that does not say which level of service it gave may have given the one that was asked for
+/// or the usual one: the dearer counts.
+fn costs(price: &Price, usage: &Usage, asked: Option<Service>) -> Option<NanoUsd> {
+    let usual = cost(price, usage)?;
+    if usage.service.is_some() || asked.is_none() {
+        return Some(usual);
+    }
+    cost(price, &Usage { service: asked, ..*usage }).map(|asked| asked.max(usual))
 }
 
 fn report(exchange: &mut Exchange, stage: Stage, started: std::time::Instant) {

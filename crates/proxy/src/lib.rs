@@ -10,6 +10,7 @@ mod discovery;
 mod exchange;
 mod federation;
 mod finish;
+mod fit;
 mod floods;
 mod flow;
 mod gate;

@@ -64,6 +64,9 @@ pub(crate) enum Command {
         /// Print the table of the providers that are known instead, in Markdown.
         #[arg(long, conflicts_with_all = ["openapi", "metrics", "dashboard"])]
         providers: bool,
+        /// Print what each pair of dialects carries, loses or refuses instead, in Markdown.
+        #[arg(long, conflicts_with_all = ["openapi", "metrics", "dashboard", "providers"])]
+        dialects: bool,
     },
     /// Keys: create, list, show, edit, issue, rotate, revoke, rm; print the one that this user calls with.
     #[command(subcommand)]

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use tidegate_core::{
+    capability::Capabilities,
     ids::{ProviderName, ServerName, TargetId, ToolName},
     money::NanoUsd,
 };
@@ -195,6 +196,10 @@ pub struct Target {
     pub price: Option<Price>,
     /// The most tokens it generates in one answer, where known.
     pub max_output: Option<u64>,
+    /// The longest prompt that it takes, in tokens, where known.
+    pub max_input: Option<u64>,
+    /// What it takes and gives beside text, as far as that is known.
+    pub capabilities: Capabilities,
     /// Its clocks.
     pub timeouts: Timeouts,
     /// How it is retried.

@@ -225,6 +225,8 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
         }),
         price: None,
         max_output: Some(100),
+        max_input: None,
+        capabilities: tidegate_core::capability::Capabilities::default(),
         timeouts: timeouts(),
         retry: RetryPolicy { first_pause: Duration::from_millis(2), ..RetryPolicy::default() },
         breaker: BreakerPolicy::default(),

@@ -4,6 +4,7 @@ mod budget;
 mod budgets;
 mod cached;
 mod canaries;
+mod capable;
 mod connect;
 mod cuts;
 mod edits;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     results::{Numbers, Results},
     subject::{SUBJECTS, Subject},
+    translation,
     verdicts::{self, CPU, RATIOS, Verdict},
 };
 
@@ -14,7 +15,7 @@ use super::{
 pub(super) fn document(results: &Results) -> String {
     let mut text = String::from("# Benchmarks\n");
     text.push_str(&introduction(results));
-    let sections: [(&str, String); 7] = [
+    let sections: [(&str, String); 8] = [
         ("Promised and kept", kept(results)),
         ("CPU per request", cpu(results)),
         ("Closed loop, 1 KB", closed(results)),
@@ -22,6 +23,7 @@ pub(super) fn document(results: &Results) -> String {
         ("Streams", streams(results)),
         ("Memory and start", memory(results)),
         ("Decisions and durable audit", once(results)),
+        ("Translation", translation::section(results)),
     ];
     for (title, body) in sections {
         let _ = write!(text, "\n## {title}\n{body}");

@@ -32,7 +32,7 @@ pub(super) struct Verdict {
     pub(super) met: Option<bool>,
 }
 
-fn at_most(what: String, limit: f64, unit: &str, measured: &Numbers, decimals: usize) -> Verdict {
+pub(super) fn at_most(what: String, limit: f64, unit: &str, measured: &Numbers, decimals: usize) -> Verdict {
     Verdict {
         what,
         limit: format!("≤ {limit:.decimals$}{unit}"),
@@ -53,6 +53,7 @@ pub(super) fn all(results: &Results) -> Vec<Verdict> {
     verdicts.extend(streams(results));
     verdicts.extend(resources(results));
     verdicts.extend(once(results));
+    verdicts.extend(super::translation::verdicts(results));
     verdicts
 }
 

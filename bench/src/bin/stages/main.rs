@@ -3,6 +3,7 @@
 //!   tidegate-stages list              the stages' names, one a line
 //!   tidegate-stages run STAGE TIMES   sets one up and runs it so often; says nothing
 //!   tidegate-stages decisions         times decisions of 1,000 policies of which 20 apply; JSON
+//!   tidegate-stages translation       times translations from each dialect to each; JSON
 //!   tidegate-stages durable           syncs that durable audit takes, and how long it waits for them; JSON
 //!
 //! Never opens a socket. What it runs is what the gateway runs; only the glue between stages is missing.
@@ -12,10 +13,12 @@ mod durable;
 mod guards;
 mod model;
 mod rules;
+mod translation;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use tidegate_protocol::llm::Dialect;
 
 /// A stage that is set up: each call is one operation.
 type Operation = Box<dyn FnMut() -> Result<()>>;
@@ -24,7 +27,7 @@ type Operation = Box<dyn FnMut() -> Result<()>>;
 type SetUp = fn() -> Result<Operation>;
 
 /// Every stage that is counted: its name, and what sets it up.
-const STAGES: [(&str, SetUp); 10] = [
+const STAGES: [(&str, SetUp); 12] = [
     ("decode_1k", || model::decode(1)),
     ("decode_100k", || model::decode(100)),
     ("prepare_1k", model::prepare),
@@ -35,6 +38,8 @@ const STAGES: [(&str, SetUp); 10] = [
     ("guard_request_100k", || guards::request(100)),
     ("stream_100_events", guards::stream),
     ("records", rules::records),
+    ("translate_100k", || translation::request(Dialect::OpenAiChat, Dialect::Anthropic)),
+    ("translate_stream_100_events", || translation::stream(Dialect::OpenAiChat, Dialect::Anthropic)),
 ];
 
 fn main() -> ExitCode {
@@ -68,7 +73,8 @@ fn run(arguments: &[&str]) -> Result<String> {
         }
         ["decisions"] => decisions::run(),
         ["durable"] => durable::run(),
-        _ => bail!("commands: list, run STAGE TIMES, decisions, durable"),
+        ["translation"] => translation::run(),
+        _ => bail!("commands: list, run STAGE TIMES, decisions, durable, translation"),
     }
 }
 

@@ -346,6 +346,12 @@ pub struct Model {
     /// The most tokens of an answer: reserved and sent where the caller sets no limit.
     #[serde(skip_serializing_if = "super::read::is_default")]
     pub max_output: Option<u64>,
+    /// The longest prompt that it takes, in tokens: what certainly has more is not sent there.
+    #[serde(skip_serializing_if = "super::read::is_default")]
+    pub max_input: Option<u64>,
+    /// What it takes and gives beside text, over what the catalogue says.
+    #[serde(skip_serializing_if = "super::read::is_default")]
+    pub capabilities: Option<Capabilities>,
     /// Whether the same question gets the same answer again.
     #[serde(skip_serializing_if = "super::read::is_default")]
     pub cache: Option<Cache>,
@@ -358,11 +364,22 @@ impl Model {
     /// A model that leads to `route`, everything else as a rule.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        Self { route, retry: None, price: None, timeouts: None, max_output: None, cache: None, hedge: None }
+        Self {
+            route,
+            retry: None,
+            price: None,
+            timeouts: None,
+            max_output: None,
+            max_input: None,
+            capabilities: None,
+            cache: None,
+            hedge: None,
+        }
     }
 }
 
-const SETTINGS: [&str; 7] = ["route", "retry", "price", "timeouts", "max_output", "cache", "hedge"];
+const SETTINGS: [&str; 9] =
+    ["route", "retry", "price", "timeouts", "max_output", "max_input", "capabilities", "cache", "hedge"];
 
 impl Field for Model {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -382,9 +399,11 @@ impl Field for Model {
         let price = reader.field(entries, "price");
         let timeouts = reader.field(entries, "timeouts");
         let max_output = reader.field::<u64>(entries, "max_output");
+        let max_input = reader.field::<u64>(entries, "max_input");
+        let capabilities = reader.field(entries, "capabilities");
         let cache = reader.field(entries, "cache");
         let hedge = reader.field(entries, "hedge");
-        Some(Self { route: route?, retry, price, timeouts, max_output, cache, hedge })
+        Some(Self { route: route?, retry, price, timeouts, max_output, max_input, capabilities, cache, hedge })
     }
 }
 
@@ -398,6 +417,7 @@ impl JsonSchema for Model {
         let weighted = generator.subschema_for::<Weighted>();
         let (retry, price) = (generator.subschema_for::<Retry>(), generator.subschema_for::<Price>());
         let (timeouts, cache) = (generator.subschema_for::<Timeouts>(), generator.subschema_for::<Cache>());
+        let capabilities = generator.subschema_for::<Capabilities>();
         let hedge = generator.subschema_for::<Time>();
         let more = form::forms(generator);
         let mut schema = json_schema!({
@@ -425,6 +445,11 @@ impl JsonSchema for Model {
                         "description": "After how long without an answer the next target is asked beside the first: the one that answers first answers the call." },
                     "max_output": { "type": "integer", "minimum": 1, "examples": [4096],
                         "description": "The most tokens of an answer: reserved and sent where the caller sets no limit." },
+                    "max_input": { "type": "integer", "minimum": 1, "examples": [32768],
+                        "description": "The longest prompt that it takes, in tokens: what certainly has more is not sent there." },
+                    "capabilities": { "allOf": [capabilities],
+                        "description": "What it takes and gives beside text, over what the catalogue says.",
+                        "examples": [{ "vision": false, "tools": true }] },
                 } },
             ],
         });
@@ -527,6 +552,35 @@ object! {
             /// Prompt tokens written to the vendor's cache for an hour; without it, as for five minutes.
             #[schemars(example = &"0.30 usd/mtok")]
             pub cache_write_1h: Option<TokenPrice>,
+        }
+        later {}
+    }
+}
+
+object! {
+    /// What a model takes and gives beside text. What is not said here is what the catalogue says; a call that needs what
+    /// a model has not is not sent there.
+    pub struct Capabilities("capabilities") {
+        required {}
+        optional {
+            /// It looks at images.
+            #[schemars(example = true)]
+            pub vision: Option<bool>,
+            /// It listens to sounds.
+            #[schemars(example = false)]
+            pub audio: Option<bool>,
+            /// It reads documents such as PDF.
+            #[schemars(example = true)]
+            pub documents: Option<bool>,
+            /// It calls tools.
+            #[schemars(example = true)]
+            pub tools: Option<bool>,
+            /// It answers in JSON of a given schema.
+            #[schemars(example = true)]
+            pub structured_output: Option<bool>,
+            /// It can be told to reason, and how much.
+            #[schemars(example = false)]
+            pub reasoning: Option<bool>,
         }
         later {}
     }

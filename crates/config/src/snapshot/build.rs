@@ -147,7 +147,8 @@ fn catalog_digest(catalog: &Catalog) -> Digest {
         .models()
         .iter()
         .map(|info| {
-            format!("{}/{} {:?} {:?} {:?}", info.provider, info.model, info.price, info.max_input, info.max_output)
+            let limits = (info.max_input, info.max_output, info.capabilities);
+            format!("{}/{} {:?} {limits:?}", info.provider, info.model, info.price)
         })
         .collect();
     lines.sort();

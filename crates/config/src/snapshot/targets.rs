@@ -9,10 +9,11 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_core::{
+    capability::{Capabilities, Capability},
     ids::{ProviderName, ServerName, TargetId, ToolName},
     secret::Secret,
 };
-use tidegate_ledger::{Catalog, Price, Rates};
+use tidegate_ledger::{Catalog, Gapped, Price};
 use tidegate_policy::Condition;
 use tidegate_protocol::llm::{Dialect, Params};
 use tidegate_upstream::{
@@ -45,6 +46,8 @@ struct Settings {
     retry: Option<RetryPolicy>,
     timeouts: Option<Timeouts>,
     max_output: Option<u64>,
+    max_input: Option<u64>,
+    capabilities: Capabilities,
     hedge: Option<Duration>,
     params: Params,
 }
@@ -56,6 +59,8 @@ impl Settings {
             retry: model.retry.as_ref().map(retry_of),
             timeouts: model.timeouts.as_ref().map(timeouts_of),
             max_output: model.max_output,
+            max_input: model.max_input,
+            capabilities: model.capabilities.as_ref().map(capabilities_of).unwrap_or_default(),
             hedge: model.hedge.map(|Time(hedge)| hedge),
             params: Params::default(),
         }
@@ -68,6 +73,8 @@ impl Settings {
             retry: self.retry.or_else(|| outer.retry.clone()),
             timeouts: self.timeouts.or(outer.timeouts),
             max_output: self.max_output.or(outer.max_output),
+            max_input: self.max_input.or(outer.max_input),
+            capabilities: self.capabilities.over(outer.capabilities),
             hedge: self.hedge.or(outer.hedge),
             params: if self.params.is_empty() { outer.params.clone() } else { self.params },
         }
@@ -87,6 +94,8 @@ impl Known {
             provider: Arc::clone(&self.provider),
             price: settings.price.clone().or_else(|| info.map(|info| info.price.clone())),
             max_output: settings.max_output.or_else(|| info.and_then(|info| info.max_output)),
+            max_input: settings.max_input.or_else(|| info.and_then(|info| info.max_input)),
+            capabilities: settings.capabilities.over(info.map(|info| info.capabilities).unwrap_or_default()),
             timeouts: settings.timeouts.unwrap_or_default(),
             retry: settings.retry.clone().unwrap_or_default(),
             breaker: BreakerPolicy::default(),
@@ -365,19 +374,34 @@ fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Resul
 }
 
 fn price_of(price: &document::Price) -> Price {
-    let or_input = |price_of_class: Option<document::TokenPrice>| price_of_class.unwrap_or(price.input).0;
-    Price {
-        rates: Rates {
-            input: price.input.0,
-            output: price.output.0,
-            cache_read: or_input(price.cache_read),
-            cache_write_5m: or_input(price.cache_write_5m),
-            cache_write_1h: or_input(price.cache_write_1h.or(price.cache_write_5m)),
-        },
-        tiers: Vec::new(),
-        source: Arc::from("configuration"),
-        date: None,
+    let own = |class: Option<document::TokenPrice>| class.map(|document::TokenPrice(amount)| amount);
+    let rates = Gapped {
+        input: price.input.0,
+        output: price.output.0,
+        cache_read: own(price.cache_read),
+        cache_write_5m: own(price.cache_write_5m),
+        cache_write_1h: own(price.cache_write_1h),
+        ..Gapped::default()
+    };
+    Price::configured(rates.filled())
+}
+
+fn capabilities_of(written: &document::Capabilities) -> Capabilities {
+    let said = [
+        (Capability::Vision, written.vision),
+        (Capability::Audio, written.audio),
+        (Capability::Documents, written.documents),
+        (Capability::Tools, written.tools),
+        (Capability::StructuredOutput, written.structured_output),
+        (Capability::Reasoning, written.reasoning),
+    ];
+    let mut capabilities = Capabilities::default();
+    for (capability, has) in said {
+        if let Some(has) = has {
+            capabilities.set(capability, has);
+        }
     }
+    capabilities
 }
 
 fn retry_of(retry: &document::Retry) -> RetryPolicy {

@@ -1,3 +1,5 @@
+use tidegate_core::money::PerMillion;
+
 use super::*;
 
 fn file(models: &str) -> String {

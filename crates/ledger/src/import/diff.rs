@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use tidegate_core::money::NanoUsd;
 
-use crate::{Catalog, ModelInfo};
+use crate::{Catalog, Gapped, ModelInfo, Tier};
 
 /// What happens to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,15 +75,23 @@ fn difference(
     (!differing.is_empty()).then(|| Difference { model: format!("{provider}/{model}"), change, fields: differing })
 }
 
-/// What counts of a model. A cache without a price of its own is what the prompt is, so it is not told apart.
+/// What counts of a model. A class without a price of its own costs what the one does that it is a part of, so it is not
+/// told apart.
 fn fields(info: &ModelInfo) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
-    let mut all = vec![(String::new(), &info.price.rates)];
-    all.extend(info.price.tiers.iter().map(|tier| (format!(" above {}", tier.above), &tier.rates)));
+    let price = &info.price;
+    let above = |level: &str, tier: &Tier| format!("{level} above {}", tier.above);
+    let mut all = vec![(String::new(), &price.rates)];
+    all.extend(price.tiers.iter().map(|tier| (above("", tier), &tier.rates)));
+    for level in &price.levels {
+        let name = format!(" {}", level.service.as_str());
+        all.extend(level.tiers.iter().map(|tier| (above(&name, tier), &tier.rates)));
+        all.push((name, &level.rates));
+    }
     for (place, rates) in all {
-        for (name, amount) in rates.classes() {
-            let is_gap = name.starts_with("cache") && amount == rates.input;
-            if !is_gap {
+        let plain = Gapped { input: rates.input, output: rates.output, ..Gapped::default() }.filled();
+        for ((name, amount), (_, gap)) in rates.classes().into_iter().zip(plain.classes()) {
+            if matches!(name, "input" | "output") || amount != gap {
                 fields.insert(format!("{name}{place}"), NanoUsd(amount.0).to_usd());
             }
         }
@@ -92,6 +100,9 @@ fn fields(info: &ModelInfo) -> BTreeMap<String, String> {
         if let Some(count) = count {
             fields.insert(name.to_owned(), count.to_string());
         }
+    }
+    for (capability, has) in info.capabilities.iter() {
+        fields.insert(capability.to_string(), if has { "yes" } else { "no" }.to_owned());
     }
     fields
 }

@@ -1,18 +1,18 @@
-//! Models on their way into the catalogue. Owns what both forms have in common: amounts by class, gaps, names, models
-//! that stand twice. Never decides whether a price is plausible; the gates do.
+//! Models on their way into the catalogue. Owns what both forms have in common: names, gaps, models that stand twice. Never decides whether a price is plausible; the gates do.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use serde_json::value::RawValue;
-use tidegate_core::money::PerMillion;
+use tidegate_core::{capability::Capabilities, money::PerMillion, usage::Service};
 
 use super::{
     Finding, Kind, LeftOut, MOST_FINDINGS, Reading,
+    amounts::{Amounts, Class, Schedule},
     decimal::{self, NoAmount, Unit},
     json::{self, Lines},
     settings::Settings,
 };
-use crate::{catalog::MOST_TIERS, price::Rates};
+use crate::{catalog::MOST_TIERS, price::Gapped};
 
 /// The longest name of a model, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -27,111 +27,28 @@ pub struct Draft {
     /// The line of the list, from 1.
     pub line: usize,
     /// What it costs as a rule.
-    pub rates: DraftRates,
+    pub rates: Gapped,
     /// What it costs where the prompt has more tokens, by rising number.
-    pub tiers: Vec<(u64, DraftRates)>,
+    pub tiers: Vec<(u64, Gapped)>,
+    /// What it costs at other levels of service.
+    pub levels: Vec<DraftLevel>,
     /// The longest prompt.
     pub max_input: Option<u64>,
     /// The longest answer.
     pub max_output: Option<u64>,
+    /// What it takes and gives beside text.
+    pub capabilities: Capabilities,
 }
 
-/// Rates with the gaps that the list leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DraftRates {
-    /// Prompt tokens.
-    pub input: PerMillion,
-    /// Tokens of the answer.
-    pub output: PerMillion,
-    /// Tokens read from a cache.
-    pub cache_read: Option<PerMillion>,
-    /// Tokens written to a cache.
-    pub cache_write_5m: Option<PerMillion>,
-    /// Tokens written to a cache that lasts an hour.
-    pub cache_write_1h: Option<PerMillion>,
-}
-
-impl DraftRates {
-    /// The rates as the catalogue fills their gaps.
-    #[must_use]
-    pub fn filled(&self) -> Rates {
-        Rates {
-            input: self.input,
-            output: self.output,
-            cache_read: self.cache_read.unwrap_or(self.input),
-            cache_write_5m: self.cache_write_5m.unwrap_or(self.input),
-            cache_write_1h: self.cache_write_1h.or(self.cache_write_5m).unwrap_or(self.input),
-        }
-    }
-}
-
-/// A class of tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    Input,
-    Output,
-    CacheRead,
-    CacheWrite5m,
-    CacheWrite1h,
-}
-
-/// Amounts by class, as far as the list has them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Amounts {
-    pub(super) input: Option<PerMillion>,
-    pub(super) output: Option<PerMillion>,
-    pub(super) cache_read: Option<PerMillion>,
-    pub(super) cache_write_5m: Option<PerMillion>,
-    pub(super) cache_write_1h: Option<PerMillion>,
-}
-
-impl Amounts {
-    pub(super) fn set(&mut self, class: Class, amount: PerMillion) {
-        let place = match class {
-            Class::Input => &mut self.input,
-            Class::Output => &mut self.output,
-            Class::CacheRead => &mut self.cache_read,
-            Class::CacheWrite5m => &mut self.cache_write_5m,
-            Class::CacheWrite1h => &mut self.cache_write_1h,
-        };
-        *place = Some(amount);
-    }
-
-    /// These amounts, and those of `base` in their gaps.
-    fn over(self, base: Self) -> Self {
-        Self {
-            input: self.input.or(base.input),
-            output: self.output.or(base.output),
-            cache_read: self.cache_read.or(base.cache_read),
-            cache_write_5m: self.cache_write_5m.or(base.cache_write_5m),
-            cache_write_1h: self.cache_write_1h.or(base.cache_write_1h),
-        }
-    }
-
-    /// The dearer of each class. A gap costs what the prompt does, so it stays one.
-    pub(super) fn dearest(self, other: Self) -> Self {
-        let cache =
-            |one: Option<PerMillion>, other: Option<PerMillion>| one.zip(other).map(|(one, other)| one.max(other));
-        Self {
-            input: self.input.max(other.input),
-            output: self.output.max(other.output),
-            cache_read: cache(self.cache_read, other.cache_read),
-            cache_write_5m: cache(self.cache_write_5m, other.cache_write_5m),
-            cache_write_1h: cache(self.cache_write_1h, other.cache_write_1h),
-        }
-    }
-
-    /// Zero is how lists say that a cache has no price of its own.
-    fn draft(self) -> Option<DraftRates> {
-        let cache = |amount: Option<PerMillion>| amount.filter(|amount| amount.0 > 0);
-        Some(DraftRates {
-            input: self.input?,
-            output: self.output?,
-            cache_read: cache(self.cache_read),
-            cache_write_5m: cache(self.cache_write_5m),
-            cache_write_1h: cache(self.cache_write_1h),
-        })
-    }
+/// What a model costs at another level of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftLevel {
+    /// The level.
+    pub service: Service,
+    /// What it costs as a rule.
+    pub rates: Gapped,
+    /// What it costs where the prompt has more tokens, by rising number.
+    pub tiers: Vec<(u64, Gapped)>,
 }
 
 /// A model as a list has it.
@@ -139,8 +56,10 @@ pub(super) struct Listed {
     pub(super) provider: String,
     pub(super) model: String,
     pub(super) line: usize,
-    pub(super) base: Amounts,
-    pub(super) tiers: BTreeMap<u64, Amounts>,
+    pub(super) usual: Schedule,
+    /// What it costs at other levels of service; what a level does not say is as usual.
+    pub(super) levels: BTreeMap<Service, Schedule>,
+    pub(super) capabilities: Capabilities,
     pub(super) max_input: Option<u64>,
     pub(super) max_output: Option<u64>,
     /// Whether it gives no answer in tokens, as embeddings do.
@@ -207,7 +126,7 @@ impl<'a> Drafts<'a> {
 
     /// Takes a model, unless it has no price or cannot stand in the catalogue.
     pub(super) fn take(&mut self, mut listed: Listed) {
-        if !listed.spoiled && listed.base == Amounts::default() && listed.tiers.is_empty() {
+        if !listed.spoiled && listed.usual.is_empty() {
             self.left_out.unpriced = self.left_out.unpriced.saturating_add(1);
             return;
         }
@@ -253,21 +172,25 @@ impl<'a> Drafts<'a> {
             listed.spoiled = true;
             self.found(Kind::Name, &id, line, "this cannot be the name of a model".to_owned());
         }
-        if listed.without_answer && listed.base.output.is_none_or(|output| output.0 == 0) {
+        if listed.without_answer && listed.usual.base.get(Class::Output).is_none_or(|output| output.0 == 0) {
             // It is never asked for: there is no answer in tokens.
-            listed.base.output = listed.base.input;
-            listed.tiers.values_mut().for_each(|tier| tier.output = tier.input);
+            let Schedule { base, tiers } = &mut listed.usual;
+            for amounts in [base].into_iter().chain(tiers.values_mut()) {
+                if let Some(input) = amounts.get(Class::Input) {
+                    amounts.set(Class::Output, input);
+                }
+            }
         }
-        if listed.tiers.len() > MOST_TIERS {
+        let most = listed.schedules().map(|schedule| schedule.tiers.len()).max().unwrap_or_default();
+        if most > MOST_TIERS {
             listed.spoiled = true;
-            let message =
-                format!("it has {} prices by the length of the prompt, at most {MOST_TIERS}", listed.tiers.len());
+            let message = format!("it has {most} prices by the length of the prompt, at most {MOST_TIERS}");
             self.found(Kind::Tiers, &id, line, message);
         }
         if listed.spoiled {
             return;
         }
-        let gap = match (listed.base.input, listed.base.output) {
+        let gap = match (listed.usual.base.get(Class::Input), listed.usual.base.get(Class::Output)) {
             (Some(_), Some(_)) => return self.costs_nothing(listed),
             (None, Some(_)) => "the prompt has no price, and the answer has one",
             (Some(_), None) => "the answer has no price, and the prompt has one",
@@ -281,8 +204,9 @@ impl<'a> Drafts<'a> {
         if self.settings.free.contains(&listed.provider) {
             return;
         }
-        let of = |what: &Amounts| [("input", what.input), ("output", what.output)];
-        let all = of(&listed.base).into_iter().chain(listed.tiers.values().flat_map(of));
+        let of = |what: &Amounts| [("input", what.get(Class::Input)), ("output", what.get(Class::Output))];
+        let all = listed.schedules().flat_map(|schedule| [&schedule.base].into_iter().chain(schedule.tiers.values()));
+        let all = all.flat_map(of);
         let nothing: BTreeSet<&str> =
             all.filter(|(_, amount)| amount.is_some_and(|amount| amount.0 == 0)).map(|(name, _)| name).collect();
         if !nothing.is_empty() {
@@ -309,8 +233,9 @@ impl Listed {
             provider: provider.to_owned(),
             model: model.to_owned(),
             line,
-            base: Amounts::default(),
-            tiers: BTreeMap::new(),
+            usual: Schedule::default(),
+            levels: BTreeMap::new(),
+            capabilities: Capabilities::default(),
             max_input: None,
             max_output: None,
             without_answer: false,
@@ -322,24 +247,25 @@ impl Listed {
         format!("{}/{}", self.provider, self.model)
     }
 
-    /// Sets an amount of the base, or of the tier above a number of tokens.
-    pub(super) fn set(&mut self, class: Class, above: Option<u64>, amount: PerMillion) {
-        match above {
-            None => self.base.set(class, amount),
-            Some(above) => self.tiers.entry(above).or_default().set(class, amount),
+    /// The amounts of a level of service.
+    pub(super) fn schedule(&mut self, service: Service) -> &mut Schedule {
+        match service {
+            Service::Standard => &mut self.usual,
+            other => self.levels.entry(other).or_default(),
         }
     }
 
-    /// A tier keeps the amounts before it where it has none of its own.
+    fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        [&self.usual].into_iter().chain(self.levels.values())
+    }
+
     fn draft(&self) -> Option<Draft> {
-        let rates = self.base.draft()?;
-        let mut before = self.base;
-        let mut tiers = Vec::with_capacity(self.tiers.len());
-        for (above, amounts) in &self.tiers {
-            before = amounts.over(before);
-            let draft = before.draft()?;
-            if tiers.last().map_or(rates, |(_, last)| *last) != draft {
-                tiers.push((*above, draft));
+        let (rates, tiers) = self.usual.draft()?;
+        let mut levels = Vec::with_capacity(self.levels.len());
+        for (service, schedule) in &self.levels {
+            let Some(level) = schedule.over(&self.usual).draft() else { continue };
+            if level != (rates, tiers.clone()) {
+                levels.push(DraftLevel { service: *service, rates: level.0, tiers: level.1 });
             }
         }
         Some(Draft {
@@ -348,8 +274,10 @@ impl Listed {
             line: self.line,
             rates,
             tiers,
+            levels,
             max_input: self.max_input,
             max_output: self.max_output,
+            capabilities: self.capabilities,
         })
     }
 }
@@ -364,12 +292,12 @@ impl Draft {
     /// Whether a part of it costs nothing.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        let free = |rates: &DraftRates| rates.input.0 == 0 || rates.output.0 == 0;
+        let free = |rates: &Gapped| rates.input.0 == 0 || rates.output.0 == 0;
         free(&self.rates) || self.tiers.iter().any(|(_, rates)| free(rates))
     }
 
     fn costs_the_same(&self, other: &Self) -> bool {
-        self.rates == other.rates && self.tiers == other.tiers
+        self.rates == other.rates && self.tiers == other.tiers && self.levels == other.levels
     }
 }
 

@@ -41,7 +41,9 @@ fn amounts(draft: &Draft, found: &mut Vec<Finding>) {
     };
     let base = [(String::new(), draft.rates.filled())];
     let tiers = draft.tiers.iter().map(|(above, rates)| (format!(" above {above} tokens"), rates.filled()));
-    for (place, rates) in base.into_iter().chain(tiers) {
+    let levels =
+        draft.levels.iter().map(|level| (format!(" at level {}", level.service.as_str()), level.rates.filled()));
+    for (place, rates) in base.into_iter().chain(tiers).chain(levels) {
         if let Some((kind, name, amount)) = out_of_range(&rates) {
             let said = usd(amount);
             let doubt =

@@ -1,17 +1,20 @@
 //! genai-prices' list: providers, each with its models, their amounts in dollars for a million tokens.
 //!
 //! The form, as its published schema has it: of a provider `id` and `models`; of a model `id`, `context_window`, `match`
-//! (which names mean it) and `prices`: either `input_mtok`, `output_mtok`, `cache_read_mtok` and `cache_write_mtok`, each
-//! an amount or `{base, tiers: [{start, price}]}`, or a list of such prices with a `constraint` each, of which the last
-//! that holds counts. A constraint by day is followed; by anything else (the hour), the dearest counts.
+//! (which names mean it) and `prices`: either `input_mtok`, `output_mtok`, `cache_read_mtok`, `cache_write_mtok` and their
+//! like, each an amount or `{base, tiers: [{start, price}]}`, or a list of such prices with a `constraint` each, of which
+//! the last that holds counts. A constraint by day is followed; by anything else (the hour), the dearest counts.
+//! `price_variants` are prices under a condition on the call, `when`: levels of service are taken, others passed over.
 
 use jiff::civil::Date;
 use serde_json::value::RawValue;
+use tidegate_core::usage::Service;
 
 use super::{
     ImportError, Kind,
+    amounts::{Class, Schedule},
     decimal::{self, Unit},
-    draft::{Class, Drafts, Listed},
+    draft::{Drafts, Listed},
     json::{self, Members},
 };
 use crate::period::date;
@@ -75,38 +78,60 @@ fn provider_models(provider: &str, models: &[&RawValue], on: Date, drafts: &mut 
 /// Reads the prices that hold on a day.
 fn prices(members: &Members<'_>, on: Date, listed: &mut Listed, drafts: &mut Drafts<'_>) {
     let Some(part) = members.get("prices") else { return };
-    if let Some(prices) = json::object(part) {
-        return one_price(&prices, listed, drafts);
-    }
-    let Some(conditional) = json::list(part).filter(|list| list.len() <= MOST_PRICES) else {
-        listed.spoiled = true;
-        let line = drafts.lines.of_part(part);
-        return drafts.found(Kind::Incomplete, &listed.id(), line, "`prices` cannot be read".to_owned());
+    listed.usual = match json::object(part) {
+        Some(prices) => one_price(&prices, listed, drafts),
+        None => {
+            let Some(conditional) = json::list(part).filter(|list| list.len() <= MOST_PRICES) else {
+                listed.spoiled = true;
+                let line = drafts.lines.of_part(part);
+                return drafts.found(Kind::Incomplete, &listed.id(), line, "`prices` cannot be read".to_owned());
+            };
+            conditional_prices(&conditional, on, listed, drafts)
+        }
     };
-    // By day, a later price replaces the one before; under any other condition both may be asked for.
+    let variants = members.get("price_variants").and_then(json::list).unwrap_or_default();
+    for part in variants.into_iter().take(MOST_PRICES) {
+        let Some(variant) = json::object(part) else { continue };
+        let service = variant.get("when").and_then(json::object).and_then(|when| level(&when));
+        let prices = variant.get("prices").and_then(json::object);
+        let Some((service, prices)) = service.zip(prices) else { continue };
+        // The first that holds counts, amount by amount.
+        if let Constraint::Holds = constraint(&variant, on) {
+            let later = one_price(&prices, listed, drafts);
+            let schedule = listed.schedule(service);
+            *schedule = schedule.over(&later);
+        }
+    }
+}
+
+/// The level of service that a condition on the call means; `None` for the usual one and for any other condition.
+fn level(when: &Members<'_>) -> Option<Service> {
+    let [(name, part)] = when.0.as_slice() else { return None };
+    let service = Service::named(&json::text(part)?)?;
+    let is_level = matches!(name.as_ref(), "processing" | "service_tier" | "speed");
+    (is_level && service != Service::Standard).then_some(service)
+}
+
+/// By day, a later price replaces the one before; under any other condition both may be asked for.
+fn conditional_prices(conditional: &[&RawValue], on: Date, listed: &mut Listed, drafts: &mut Drafts<'_>) -> Schedule {
+    let mut all = Schedule::default();
     for part in conditional {
         let entry = json::object(part);
         let prices = entry.as_ref().and_then(|entry| entry.get("prices")).and_then(json::object);
         let Some((entry, prices)) = entry.zip(prices) else {
             listed.spoiled = true;
             let line = drafts.lines.of_part(part);
-            return drafts.found(Kind::Incomplete, &listed.id(), line, "a price cannot be read".to_owned());
+            drafts.found(Kind::Incomplete, &listed.id(), line, "a price cannot be read".to_owned());
+            return all;
         };
-        let mut this = Listed::new(&listed.provider, &listed.model, listed.line);
-        one_price(&prices, &mut this, drafts);
-        listed.spoiled |= this.spoiled;
+        let this = one_price(&prices, listed, drafts);
         match constraint(&entry, on) {
             Constraint::NotYet => {}
-            Constraint::Holds => (listed.base, listed.tiers) = (this.base, this.tiers),
-            Constraint::Unknown => {
-                listed.base = listed.base.dearest(this.base);
-                for (above, amounts) in this.tiers {
-                    let tier = listed.tiers.entry(above).or_insert(amounts);
-                    *tier = tier.dearest(amounts);
-                }
-            }
+            Constraint::Holds => all = this,
+            Constraint::Unknown => all.dearest(this),
         }
     }
+    all
 }
 
 enum Constraint {
@@ -130,7 +155,7 @@ fn constraint(entry: &Members<'_>, on: Date) -> Constraint {
     }
 }
 
-fn one_price(prices: &Members<'_>, listed: &mut Listed, drafts: &mut Drafts<'_>) {
+fn one_price(prices: &Members<'_>, listed: &mut Listed, drafts: &mut Drafts<'_>) -> Schedule {
     for (member, part) in prices.repeated() {
         listed.spoiled = true;
         let line = drafts.lines.of_part(part);
@@ -141,25 +166,35 @@ fn one_price(prices: &Members<'_>, listed: &mut Listed, drafts: &mut Drafts<'_>)
         ("output_mtok", Class::Output),
         ("cache_read_mtok", Class::CacheRead),
         ("cache_write_mtok", Class::CacheWrite5m),
+        ("cache_write_5m_mtok", Class::CacheWrite5m),
+        ("cache_write_1h_mtok", Class::CacheWrite1h),
+        ("input_audio_mtok", Class::AudioInput),
+        ("cache_audio_read_mtok", Class::AudioCacheRead),
+        ("output_audio_mtok", Class::AudioOutput),
+        ("input_image_mtok", Class::ImageInput),
+        ("output_image_mtok", Class::ImageOutput),
     ];
+    let mut schedule = Schedule::default();
     for (name, class) in classes {
         let Some(part) = prices.get(name) else { continue };
-        let Some(tiered) = json::object(part) else {
-            if let Some(amount) = drafts.amount(listed, name, part, Unit::MillionTokens) {
-                listed.set(class, None, amount);
+        match json::object(part) {
+            Some(tiered) => by_length((name, class), part, &tiered, &mut schedule, listed, drafts),
+            None => {
+                if let Some(amount) = drafts.amount(listed, name, part, Unit::MillionTokens) {
+                    schedule.set(class, None, amount);
+                }
             }
-            continue;
-        };
-        by_length(name, class, part, &tiered, listed, drafts);
+        }
     }
+    schedule
 }
 
 /// An amount that depends on the length of the prompt.
 fn by_length(
-    name: &str,
-    class: Class,
+    (name, class): (&str, Class),
     part: &RawValue,
     tiered: &Members<'_>,
+    schedule: &mut Schedule,
     listed: &mut Listed,
     drafts: &mut Drafts<'_>,
 ) {
@@ -173,7 +208,7 @@ fn by_length(
     let all = [(None, base)].into_iter().chain(tiers.into_iter().map(|(start, price)| (Some(start), price)));
     for (above, part) in all {
         if let Some(amount) = drafts.amount(listed, name, part, Unit::MillionTokens) {
-            listed.set(class, above, amount);
+            schedule.set(class, above, amount);
         }
     }
 }

@@ -2,19 +2,32 @@
 //!
 //! The form, as its file and its documentation have it: `litellm_provider` and `mode` say whose model it is and of which
 //! kind; a name may begin with its provider and a slash; `input_cost_per_token`, `output_cost_per_token`,
-//! `cache_read_input_token_cost`, `cache_creation_input_token_cost` and, for an hour, the last with `_above_1hr`; each of
-//! them again with `_above_200k_tokens` for prompts above a number of thousands; or `tiered_pricing`, a list of such
-//! amounts with a `range` of tokens. Prices of other service levels (`_batches`, `_flex`, `_priority`) are passed over,
-//! since the gateway sends calls at the usual one. `sample_spec` describes the form.
+//! `cache_read_input_token_cost`, `cache_creation_input_token_cost` and, for an hour or twelve, the last with `_above_1hr`; each of
+//! them again with `_above_200k_tokens` for prompts above a number of thousands, and then with `_batches`, `_flex` or
+//! `_priority` for other levels of service; or `tiered_pricing`, a list of such amounts with a `range` of tokens.
+//! `input_cost_per_audio_token` and its like price what is audio or image. `supports_vision` and its like say what a model
+//! has; what the list does not say is not known. `sample_spec` describes the form.
 
 use serde_json::value::RawValue;
+use tidegate_core::{capability::Capability, usage::Service};
 
 use super::{
     ImportError, Kind,
+    amounts::Class,
     decimal::{self, Unit},
-    draft::{Class, Drafts, Listed},
+    draft::{Drafts, Listed},
     json::{self, Members},
 };
+
+/// The members that say what a model has.
+const SUPPORTS: [(&str, Capability); 6] = [
+    ("supports_vision", Capability::Vision),
+    ("supports_audio_input", Capability::Audio),
+    ("supports_pdf_input", Capability::Documents),
+    ("supports_function_calling", Capability::Tools),
+    ("supports_response_schema", Capability::StructuredOutput),
+    ("supports_reasoning", Capability::Reasoning),
+];
 
 /// The most prices by the length of the prompt that are read of one model.
 const MOST_RANGES: usize = 64;
@@ -68,15 +81,22 @@ fn model(name: &str, part: &RawValue, repeated: bool, drafts: &mut Drafts<'_>) {
     }
     amounts(&members, None, &mut listed, drafts);
     ranges(&members, &mut listed, drafts);
+    for (name, capability) in SUPPORTS {
+        match members.get(name).map(RawValue::get) {
+            Some("true") => listed.capabilities.set(capability, true),
+            Some("false") => listed.capabilities.set(capability, false),
+            _ => {}
+        }
+    }
     drafts.take(listed);
 }
 
 /// The amounts among `members`; where `within` says so, those of a range of tokens.
 fn amounts(members: &Members<'_>, within: Option<u64>, listed: &mut Listed, drafts: &mut Drafts<'_>) {
     for (name, part) in &members.0 {
-        let Some((class, above)) = meaning(name) else { continue };
+        let Some((class, above, service)) = meaning(name) else { continue };
         if let Some(amount) = drafts.amount(listed, name, part, Unit::Token) {
-            listed.set(class, above.or(within), amount);
+            listed.schedule(service).set(class, above.or(within), amount);
         }
     }
 }
@@ -102,8 +122,11 @@ fn ranges(members: &Members<'_>, listed: &mut Listed, drafts: &mut Drafts<'_>) {
     }
 }
 
-/// The class that a member prices, and the tokens above which it does.
-fn meaning(name: &str) -> Option<(Class, Option<u64>)> {
+/// The class that a member prices, the tokens above which it does, and the level of service at which it does.
+fn meaning(name: &str) -> Option<(Class, Option<u64>, Service)> {
+    let levels = [("_batches", Service::Batch), ("_flex", Service::Flex), ("_priority", Service::Priority)];
+    let level = levels.into_iter().find_map(|(ending, service)| Some((name.strip_suffix(ending)?, service)));
+    let (name, service) = level.unwrap_or((name, Service::Standard));
     let (stem, above) = match name.rsplit_once("_above_") {
         Some((stem, rest)) => match rest.strip_suffix("k_tokens") {
             Some(thousands) => (stem, Some(thousand(thousands)?)),
@@ -116,10 +139,17 @@ fn meaning(name: &str) -> Option<(Class, Option<u64>)> {
         "output_cost_per_token" => Class::Output,
         "cache_read_input_token_cost" => Class::CacheRead,
         "cache_creation_input_token_cost" => Class::CacheWrite5m,
-        "cache_creation_input_token_cost_above_1hr" => Class::CacheWrite1h,
+        "cache_creation_input_token_cost_above_1hr" | "cache_creation_input_token_cost_above_12hr" => {
+            Class::CacheWrite1h
+        }
+        "input_cost_per_audio_token" => Class::AudioInput,
+        "cache_read_input_audio_token_cost" => Class::AudioCacheRead,
+        "output_cost_per_audio_token" => Class::AudioOutput,
+        "input_cost_per_image_token" => Class::ImageInput,
+        "output_cost_per_image_token" => Class::ImageOutput,
         _ => return None,
     };
-    Some((class, above))
+    Some((class, above, service))
 }
 
 fn thousand(digits: &str) -> Option<u64> {

@@ -93,7 +93,8 @@ fn catalog(reading: &Reading) -> Catalog {
 
 fn rates(catalog: &Catalog, provider: &str, model: &str) -> [String; 5] {
     let rates = catalog.exact(provider, model).unwrap_or_else(|| panic!("{provider}/{model}")).price.rates;
-    rates.classes().map(|(_, amount)| tidegate_core::money::NanoUsd(amount.0).to_usd())
+    let all = rates.classes().map(|(_, amount)| tidegate_core::money::NanoUsd(amount.0).to_usd());
+    all[..5].to_vec().try_into().unwrap()
 }
 
 #[test]
@@ -320,7 +321,11 @@ fn what_would_change_is_told_by_model_and_field() {
     let json = serde_json::to_value(&changes[0]).unwrap();
     assert_eq!(
         json,
-        serde_json::json!({"model": "openai/gpt-5.2", "change": "changed", "fields": {"output": {"before": "14", "after": "16"}}})
+        serde_json::json!({"model": "openai/gpt-5.2", "change": "changed", "fields": {
+            "output": {"before": "14", "after": "16"},
+            // What a level of service has no price for is as usual.
+            "output batch": {"before": "14", "after": "16"},
+            "output priority": {"before": "14", "after": "16"}}})
     );
     assert_eq!(diff::diff(&before, &before), []);
 }

@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 use tidegate_core::money::{NanoUsd, PerMillion};
 
-use super::draft::{Draft, DraftRates};
+use super::draft::{Draft, DraftLevel};
+use crate::price::Gapped;
 
 /// The text of a file with these models.
 #[must_use]
@@ -32,24 +33,48 @@ fn model(draft: &Draft) -> Map<String, Value> {
         }
     }
     if !draft.tiers.is_empty() {
-        let tiers = draft.tiers.iter().map(|(above, tier)| {
+        members.insert("tiers".to_owned(), tiers(&draft.tiers));
+    }
+    if !draft.levels.is_empty() {
+        let level = |level: &DraftLevel| {
             let mut members = Map::new();
-            members.insert("above".to_owned(), json!(above));
-            rates(tier, &mut members);
-            Value::Object(members)
-        });
-        members.insert("tiers".to_owned(), tiers.collect());
+            rates(&level.rates, &mut members);
+            if !level.tiers.is_empty() {
+                members.insert("tiers".to_owned(), tiers(&level.tiers));
+            }
+            (level.service.as_str().to_owned(), Value::Object(members))
+        };
+        members.insert("levels".to_owned(), Value::Object(draft.levels.iter().map(level).collect()));
+    }
+    if !draft.capabilities.is_empty() {
+        let known = draft.capabilities.iter().map(|(capability, has)| (capability.as_str().to_owned(), json!(has)));
+        members.insert("capabilities".to_owned(), Value::Object(known.collect()));
     }
     members
 }
 
-fn rates(rates: &DraftRates, members: &mut Map<String, Value>) {
+fn tiers(tiers: &[(u64, Gapped)]) -> Value {
+    let tiers = tiers.iter().map(|(above, tier)| {
+        let mut members = Map::new();
+        members.insert("above".to_owned(), json!(above));
+        rates(tier, &mut members);
+        Value::Object(members)
+    });
+    tiers.collect()
+}
+
+fn rates(rates: &Gapped, members: &mut Map<String, Value>) {
     let all = [
         ("input", Some(rates.input)),
         ("output", Some(rates.output)),
         ("cache_read", rates.cache_read),
         ("cache_write_5m", rates.cache_write_5m),
         ("cache_write_1h", rates.cache_write_1h),
+        ("audio_input", rates.audio_input),
+        ("audio_cache_read", rates.audio_cache_read),
+        ("audio_output", rates.audio_output),
+        ("image_input", rates.image_input),
+        ("image_output", rates.image_output),
     ];
     for (name, amount) in all {
         if let Some(PerMillion(nano)) = amount {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::Catalog;
+use tidegate_core::usage::UsageSource;
 
 fn price(provider: &str, model: &str) -> Price {
     Catalog::builtin().unwrap().lookup(provider, model).unwrap().price.clone()
@@ -17,6 +18,23 @@ fn usage(input: u64, cache_read: u64, writes: (u64, u64), output: u64, reasoning
         reasoning,
         ..Usage::default()
     }
+}
+
+fn most(input: u64, output: u64, cache_write: bool) -> Most {
+    Most { input, output, cache_write, media: false, service: Service::Standard }
+}
+
+#[test]
+fn records_of_before_are_read_and_plain_ones_stay_as_they_were() {
+    let plain = Usage { input: 3, output: 4, reasoning: 1, source: UsageSource::Vendor, ..Usage::default() };
+    let text = serde_json::to_string(&plain).unwrap();
+    assert_eq!(
+        text,
+        r#"{"input":3,"cache_read":0,"cache_write_5m":0,"cache_write_1h":0,"output":4,"reasoning":1,"source":"vendor"}"#
+    );
+    assert_eq!(serde_json::from_str::<Usage>(&text).unwrap(), plain);
+    let full = Usage { audio_input: 2, image_output: 1, service: Some(Service::Flex), ..plain };
+    assert_eq!(serde_json::from_str::<Usage>(&serde_json::to_string(&full).unwrap()).unwrap(), full);
 }
 
 /// What the vendor's own price list says the call costs, in dollars, computed by hand.
@@ -46,15 +64,15 @@ fn cached_reasoning_and_tiered_tokens_are_priced_as_the_vendor_does() {
 fn a_cost_that_does_not_fit_is_no_cost() {
     let price = price("openai", "gpt-5.2");
     assert_eq!(cost(&price, &usage(0, 0, (0, 0), u64::MAX, 0)), None);
-    assert_eq!(upper_bound(&price, 0, u64::MAX, false), None);
+    assert_eq!(upper_bound(&price, &most(0, u64::MAX, false)), None);
     assert_eq!(cost(&price, &Usage::default()), Some(NanoUsd::ZERO));
 }
 
 #[test]
 fn a_cache_write_is_reserved_for_only_where_it_may_happen() {
     let price = price("anthropic", "claude-sonnet-4-6");
-    assert_eq!(upper_bound(&price, 1_000_000, 0, false).unwrap().to_usd(), "3");
-    assert_eq!(upper_bound(&price, 1_000_000, 0, true).unwrap().to_usd(), "6");
+    assert_eq!(upper_bound(&price, &most(1_000_000, 0, false)).unwrap().to_usd(), "3");
+    assert_eq!(upper_bound(&price, &most(1_000_000, 0, true)).unwrap().to_usd(), "6");
 }
 
 #[test]
@@ -75,28 +93,56 @@ fn prices_are_read() {
 proptest! {
     #[test]
     fn no_usage_within_the_bound_costs_more_than_was_reserved(
-        rates in prop::array::uniform10(1_u64..40_000_000_000),
+        rates in prop::array::uniform32(1_u64..40_000_000_000),
         above in 0_u64..2_000,
-        parts in prop::array::uniform4(0_u64..1_000),
+        parts in prop::array::uniform9(0_u64..1_000),
         output in 0_u64..5_000,
         slack in 0_u64..500,
+        levels in (0_usize..5, 0_usize..5),
     ) {
-        let of = |at: usize| Rates {
-            input: PerMillion(rates[at]),
-            output: PerMillion(rates[at + 1]),
-            cache_read: PerMillion(rates[at + 2]),
-            cache_write_5m: PerMillion(rates[at + 3]),
-            cache_write_1h: PerMillion(rates[at + 4]),
+        let of = |at: usize| {
+            let mut rates = rates.iter().cycle().skip(at).map(|rate| PerMillion(*rate));
+            let mut next = || rates.next().unwrap();
+            Rates {
+                input: next(),
+                output: next(),
+                cache_read: next(),
+                cache_write_5m: next(),
+                cache_write_1h: next(),
+                audio_input: next(),
+                audio_cache_read: next(),
+                audio_output: next(),
+                image_input: next(),
+                image_output: next(),
+            }
         };
+        let (asked, given) = (Service::ALL[levels.0], Service::ALL[levels.1]);
         let price = Price {
             rates: of(0),
-            tiers: vec![Tier { above, rates: of(5) }],
+            tiers: vec![Tier { above, rates: of(10) }],
+            levels: vec![Level { service: asked, rates: of(20), tiers: vec![Tier { above, rates: of(5) }] }],
             source: "test".into(),
             date: None,
         };
-        let used = usage(parts[0], parts[1], (parts[2], parts[3]), output, 0);
-        let bound = upper_bound(&price, used.prompt_total() + slack, output + slack, true).unwrap();
-        prop_assert!(cost(&price, &used).unwrap() <= bound);
+        let used = Usage {
+            audio_input: parts[4],
+            audio_cache_read: parts[5],
+            audio_output: parts[6],
+            image_input: parts[7],
+            image_output: parts[8],
+            service: Some(given).filter(|given| *given == asked),
+            ..usage(parts[0], parts[1], (parts[2], parts[3]), output, 0)
+        };
+        let call = Most {
+            input: used.prompt_total() + slack,
+            output: output + slack,
+            cache_write: true,
+            media: true,
+            service: asked,
+        };
+        prop_assert!(cost(&price, &used).unwrap() <= upper_bound(&price, &call).unwrap());
+        let counted: u64 = super::parts(&price, &used).iter().map(|(_, tokens, _)| tokens).sum();
+        prop_assert_eq!(counted, used.total());
     }
 
     #[test]

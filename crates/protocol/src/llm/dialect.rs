@@ -20,6 +20,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         openai_chat::OpenAiChat,
         openai_responses::OpenAiResponses,
@@ -220,6 +221,9 @@ pub(crate) trait Codec: Sync {
 
     /// Shows every text, image and tool of a request, in the order of the body.
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found));
+
+    /// What the members of a request ask for, its messages and tools apart.
+    fn asked(&self, root: Node<'_, '_>) -> Asked;
 
     /// Whether a request goes on from, or leaves behind, something that its vendor keeps: asked twice, it is not the same.
     fn is_stateful(&self, _: Node<'_, '_>) -> bool {

@@ -20,6 +20,7 @@ mod loss;
 mod model_call;
 mod models;
 mod names;
+mod needs;
 pub(crate) mod node;
 mod opaque;
 mod openai_chat;

@@ -8,9 +8,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use tidegate_core::{
+    capability::{Capability, Needs},
     facts::{Action, Facts, Resource},
     ids::{Digest, Digester, ModelName, ToolName},
     segment::{Origin, Segment, SegmentPath},
+    usage::Service,
 };
 
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
         dialect::{Dialect, Patch},
         error::{PrepareError, ReadError},
         estimate,
+        needs::{self, Asked},
         node::{Document, Node},
         segments::{self, Found},
         target::{Lane, Outgoing, TargetWire},
@@ -101,6 +104,7 @@ pub struct ModelCall {
     tools: Vec<ToolName>,
     places: Arc<[Place]>,
     estimate: u64,
+    needs: Needs,
 }
 
 impl ModelCall {
@@ -146,6 +150,7 @@ impl ModelCall {
         }
         let mut places = Vec::new();
         let mut tokens = 0_u64;
+        let mut needs = Needs::default();
         dialect.codec().walk_request(root, operation, &mut |found| {
             places.extend(found.place());
             let more = match found {
@@ -154,7 +159,12 @@ impl ModelCall {
                 Found::Text { node, .. } | Found::Value(Place { node, .. }) => {
                     estimate::text(body.tape().raw(body.original(), node))
                 }
-                Found::Media { tokens } => tokens,
+                Found::Media { kind, tokens } => {
+                    if let Some(capability) = kind.needs() {
+                        needs.add(capability);
+                    }
+                    tokens
+                }
                 Found::Message => estimate::PER_MESSAGE,
                 Found::Tools { node } => {
                     estimate::TOOL_PREAMBLE.saturating_add(estimate::text(body.tape().raw(body.original(), node)))
@@ -162,6 +172,9 @@ impl ModelCall {
             };
             tokens = tokens.saturating_add(more);
         });
+        if !head.tools.is_empty() {
+            needs.add(Capability::Tools);
+        }
         places::sort(&mut places);
         let known: Vec<NodeId> = places.iter().map(|place| place.node).collect();
         segments::rest(root, &known, &mut |place| places.push(place));
@@ -178,6 +191,7 @@ impl ModelCall {
             tools: head.tools,
             places: places.into(),
             estimate: tokens,
+            needs,
             body,
         })
     }
@@ -240,6 +254,48 @@ impl ModelCall {
     #[must_use]
     pub fn estimate(&self) -> u64 {
         self.estimate
+    }
+
+    fn asked(&self) -> Asked {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        match self.operation {
+            Operation::Generate | Operation::CountTokens => self.dialect.codec().asked(root),
+            Operation::Complete | Operation::Embed | Operation::EmbedBatch => Asked::default(),
+        }
+    }
+
+    /// What the call needs of a model beside words, as far as it says so itself.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        self.needs.and(self.asked().needs)
+    }
+
+    /// The level of service that it asks for, where it names one.
+    #[must_use]
+    pub fn service(&self) -> Option<Service> {
+        self.asked().service
+    }
+
+    /// Whether sounds or images are in it or asked for.
+    #[must_use]
+    pub fn has_media(&self) -> bool {
+        self.needs.has(Capability::Vision) || self.needs.has(Capability::Audio) || self.asked().media
+    }
+
+    /// How many tokens the words of its prompt are at least, whatever the vocabulary: what has more than a model takes
+    /// certainly does not fit. Far below [`Self::estimate`], since it counts words and no media.
+    #[must_use]
+    pub fn fewest_tokens(&self) -> u64 {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        let mut tokens = 0_u64;
+        self.dialect.codec().walk_request(root, self.operation, &mut |found| {
+            if let Found::Text { node, origin } = found
+                && origin != Origin::ToolDescription
+            {
+                tokens = tokens.saturating_add(needs::fewest_tokens(self.body.tape().raw(self.body.original(), node)));
+            }
+        });
+        tokens
     }
 
     /// The most tokens that may be generated, over all choices that were asked for; `None` where the caller set no

@@ -2,13 +2,35 @@
 //!
 //! Owns the walks that dialects share. Never decides anything about a text. Called by the dialects.
 
-use tidegate_core::segment::Origin;
+use tidegate_core::{capability::Capability, segment::Origin};
 
 use crate::{
     json::{Kind, NodeId, Tape},
     llm::node::Node,
     places::Place,
 };
+
+/// What a medium is, as far as a request says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaKind {
+    Image,
+    Sound,
+    Document,
+    /// A film, or something that its vendor keeps.
+    Other,
+}
+
+impl MediaKind {
+    /// What a model has to have to take it.
+    pub(crate) fn needs(self) -> Option<Capability> {
+        match self {
+            Self::Image => Some(Capability::Vision),
+            Self::Sound => Some(Capability::Audio),
+            Self::Document => Some(Capability::Documents),
+            Self::Other => None,
+        }
+    }
+}
 
 /// One thing a walk came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +40,7 @@ pub(crate) enum Found {
     /// A string or number that guards see with its name, or a name: inside arguments and parts of unknown form.
     Value(Place),
     /// An image, a document or a sound that costs at most so many tokens.
-    Media { tokens: u64 },
+    Media { kind: MediaKind, tokens: u64 },
     /// A message begins.
     Message,
     /// The definitions of tools: their whole text goes into the prompt.

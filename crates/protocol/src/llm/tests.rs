@@ -7,6 +7,7 @@ mod lanes;
 mod matrix;
 mod quirks;
 mod requests;
+mod usage;
 
 use super::{Dialect, Members, Quirks, TargetWire, TranslateContext};
 

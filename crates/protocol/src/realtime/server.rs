@@ -264,11 +264,20 @@ fn walk(node: Node<'_, '_>, name: &str, origin: Origin, out: &mut Vec<Place>) {
 fn usage(node: Node<'_, '_>) -> Option<Usage> {
     let count = |node: Option<Node<'_, '_>>, name: &str| node.and_then(|node| node.get(name)?.as_u64());
     let (input, output) = (count(Some(node), "input_tokens")?, count(Some(node), "output_tokens").unwrap_or(0));
-    let cached = count(node.get("input_token_details"), "cached_tokens").unwrap_or(0).min(input);
+    let details = node.get("input_token_details");
+    let cached = count(details, "cached_tokens").unwrap_or(0).min(input);
+    let of_cached = details.and_then(|details| details.get("cached_tokens_details"));
+    // The details of the prompt include what was cached.
+    let kept = |name| count(of_cached, name).unwrap_or(0).min(cached);
+    let fresh = |name| count(details, name).unwrap_or(0).saturating_sub(kept(name));
     Some(Usage {
         input: input.saturating_sub(cached),
         cache_read: cached,
         output,
+        audio_input: fresh("audio_tokens"),
+        audio_cache_read: kept("audio_tokens"),
+        audio_output: count(node.get("output_token_details"), "audio_tokens").unwrap_or(0).min(output),
+        image_input: fresh("image_tokens"),
         source: UsageSource::Vendor,
         ..Usage::default()
     })

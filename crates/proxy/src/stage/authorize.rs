@@ -1,4 +1,5 @@
-//! Stage 6: may they. Each candidate is decided by itself; the permit carries those that are allowed.
+//! Stage 6: may they. Each candidate is decided by itself; the permit carries those that are allowed and can take the
+//! call.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,6 +16,7 @@ use tidegate_protocol::call::Call;
 use crate::{
     discovery::refuse_changed,
     exchange::{Caller, Exchange},
+    fit::fitting,
     stage::{
         guard_request::with_verdicts,
         route::{Routed, no_such_api, no_such_model},
@@ -62,6 +64,13 @@ fn authorized(exchange: &mut Exchange, caller: &Caller, call: &Call, routed: &Ro
     match permit {
         Ok(permit) => {
             tell(exchange, permit.decisions());
+            let permit = match call {
+                Call::Model(call) => match fitting(call, &routed.targets(), |resource| permit.allows(resource))? {
+                    Some(some) => permit.only(&some),
+                    None => permit,
+                },
+                _ => permit,
+            };
             if facts.action == Action::CallTool {
                 refuse_changed(exchange.gate.discovery.as_ref(), &exchange.snapshot, routed.candidates.first())?;
             }

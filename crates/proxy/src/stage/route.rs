@@ -10,8 +10,9 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
     money::NanoUsd,
     segment::Origin,
+    usage::Service,
 };
-use tidegate_ledger::upper_bound;
+use tidegate_ledger::{Most, upper_bound};
 use tidegate_protocol::{
     call::{Call, Estimate},
     native::{Asked, NativeCall, Task},
@@ -32,6 +33,10 @@ pub(crate) struct Routed {
     pub(crate) candidates: Vec<Resource>,
     pub(crate) way: Way,
     pub(crate) estimate: Estimate,
+    /// The level of service that is asked for.
+    pub(crate) service: Service,
+    /// Whether sounds or images are in the call or asked for.
+    pub(crate) media: bool,
     /// Whether the same question gets the same answer again.
     pub(crate) cache: Option<Caching>,
 }
@@ -69,7 +74,10 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
                 max_output_tokens: call.max_output_tokens(),
                 choices: call.choices(),
             };
-            Ok(Routed { candidates, way: Way::Models(route), estimate, cache: found.cache })
+            exchange.story.service = call.service();
+            let service = exchange.story.service.unwrap_or(Service::Standard);
+            let (way, media) = (Way::Models(route), call.has_media());
+            Ok(Routed { candidates, way, estimate, service, media, cache: found.cache })
         }
         Call::Tool(tool) => {
             let Some(server) = exchange.snapshot.server(tool.server().as_str()) else {
@@ -78,19 +86,13 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             };
             if let Some(federation) = &exchange.federation {
                 let leg = federation.leg(server);
-                return Ok(Routed {
-                    candidates: vec![tool.resource()],
-                    way: Way::Server(leg),
-                    estimate: call.estimate(),
-                    cache: None,
-                });
+                return Ok(Routed::to(vec![tool.resource()], Way::Server(leg), call.estimate()));
             }
             let session = exchange.header("mcp-session-id");
             let leg = exchange.gate.sessions.leg(session, caller.principal.key, tool.server());
             exchange.outside_session = leg.is_err();
             let leg = leg?;
-            let candidates = vec![tool.resource()];
-            Ok(Routed { candidates, way: Way::Server(leg), estimate: call.estimate(), cache: None })
+            Ok(Routed::to(vec![tool.resource()], Way::Server(leg), call.estimate()))
         }
         Call::Native(native) if let Some(asked) = native.asked() => of_model(exchange, caller, native, asked),
         Call::Native(native) => {
@@ -109,7 +111,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let cost = if native.is_free() { Some(NanoUsd::ZERO) } else { provider.api_call };
             exchange.story.flat = Some(cost);
             let candidates = vec![Resource::Provider(provider.name.clone())];
-            Ok(Routed { candidates, way: Way::Provider(provider, cost), estimate: call.estimate(), cache: None })
+            Ok(Routed::to(candidates, Way::Provider(provider, cost), call.estimate()))
         }
     }
 }
@@ -137,7 +139,7 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
     }
     if let Some(leg) = exchange.live.clone() {
         let candidates = vec![Resource::Model(leg.target().id.clone())];
-        return Ok(Routed { candidates, way: Way::Live(leg), estimate, cache: None });
+        return Ok(Routed { media: true, ..Routed::to(candidates, Way::Live(leg), estimate) });
     }
     let route = decided(exchange, caller, &found.route, native.facts())?;
     let able = |target: &Arc<Target>| match asked.task {
@@ -155,7 +157,7 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
             format!("The model `{name}` is at no provider that does this ({}): ask another.", asked.task.as_str()),
         ));
     }
-    Ok(Routed { candidates, way: Way::Models(route), estimate, cache: None })
+    Ok(Routed { media: true, ..Routed::to(candidates, Way::Models(route), estimate) })
 }
 
 /// The route with its conditions decided, on the facts as they stand before guardrails and targets. One that cannot be
@@ -192,6 +194,11 @@ fn decided(
 }
 
 impl Routed {
+    /// A way of a call that names no level of service.
+    fn to(candidates: Vec<Resource>, way: Way, estimate: Estimate) -> Self {
+        Self { candidates, way, estimate, service: Service::Standard, media: false, cache: None }
+    }
+
     /// The targets of a model call, in no particular order; none for other kinds.
     pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
         match &self.way {
@@ -221,7 +228,14 @@ impl Routed {
         let mut most = NanoUsd::ZERO;
         for target in self.targets().iter().filter(|target| chosen(target)) {
             let price = target.price.as_ref()?;
-            let cost = upper_bound(price, self.estimate.input_tokens, self.max_output(target), true)?;
+            let call = Most {
+                input: self.estimate.input_tokens,
+                output: self.max_output(target),
+                cache_write: true,
+                media: self.media,
+                service: self.service,
+            };
+            let cost = upper_bound(price, &call)?;
             most = most.max(cost);
         }
         Some(most)

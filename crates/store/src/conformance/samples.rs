@@ -54,6 +54,7 @@ pub(crate) fn entry(key: &str, at: u64, cost: u64) -> Entry {
             output: 7,
             reasoning: 2,
             source: UsageSource::Vendor,
+            ..Usage::default()
         },
     }
 }

@@ -212,6 +212,8 @@ fn entry_of(row: &Row<'_>, sets: &HashMap<i64, Arc<[Scope]>>) -> Result<Entry, F
             output: amount("output")?,
             reasoning: amount("reasoning")?,
             source: source_of(&text("usage_source")?).ok_or_else(|| damaged("usage_source"))?,
+            // Which part was audio or images, and the level of service, are in the index of calls: no report sums them.
+            ..Usage::default()
         },
     })
 }

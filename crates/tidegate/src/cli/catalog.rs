@@ -28,6 +28,16 @@ pub(crate) enum Catalog {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say what calls cost, or would have: a line of JSON each, as {"model": "openai/gpt-5", "usage": {"input": 1000,
+    /// "cache_read": 0, "output": 200, "service": "flex"}}. Answers a line each, with the parts of the sum.
+    Price {
+        /// The lines; `-` reads stdin.
+        #[arg(default_value = "-")]
+        lines: PathBuf,
+        /// A price file whose models count over the catalogue's; may stand more than once.
+        #[arg(long)]
+        file: Vec<PathBuf>,
+    },
 }
 
 /// A list, and what it is held against.

@@ -6,7 +6,7 @@
 use clap::Command;
 
 /// Each command's examples: what is typed, and what it does.
-const EXAMPLES: [(&str, &[(&str, &str)]); 53] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 54] = [
     (
         "",
         &[
@@ -144,6 +144,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 53] = [
         &[
             ("tidegate catalog diff model_prices_and_context_window.json", "what a list would change"),
             ("tidegate catalog import data.json --accept zero", "and make a price file of it"),
+        ],
+    ),
+    (
+        "catalog price",
+        &[
+            ("tidegate catalog price calls.jsonl", "what each of these calls cost"),
+            ("tidegate catalog price --file prices/list.json < calls.jsonl", "and what at other prices"),
         ],
     ),
     (

@@ -1,6 +1,8 @@
 //! `catalog`: price lists that others keep, looked at and imported. Reads files and stdin, writes one price file; what a
 //! list means, and whether it is plausible, is the ledger's.
 
+mod price;
+
 use std::{
     io::{self, Read as _},
     path::Path,
@@ -50,6 +52,7 @@ pub(crate) fn run(command: Catalog) -> Result<()> {
             }
             Err(exit(exit::PENDING, format!("{} models would change: nothing was done", looked.changes.len())))
         }
+        Catalog::Price { lines, file } => price::run(&lines, &file),
         Catalog::Import { list, accept, source, dry_run } => {
             let accepted = Accepted::read(&accept).map_err(|error| exit(exit::USAGE, format!("--accept: {error}")))?;
             bring_in(&list, &accepted, source, dry_run)

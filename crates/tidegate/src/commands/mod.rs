@@ -6,6 +6,7 @@ mod catalog;
 mod chat;
 mod check;
 mod connect;
+mod dialects;
 mod doctor;
 mod import;
 mod init;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Schema { metrics: true, .. } => check::generated(&crate::reference::metrics()),
         Command::Schema { dashboard: true, .. } => check::generated(&format!("{:#}\n", crate::reference::dashboard())),
         Command::Schema { providers: true, .. } => check::providers(),
+        Command::Schema { dialects: true, .. } => check::generated(&dialects::markdown()?),
         Command::Schema { openapi, .. } => check::schema(openapi),
         Command::Team(command) => objects::run(Kind::Team, command).await,
         Command::Provider(command) => objects::run(Kind::Provider, command).await,

@@ -124,18 +124,7 @@ fn the_least_busy_and_the_cheapest_come_first_and_what_is_down_comes_last() {
         let mut target = target(name, Dialect::OpenAiChat, "http://127.0.0.1:1");
         target.price = price.map(|amount| {
             let amount = tidegate_ledger::price::parse_per_million(&format!("{amount} usd/mtok")).unwrap();
-            tidegate_ledger::Price {
-                rates: tidegate_ledger::Rates {
-                    input: amount,
-                    output: amount,
-                    cache_read: amount,
-                    cache_write_5m: amount,
-                    cache_write_1h: amount,
-                },
-                tiers: Vec::new(),
-                source: "test".into(),
-                date: None,
-            }
+            tidegate_ledger::Price::configured(tidegate_ledger::Rates::uniform(amount, amount))
         });
         Route::Target(Arc::new(target))
     };

@@ -33,6 +33,12 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
     let content = root.get("content").ok_or(AnswerError("`content` is missing".into()))?;
     let parts = decode::parts(content, "/content").map_err(|error| AnswerError(error.to_string().into()))?;
     let text = |name| root.get(name).and_then(Node::text);
+    let cites = |block: Node<'_, '_>| block.present("citations").into_iter().flat_map(Node::items).next().is_some();
+    let cited = content.items().position(cites);
+    let losses = cited.map(|at| {
+        let pointer = format!("/content/{at}/citations");
+        Loss::new(pointer, "citations", "dropped: the caller's API has no such citations")
+    });
     Ok((
         ir::Answer {
             id: text("id").unwrap_or_default().into_owned(),
@@ -42,7 +48,7 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
             usage: usage(root),
             created: None,
         },
-        Vec::new(),
+        losses.into_iter().collect(),
     ))
 }
 

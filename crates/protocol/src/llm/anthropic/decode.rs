@@ -26,7 +26,10 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
         match &*name {
             "model" => {}
             "system" => system(value, &mut request)?,
-            "messages" => messages(value, &mut request)?,
+            "messages" => {
+                messages(value, &mut request)?;
+                citations(value, &mut request);
+            }
             "stream" => request.stream = value.expect_bool()?,
             "max_tokens" => request.max_output = Some(value.expect_count(1)?),
             "temperature" => request.temperature = Some(RawJson(value.expect_number()?.to_owned())),
@@ -61,6 +64,20 @@ pub(super) fn request(root: Node<'_, '_>) -> Result<Request, ReadError> {
         }
     }
     Ok(request)
+}
+
+/// The first document that is to be cited: no other API has a word for it.
+fn citations(messages: Node<'_, '_>, request: &mut Request) {
+    let wanted = |block: Node<'_, '_>| {
+        let enabled = block.present("citations").and_then(|citations| citations.get("enabled"));
+        enabled.and_then(Node::as_bool) == Some(true)
+    };
+    for (at, message) in messages.items().enumerate() {
+        let content = message.get("content").into_iter().flat_map(Node::items);
+        if let Some((block, _)) = content.enumerate().find(|(_, block)| wanted(*block)) {
+            return extension(format!("/messages/{at}/content/{block}/citations"), request);
+        }
+    }
 }
 
 fn extension(pointer: impl Into<String>, request: &mut Request) {

@@ -2,7 +2,7 @@
 //!
 //! Owns validation of the members that are interpreted. Never looks at others. Called when a call comes in.
 
-use tidegate_core::{ids::ToolName, segment::Origin};
+use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin};
 
 use super::thread;
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::{Head, MOST_MODEL_NAME, Operation},
+        needs::Asked,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -89,7 +90,9 @@ pub(super) fn walk(root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
                 see(Found::Tools { node: value.id() });
                 segments::tool_words(value, see);
             }
-            thread::MEMBER if thread::goes_on(value) => see(Found::Media { tokens: estimate::UNSEEN }),
+            thread::MEMBER if thread::goes_on(value) => {
+                see(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN })
+            }
             _ => {}
         }
     }
@@ -118,7 +121,7 @@ pub(super) fn walk_block(block: Node<'_, '_>, origin: Origin, see: &mut dyn FnMu
                 walk_content(content, origin, see);
             }
         }
-        "image" => see(Found::Media { tokens: estimate::IMAGE }),
+        "image" => see(Found::Media { kind: MediaKind::Image, tokens: estimate::IMAGE }),
         "document" => walk_document(block, origin, see),
         _ => segments::unknown(block, origin, see),
     }
@@ -139,8 +142,22 @@ fn walk_document(block: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Found)
         }
         "base64" => {
             let length = source.get("data").map_or(0, |data| data.span().len());
-            see(Found::Media { tokens: estimate::document(length) });
+            see(Found::Media { kind: MediaKind::Document, tokens: estimate::document(length) });
         }
-        _ => see(Found::Media { tokens: estimate::UNSEEN }),
+        _ => see(Found::Media { kind: MediaKind::Document, tokens: estimate::UNSEEN }),
     }
+}
+
+/// What the members of a request ask for, its messages and tools apart.
+pub(super) fn asked(root: Node<'_, '_>) -> Asked {
+    let mut asked = Asked::default();
+    let config = root.present("output_config");
+    asked.format(config.and_then(|config| config.present("format")).or_else(|| root.present("output_format")));
+    let thinking = root.present("thinking").and_then(|thinking| thinking.get("type"));
+    if thinking.is_some_and(|kind| kind.text_is("enabled") || kind.text_is("adaptive")) {
+        asked.needs.add(Capability::Reasoning);
+    }
+    asked.service(root.present("service_tier"));
+    asked.service(root.present("speed").filter(|speed| speed.text_is("fast")));
+    asked
 }

@@ -28,6 +28,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         segments::Found,
         stream::FrameFacts,
@@ -81,6 +82,10 @@ impl Codec for Anthropic {
 
     fn is_stateful(&self, root: Node<'_, '_>) -> bool {
         root.present(thread::MEMBER).is_some()
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, _: Operation, see: &mut dyn FnMut(Found)) {

@@ -4,7 +4,7 @@
 //! `encode` and `stream`.
 
 use bytes::Bytes;
-use tidegate_core::usage::{Usage, UsageSource};
+use tidegate_core::usage::{Service, Usage, UsageSource};
 
 use super::thread;
 use crate::llm::{
@@ -42,23 +42,32 @@ pub(super) fn stop_name(reason: &StopReason) -> &str {
 }
 
 /// Takes what a `usage` object says into `usage`; what it leaves out keeps its value, since a stream's counts are
-/// cumulative and partial. `input_tokens` excludes cache reads and writes.
+/// cumulative and partial. `input_tokens` excludes cache reads and writes. What the vendor's own compaction of the
+/// conversation took stands apart from the other counts, and is paid for too.
 pub(super) fn take_usage(node: Node<'_, '_>, usage: &mut Usage) {
     usage.source = UsageSource::Vendor;
     let mut written = None;
     let mut split = None;
+    let apart = compaction(node);
+    let (mut tier, mut speed) = (None, None);
+    let take =
+        |value: Node<'_, '_>, apart: u64, so_far: u64| value.as_u64().map_or(so_far, |n| n.saturating_add(apart));
     for (name, value) in node.members() {
         match &*name {
-            "input_tokens" => usage.input = value.as_u64().unwrap_or(usage.input),
-            "output_tokens" => usage.output = value.as_u64().unwrap_or(usage.output),
-            "cache_read_input_tokens" => usage.cache_read = value.as_u64().unwrap_or(usage.cache_read),
-            "cache_creation_input_tokens" => written = value.as_u64(),
+            "input_tokens" => usage.input = take(value, apart.input, usage.input),
+            "output_tokens" => usage.output = take(value, apart.output, usage.output),
+            "cache_read_input_tokens" => usage.cache_read = take(value, apart.cache_read, usage.cache_read),
+            "cache_creation_input_tokens" => {
+                written = value.as_u64().map(|n| n.saturating_add(apart.cache_write_5m));
+            }
             "cache_creation" if !value.is_null() => {
                 split = Some((
                     value.get("ephemeral_5m_input_tokens").and_then(|n| n.as_u64()).unwrap_or(0),
                     value.get("ephemeral_1h_input_tokens").and_then(|n| n.as_u64()).unwrap_or(0),
                 ));
             }
+            "service_tier" => tier = value.text().and_then(|name| Service::named(&name)),
+            "speed" => speed = value.text().and_then(|name| Service::named(&name)),
             "output_tokens_details" => {
                 if let Some(reasoning) = value.get("thinking_tokens").and_then(|n| n.as_u64()) {
                     usage.reasoning = reasoning;
@@ -67,6 +76,8 @@ pub(super) fn take_usage(node: Node<'_, '_>, usage: &mut Usage) {
             _ => {}
         }
     }
+    // A priority tier is capacity that was paid for; speed and batches change what tokens cost.
+    usage.service = speed.filter(|speed| *speed == Service::Fast).or(tier).or(usage.service);
     match (split, written) {
         (Some((five, hour)), written) => {
             usage.cache_write_1h = hour;
@@ -76,6 +87,23 @@ pub(super) fn take_usage(node: Node<'_, '_>, usage: &mut Usage) {
         (None, Some(total)) => usage.cache_write_5m = total.saturating_sub(usage.cache_write_1h),
         (None, None) => {}
     }
+}
+
+/// What `iterations` say that compacting took; cache writes of every life together.
+fn compaction(usage: Node<'_, '_>) -> Usage {
+    let mut sum = Usage::default();
+    let iterations = usage.present("iterations").into_iter().flat_map(Node::items);
+    for iteration in iterations.filter(|node| node.get("type").is_some_and(|kind| kind.text_is("compaction"))) {
+        for (name, sum) in [
+            ("input_tokens", &mut sum.input),
+            ("output_tokens", &mut sum.output),
+            ("cache_read_input_tokens", &mut sum.cache_read),
+            ("cache_creation_input_tokens", &mut sum.cache_write_5m),
+        ] {
+            *sum = sum.saturating_add(iteration.get(name).and_then(Node::as_u64).unwrap_or(0));
+        }
+    }
+    sum
 }
 
 pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {

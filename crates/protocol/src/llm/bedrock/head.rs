@@ -10,8 +10,9 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::{Head, Operation},
+        needs::Asked,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -133,14 +134,17 @@ fn walk_block(block: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Found)) {
                     walk_content(content, origin, see);
                 }
             }
-            "image" => see(Found::Media { tokens: estimate::IMAGE }),
-            "video" => see(Found::Media { tokens: estimate::UNSEEN }),
-            "audio" => see(Found::Media { tokens: estimate::sound(length(value).unwrap_or(0)) }),
+            "image" => see(Found::Media { kind: MediaKind::Image, tokens: estimate::IMAGE }),
+            "video" => see(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN }),
+            "audio" => {
+                let tokens = estimate::sound(length(value).unwrap_or(0));
+                see(Found::Media { kind: MediaKind::Sound, tokens });
+            }
             "document" => walk_document(value, origin, see),
             "guardContent" => {
                 segments::text(value.get("text").and_then(|text| text.get("text")), origin, see);
                 if value.get("image").is_some() {
-                    see(Found::Media { tokens: estimate::IMAGE });
+                    see(Found::Media { kind: MediaKind::Image, tokens: estimate::IMAGE });
                 }
             }
             "cachePoint" => {}
@@ -164,8 +168,18 @@ fn walk_document(document: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Fou
         walk_content(content, origin, see);
     }
     match length(document) {
-        Some(length) => see(Found::Media { tokens: estimate::document(length) }),
-        None if source.get("s3Location").is_some() => see(Found::Media { tokens: estimate::UNSEEN }),
+        Some(length) => see(Found::Media { kind: MediaKind::Document, tokens: estimate::document(length) }),
+        None if source.get("s3Location").is_some() => {
+            see(Found::Media { kind: MediaKind::Document, tokens: estimate::UNSEEN });
+        }
         None => {}
     }
+}
+
+/// What the members of a request ask for, its messages and tools apart.
+pub(super) fn asked(root: Node<'_, '_>) -> Asked {
+    let mut asked = Asked::default();
+    asked.format(root.present("outputConfig").and_then(|config| config.present("textFormat")));
+    asked.service(root.present("serviceTier").and_then(|tier| tier.get("type")));
+    asked
 }

@@ -23,6 +23,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::{Document, Node},
         segments::Found,
         stream::{FrameFacts, UpstreamStreamError},
@@ -165,6 +166,10 @@ impl Codec for BedrockInvoke {
             ));
         }
         anthropic::head_without_model(root, operation)
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        Anthropic.asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {

@@ -35,6 +35,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         segments::Found,
         stream::{FrameFacts, UpstreamStreamError},
@@ -104,6 +105,10 @@ impl Codec for Bedrock {
 
     fn head(&self, root: Node<'_, '_>, operation: Operation) -> Result<Head, ReadError> {
         head::read(root, operation)
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {

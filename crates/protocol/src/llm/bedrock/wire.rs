@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use bytes::Bytes;
-use tidegate_core::usage::{Usage, UsageSource};
+use tidegate_core::usage::{Service, Usage, UsageSource};
 
 use crate::llm::{
     error::{ErrorKind, MOST_MESSAGE, MOST_NAME, UpstreamError, clip},
@@ -73,8 +73,12 @@ pub(super) fn usage_of(root: Node<'_, '_>) -> Option<Usage> {
         cache_read: count("cacheReadInputTokens"),
         cache_write_5m: written.saturating_sub(hour),
         cache_write_1h: hour,
-        reasoning: 0,
+        service: root
+            .present("serviceTier")
+            .and_then(|tier| tier.get("type")?.text())
+            .and_then(|name| Service::named(&name)),
         source: UsageSource::Vendor,
+        ..Usage::default()
     })
 }
 

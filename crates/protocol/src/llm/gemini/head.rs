@@ -3,7 +3,7 @@
 //! Owns validation of the members that are interpreted. Never looks at others, but refuses a body that spells one of its
 //! members in both ways. Called when a call comes in. The model and whether the answer streams stand in the path.
 
-use tidegate_core::{ids::ToolName, segment::Origin};
+use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin};
 
 use super::{fields, media};
 use crate::{
@@ -12,8 +12,9 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::Head,
+        needs::Asked,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -96,7 +97,9 @@ pub(super) fn walk(root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
                 }
             }
             // What was cached is part of the prompt, and nobody here can see how long it is.
-            "cachedContent" if value.is_string() => see(Found::Media { tokens: estimate::UNSEEN }),
+            "cachedContent" if value.is_string() => {
+                see(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN });
+            }
             _ => {}
         }
     }
@@ -143,9 +146,12 @@ pub(super) fn walk_part(part: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(
             "inlineData" => {
                 let kind = fields::text(value, "mimeType").unwrap_or_default();
                 let length = value.get("data").map_or(0, |data| data.span().len());
-                see(Found::Media { tokens: media::tokens(&kind, length) });
+                see(Found::Media { kind: media::kind(&kind), tokens: media::tokens(&kind, length) });
             }
-            "fileData" => see(Found::Media { tokens: estimate::UNSEEN }),
+            "fileData" => {
+                let kind = fields::text(value, "mimeType").unwrap_or_default();
+                see(Found::Media { kind: media::kind(&kind), tokens: estimate::UNSEEN });
+            }
             "thought" | "thoughtSignature" | "videoMetadata" | "mediaResolution" => {}
             _ if matches!(value.kind(), Kind::Array | Kind::Object | Kind::String) => {
                 segments::unknown(value, origin, see);
@@ -153,4 +159,22 @@ pub(super) fn walk_part(part: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(
             _ => {}
         }
     }
+}
+
+/// What the members of a request ask for, its contents and tools apart.
+pub(super) fn asked(root: Node<'_, '_>) -> Asked {
+    let mut asked = Asked::default();
+    asked.service(fields::present(root, "serviceTier"));
+    let Some(config) = fields::present(root, "generationConfig") else { return asked };
+    let schema = ["responseSchema", "responseJsonSchema"].iter().any(|name| fields::present(config, name).is_some());
+    if schema {
+        asked.needs.add(Capability::StructuredOutput);
+    }
+    let thinking = fields::present(config, "thinkingConfig");
+    let budget = thinking.and_then(|thinking| fields::get(thinking, "thinkingBudget"));
+    if thinking.is_some() && budget.and_then(Node::as_u64) != Some(0) {
+        asked.needs.add(Capability::Reasoning);
+    }
+    asked.modalities(fields::present(config, "responseModalities"));
+    asked
 }

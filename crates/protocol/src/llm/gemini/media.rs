@@ -8,8 +8,19 @@ use crate::llm::{
     estimate,
     ir::{Media, Part},
     node::Node,
+    segments::MediaKind,
     write::JsonWriter,
 };
+
+/// What data of a media type is; without one, nobody here can say.
+pub(super) fn kind(media_type: &str) -> MediaKind {
+    match media_type.split('/').next().unwrap_or_default() {
+        "image" => MediaKind::Image,
+        "audio" => MediaKind::Sound,
+        "application" => MediaKind::Document,
+        _ => MediaKind::Other,
+    }
+}
 
 /// The most tokens of data of which `base64` characters came with the request.
 pub(super) fn tokens(media_type: &str, base64: usize) -> u64 {

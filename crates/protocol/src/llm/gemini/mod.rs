@@ -37,6 +37,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         segments::Found,
         stream::FrameFacts,
@@ -84,6 +85,10 @@ impl Codec for Gemini {
             Operation::Embed | Operation::EmbedBatch => embed::read(root, operation),
             Operation::Generate | Operation::CountTokens | Operation::Complete => head::read(root),
         }
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {

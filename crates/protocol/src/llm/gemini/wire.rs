@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use tidegate_core::usage::{Usage, UsageSource};
+use tidegate_core::usage::{Service, Usage, UsageSource};
 
 use super::fields;
 use crate::llm::{
@@ -117,14 +117,49 @@ pub(super) fn usage(node: Node<'_, '_>) -> Option<Usage> {
     let cache_read = count("cachedContentTokenCount").unwrap_or(0).min(prompt);
     let by_tools = count("toolUsePromptTokenCount").unwrap_or(0);
     let thoughts = count("thoughtsTokenCount").unwrap_or(0);
+    let input = prompt.saturating_sub(cache_read).saturating_add(by_tools);
+    let output = count("candidatesTokenCount").unwrap_or(0).saturating_add(thoughts);
+    // The details of the prompt include what was cached.
+    let fresh = |kind| {
+        let all = of_kind(node, "promptTokensDetails", kind).saturating_sub(of_kind(node, "cacheTokensDetails", kind));
+        all.saturating_add(of_kind(node, "toolUsePromptTokensDetails", kind)).min(input)
+    };
     Some(Usage {
-        input: prompt.saturating_sub(cache_read).saturating_add(by_tools),
+        input,
         cache_read,
-        output: count("candidatesTokenCount").unwrap_or(0).saturating_add(thoughts),
+        output,
         reasoning: thoughts,
+        audio_input: fresh("AUDIO"),
+        audio_cache_read: of_kind(node, "cacheTokensDetails", "AUDIO").min(cache_read),
+        audio_output: of_kind(node, "candidatesTokensDetails", "AUDIO").min(output),
+        image_input: fresh("IMAGE"),
+        image_output: of_kind(node, "candidatesTokensDetails", "IMAGE").min(output),
+        service: service(node),
         source: UsageSource::Vendor,
         ..Usage::default()
     })
+}
+
+/// The tokens of one modality among details.
+fn of_kind(node: Node<'_, '_>, details: &str, kind: &str) -> u64 {
+    fields::list(node, details)
+        .filter(|detail| fields::text(*detail, "modality").is_some_and(|name| name == kind))
+        .filter_map(|detail| fields::get(detail, "tokenCount").and_then(Node::as_u64))
+        .fold(0, u64::saturating_add)
+}
+
+/// The level of service: `serviceTier`, or Vertex's `trafficType`.
+fn service(node: Node<'_, '_>) -> Option<Service> {
+    if let Some(name) = fields::text(node, "serviceTier") {
+        return Service::named(&name);
+    }
+    let name = fields::text(node, "trafficType")?;
+    match name.strip_prefix("ON_DEMAND").unwrap_or_default() {
+        "_PRIORITY" => Some(Service::Priority),
+        "_FLEX" => Some(Service::Flex),
+        "" => Some(Service::Standard),
+        _ => None,
+    }
 }
 
 pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {

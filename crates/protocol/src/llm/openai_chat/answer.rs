@@ -57,6 +57,16 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
     if choices.next().is_some() {
         losses.push(Loss::new("/choices/1", "choices", "dropped: the caller's API has one answer only"));
     }
+    if choice.present("logprobs").is_some() {
+        losses.push(Loss::new("/choices/0/logprobs", "logprobs", "dropped: the caller's API has none"));
+    }
+    if message.present("annotations").into_iter().flat_map(Node::items).next().is_some() {
+        let pointer = "/choices/0/message/annotations";
+        losses.push(Loss::new(pointer, "annotations", "dropped: the caller's API has no such citations"));
+    }
+    if message.present("audio").is_some() {
+        losses.push(Loss::new("/choices/0/message/audio", "audio", "dropped: the caller's API has no place for it"));
+    }
     let mut parts = Vec::new();
     decode::reasoning(message, &mut parts).map_err(|error| AnswerError(error.to_string().into()))?;
     if let Some(text) = text(message, "content") {
@@ -87,7 +97,7 @@ pub(super) fn decode(root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), Answ
             parts,
             stop,
             stop_sequence: None,
-            usage: root.get("usage").and_then(wire::usage),
+            usage: wire::usage(root),
             created: root.get("created").and_then(Node::as_u64),
         },
         losses,

@@ -11,8 +11,9 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::{Head, MOST_MODEL_NAME},
+        needs::Asked,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -129,17 +130,29 @@ fn walk_part(part: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
     match &*kind {
         "text" => segments::text(part.get("text"), Origin::Prompt, see),
         "refusal" => segments::text(part.get("refusal"), Origin::Prompt, see),
-        "image_url" => see(Found::Media { tokens: estimate::IMAGE }),
+        "image_url" => see(Found::Media { kind: MediaKind::Image, tokens: estimate::IMAGE }),
         "input_audio" => {
             let data = part.get("input_audio").and_then(|audio| audio.get("data"));
-            see(Found::Media { tokens: estimate::sound(data.map_or(0, |data| data.span().len())) });
+            let tokens = estimate::sound(data.map_or(0, |data| data.span().len()));
+            see(Found::Media { kind: MediaKind::Sound, tokens });
         }
         "file" => {
             let file = part.get("file");
             let data = file.and_then(|file| file.present("file_data"));
-            see(Found::Media { tokens: data.map_or(estimate::UNSEEN, |data| estimate::document(data.span().len())) });
+            let tokens = data.map_or(estimate::UNSEEN, |data| estimate::document(data.span().len()));
+            see(Found::Media { kind: MediaKind::Document, tokens });
             segments::text(file.and_then(|file| file.get("filename")), Origin::Prompt, see);
         }
         _ => segments::unknown(part, Origin::Prompt, see),
     }
+}
+
+/// What the members of a request ask for, its messages and tools apart.
+pub(super) fn asked(root: Node<'_, '_>) -> Asked {
+    let mut asked = Asked::default();
+    asked.format(root.present("response_format"));
+    asked.effort(root.present("reasoning_effort"));
+    asked.service(root.present("service_tier"));
+    asked.modalities(root.present("modalities"));
+    asked
 }

@@ -29,6 +29,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         segments::Found,
         stream::FrameFacts,
@@ -76,6 +77,10 @@ impl Codec for OpenAiChat {
             Operation::Complete | Operation::Embed | Operation::EmbedBatch => plain::read(root, operation),
             Operation::Generate | Operation::CountTokens => head::read(root),
         }
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, operation: Operation, see: &mut dyn FnMut(Found)) {
@@ -126,7 +131,7 @@ impl Codec for OpenAiChat {
     }
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage> {
-        root.get("usage").and_then(wire::usage)
+        wire::usage(root)
     }
 
     fn decode_answer(&self, root: Node<'_, '_>) -> Result<(ir::Answer, Vec<Loss>), AnswerError> {

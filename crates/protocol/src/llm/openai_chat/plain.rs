@@ -16,7 +16,7 @@ use crate::{
         estimate,
         model_call::{Head, MOST_MODEL_NAME, Operation},
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -119,9 +119,9 @@ fn walk_input(value: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
             segments::text(Some(value), Origin::Prompt, see);
         }
         Kind::Array => {
-            see(Found::Media { tokens: count(value).saturating_add(estimate::PER_MESSAGE) });
+            see(Found::Media { kind: MediaKind::Other, tokens: count(value).saturating_add(estimate::PER_MESSAGE) });
             for item in value.items() {
-                see(Found::Media { tokens: count(item).saturating_add(estimate::PER_MESSAGE) });
+                see(Found::Media { kind: MediaKind::Other, tokens: count(item).saturating_add(estimate::PER_MESSAGE) });
                 segments::text(Some(item), Origin::Prompt, see);
             }
         }

@@ -93,7 +93,7 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
         facts.error = Some(UpstreamStreamError { kind: error.kind, message: error.message });
         return;
     }
-    let counted = root.present("usage").and_then(wire::usage);
+    let counted = wire::usage(root);
     let mut choices = 0;
     for (at, choice) in root.get("choices").into_iter().flat_map(Node::items).enumerate() {
         choices += 1;

@@ -4,7 +4,7 @@
 //! `encode` and `stream`.
 
 use bytes::Bytes;
-use tidegate_core::usage::{Usage, UsageSource};
+use tidegate_core::usage::{Service, Usage, UsageSource};
 
 use crate::llm::{
     error::{ErrorKind, ErrorView, MOST_MESSAGE, MOST_NAME, UpstreamError, clip},
@@ -59,22 +59,55 @@ fn detail(node: Node<'_, '_>, group: &str, name: &str) -> u64 {
     node.get(group).and_then(|group| group.get(name)).and_then(|count| count.as_u64()).unwrap_or(0)
 }
 
-/// `prompt_tokens` includes cached and cache-written tokens; `completion_tokens` includes reasoning.
-pub(super) fn usage(node: Node<'_, '_>) -> Option<Usage> {
-    let prompt = node.get("prompt_tokens")?.as_u64()?;
-    let cache_read = detail(node, "prompt_tokens_details", "cached_tokens").min(prompt);
-    let cache_write_5m =
-        detail(node, "prompt_tokens_details", "cache_write_tokens").min(prompt.saturating_sub(cache_read));
-    let output = node.get("completion_tokens").and_then(|count| count.as_u64()).unwrap_or(0);
+/// `prompt_tokens` includes cached and cache-written tokens, `completion_tokens` reasoning; both include audio. Some
+/// compatible servers say what was read from their cache elsewhere, or leave reasoning out of the answer's count.
+pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
+    let node = root.present("usage")?;
+    let count = |name| node.get(name).and_then(Node::as_u64);
+    let in_prompt = |name| detail(node, "prompt_tokens_details", name);
+    let in_answer = |name| detail(node, "completion_tokens_details", name);
+    let prompt = count("prompt_tokens")?;
+    let elsewhere = ["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"];
+    let cache_read = match in_prompt("cached_tokens") {
+        0 => elsewhere.into_iter().find_map(count).unwrap_or(0),
+        cached => cached,
+    }
+    .min(prompt);
+    let cache_write_5m = in_prompt("cache_write_tokens").min(prompt.saturating_sub(cache_read));
+    let input = prompt.saturating_sub(cache_read).saturating_sub(cache_write_5m);
+    let (output, reasoning) = generated(
+        prompt,
+        count("completion_tokens").unwrap_or(0),
+        in_answer("reasoning_tokens"),
+        count("total_tokens"),
+    );
     Some(Usage {
-        input: prompt.saturating_sub(cache_read).saturating_sub(cache_write_5m),
+        input,
         cache_read,
         cache_write_5m,
-        cache_write_1h: 0,
         output,
-        reasoning: detail(node, "completion_tokens_details", "reasoning_tokens").min(output),
+        reasoning,
+        audio_input: in_prompt("audio_tokens").min(input),
+        audio_output: in_answer("audio_tokens").min(output),
+        service: service(root),
         source: UsageSource::Vendor,
+        ..Usage::default()
     })
+}
+
+/// What was generated, and how much of it was reasoning. A total that is more than its parts is the prompt and an answer
+/// whose reasoning was counted apart, as xAI and Gemini's OpenAI door do: it was generated, and is paid for.
+pub(in crate::llm) fn generated(prompt: u64, answer: u64, reasoning: u64, total: Option<u64>) -> (u64, u64) {
+    let apart = total.unwrap_or(0).saturating_sub(prompt.saturating_add(answer));
+    (answer.saturating_add(apart), reasoning.max(apart).min(answer.saturating_add(apart)))
+}
+
+/// The level of service that an answer or a frame says. What OpenAI calls fast is its priority.
+pub(in crate::llm) fn service(root: Node<'_, '_>) -> Option<Service> {
+    match Service::named(&root.present("service_tier")?.text()?)? {
+        Service::Fast => Some(Service::Priority),
+        other => Some(other),
+    }
 }
 
 pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {
@@ -84,6 +117,7 @@ pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {
         json.number_member("total_tokens", usage.total());
         json.object_member("prompt_tokens_details", |json| {
             json.number_member("cached_tokens", usage.cache_read);
+            audio(json, usage.audio_input.saturating_add(usage.audio_cache_read));
             let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
             if written > 0 {
                 json.number_member("cache_write_tokens", written);
@@ -91,8 +125,15 @@ pub(super) fn write_usage(json: &mut JsonWriter, usage: &Usage) {
         });
         json.object_member("completion_tokens_details", |json| {
             json.number_member("reasoning_tokens", usage.reasoning);
+            audio(json, usage.audio_output);
         });
     });
+}
+
+fn audio(json: &mut JsonWriter, tokens: u64) {
+    if tokens > 0 {
+        json.number_member("audio_tokens", tokens);
+    }
 }
 
 fn error_name(kind: ErrorKind) -> &'static str {

@@ -11,8 +11,9 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::{Head, MOST_MODEL_NAME},
+        needs::Asked,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -126,9 +127,18 @@ pub(super) fn walk(root: Node<'_, '_>, see: &mut dyn FnMut(Found)) {
                 segments::tool_words(value, see);
             }
             name if STORED.contains(&name) && !value.is_null() => {
-                see(Found::Media { tokens: estimate::UNSEEN });
+                see(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN });
             }
             _ => {}
         }
     }
+}
+
+/// What the members of a request ask for, its input and tools apart.
+pub(super) fn asked(root: Node<'_, '_>) -> Asked {
+    let mut asked = Asked::default();
+    asked.format(root.present("text").and_then(|text| text.present("format")));
+    asked.effort(root.present("reasoning").and_then(|reasoning| reasoning.present("effort")));
+    asked.service(root.present("service_tier"));
+    asked
 }

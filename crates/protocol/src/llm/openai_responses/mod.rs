@@ -33,6 +33,7 @@ use crate::{
         loss::Loss,
         model_call::{Head, Operation},
         models::ModelEntry,
+        needs::Asked,
         node::Node,
         openai_chat::wire as chat,
         segments::Found,
@@ -90,6 +91,10 @@ impl Codec for OpenAiResponses {
 
     fn head(&self, root: Node<'_, '_>, _: Operation) -> Result<Head, ReadError> {
         head::read(root)
+    }
+
+    fn asked(&self, root: Node<'_, '_>) -> Asked {
+        head::asked(root)
     }
 
     fn walk_request(&self, root: Node<'_, '_>, _: Operation, see: &mut dyn FnMut(Found)) {

@@ -10,7 +10,7 @@ use crate::{
     llm::{
         estimate,
         node::Node,
-        segments::{self, Found},
+        segments::{self, Found, MediaKind},
     },
 };
 
@@ -79,7 +79,7 @@ pub(super) fn item(item: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(Shown
             }
         }
         // What a vendor keeps costs what nobody here can see.
-        "item_reference" => see(Shown::Found(Found::Media { tokens: estimate::UNSEEN })),
+        "item_reference" => see(Shown::Found(Found::Media { kind: MediaKind::Other, tokens: estimate::UNSEEN })),
         _ => others(item, &["status"], origin, see),
     }
 }
@@ -107,14 +107,17 @@ pub(super) fn part(part: Node<'_, '_>, at: usize, origin: Origin, see: &mut dyn 
         "refusal" => text(Text::Refusal, at, part.get("refusal"), see),
         "reasoning_text" => text(Text::Reasoning, at, part.get("text"), see),
         "summary_text" => text(Text::Summary, at, part.get("text"), see),
-        "input_image" | "computer_screenshot" => see(Shown::Found(Found::Media { tokens: estimate::IMAGE })),
+        "input_image" | "computer_screenshot" => {
+            see(Shown::Found(Found::Media { kind: MediaKind::Image, tokens: estimate::IMAGE }))
+        }
         "input_audio" => {
             let data = part.get("input_audio").and_then(|audio| audio.get("data"));
-            see(Shown::Found(Found::Media { tokens: estimate::sound(data.map_or(0, |data| data.span().len())) }));
+            let tokens = estimate::sound(data.map_or(0, |data| data.span().len()));
+            see(Shown::Found(Found::Media { kind: MediaKind::Sound, tokens }));
         }
         "input_file" => {
             let data = part.present("file_data").map(|data| estimate::document(data.span().len()));
-            see(Shown::Found(Found::Media { tokens: data.unwrap_or(estimate::UNSEEN) }));
+            see(Shown::Found(Found::Media { kind: MediaKind::Document, tokens: data.unwrap_or(estimate::UNSEEN) }));
             text(Text::Other, at, part.get("filename"), see);
         }
         _ => others(part, &[], origin, see),

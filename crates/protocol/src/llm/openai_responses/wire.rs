@@ -89,18 +89,29 @@ fn detail(node: Node<'_, '_>, group: &str, name: &str) -> u64 {
 /// `input_tokens` includes cached and cache-written tokens; `output_tokens` includes reasoning.
 pub(super) fn usage(response: Node<'_, '_>) -> Option<Usage> {
     let node = response.present("usage")?;
-    let prompt = node.get("input_tokens")?.as_u64()?;
-    let cache_read = detail(node, "input_tokens_details", "cached_tokens").min(prompt);
-    let written = detail(node, "input_tokens_details", "cache_write_tokens").min(prompt.saturating_sub(cache_read));
-    let output = node.get("output_tokens").and_then(Node::as_u64).unwrap_or(0);
+    let count = |name| node.get(name).and_then(Node::as_u64);
+    let in_prompt = |name| detail(node, "input_tokens_details", name);
+    let prompt = count("input_tokens")?;
+    let cache_read = in_prompt("cached_tokens").min(prompt);
+    let written = in_prompt("cache_write_tokens").min(prompt.saturating_sub(cache_read));
+    let by_life = node.get("input_tokens_details").and_then(|details| details.present("cache_write_tokens_details"));
+    let long = by_life.and_then(|lives| lives.get("ttl_12h_tokens")).and_then(Node::as_u64).unwrap_or(0).min(written);
+    let (output, reasoning) = chat::generated(
+        prompt,
+        count("output_tokens").unwrap_or(0),
+        detail(node, "output_tokens_details", "reasoning_tokens"),
+        count("total_tokens"),
+    );
     Some(Usage {
         input: prompt.saturating_sub(cache_read).saturating_sub(written),
         cache_read,
-        cache_write_5m: written,
-        cache_write_1h: 0,
+        cache_write_5m: written.saturating_sub(long),
+        cache_write_1h: long,
         output,
-        reasoning: detail(node, "output_tokens_details", "reasoning_tokens").min(output),
+        reasoning,
+        service: chat::service(response),
         source: UsageSource::Vendor,
+        ..Usage::default()
     })
 }
 

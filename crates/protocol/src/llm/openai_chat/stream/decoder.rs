@@ -143,7 +143,7 @@ impl StreamDecoder for Decoder {
                 self.choice(choice, out)?;
             }
         }
-        if let Some(usage) = root.present("usage").and_then(wire::usage) {
+        if let Some(usage) = wire::usage(root) {
             out.push(StreamEvent::Usage(usage));
         }
         Ok(())

@@ -1,0 +1,150 @@
+//! What a model cannot do is not asked of it: passed over where another can, refused early where none can.
+
+use serde_json::{Value, json};
+use tidegate_testkit::scripted::{Reply, Scripted};
+
+use super::{
+    gateway::{Gateway, Start, key},
+    http,
+};
+
+fn answer(model: &str, tier: Option<&str>) -> String {
+    json!({"id": "c", "object": "chat.completion", "model": model, "service_tier": tier,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}})
+    .to_string()
+}
+
+async fn ask(gateway: &Gateway, key: &str, body: &Value) -> http::Answer {
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    http::send("POST", &format!("{}/v1/chat/completions", gateway.url), &headers, body.to_string()).await
+}
+
+fn question(model: &str, content: &Value) -> Value {
+    json!({"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": content}]})
+}
+
+fn picture() -> Value {
+    json!([{"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Scripted::answering(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        Reply::json(200, answer(body["model"].as_str().unwrap(), None))
+    })
+    .await
+    .unwrap();
+    let (caller, stranger) = (key(), key());
+    let config = json!({
+        "version": 1,
+        "providers": {"v": {"type": "openai", "base_url": upstream.url("/v1"), "key": "env:VENDOR_KEY"}},
+        "models": {
+            // The catalogue says that it takes no images, and how long its prompt may be.
+            "blind": {"fallback": ["v/gpt-3.5-turbo"]},
+            "either": {"fallback": ["v/gpt-3.5-turbo", "v/gpt-4o"]},
+            "unknown": {"fallback": ["v/nobody-knows-it"]},
+            "told": {"fallback": ["v/gpt-3.5-turbo"], "capabilities": {"vision": true}},
+            "narrow": {"fallback": ["v/nobody-knows-it"], "max_input": 50, "capabilities": {"tools": false}},
+            "dull": {"fallback": ["v/dull"], "capabilities": {"reasoning": false}},
+            "thinking": {"fallback": ["dull", "v/gpt-5"]},
+        },
+        "keys": {
+            "k": {"secret": "env:CALLER_KEY", "allow": {"models": ["blind", "either", "unknown", "told", "narrow", "dull", "thinking"]}},
+            "s": {"secret": "env:STRANGER_KEY", "allow": {"models": ["unknown"]}},
+        },
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("VENDOR_KEY", "v-1");
+    let gateway = start.env("CALLER_KEY", &caller).env("STRANGER_KEY", &stranger).run().await;
+
+    let refused = ask(&gateway, &caller, &question("blind", &picture())).await;
+    let text = refused.text();
+    assert_eq!((refused.status, refused.header("x-tidegate-error")), (400, "invalid_request"), "{text}");
+    assert!(text.contains("v/gpt-3.5-turbo takes no images, and the request holds an image"), "{text}");
+    assert_eq!(upstream.count(), 0, "nothing was sent");
+    // Who may not use a model learns nothing of what it lacks.
+    let hidden = ask(&gateway, &stranger, &question("blind", &picture())).await;
+    assert_eq!(hidden.status, 404, "{}", hidden.text());
+
+    for (model, content, served) in [
+        ("blind", json!("no picture"), "v/gpt-3.5-turbo"),
+        ("either", json!("no picture"), "v/gpt-3.5-turbo"),
+        ("either", picture(), "v/gpt-4o"),
+        ("unknown", picture(), "v/nobody-knows-it"),
+        ("told", picture(), "v/gpt-3.5-turbo"),
+        ("narrow", json!("few words"), "v/nobody-knows-it"),
+    ] {
+        let answer = ask(&gateway, &caller, &question(model, &content)).await;
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
+        assert_eq!(answer.header("x-tidegate-served-by"), served, "{model}");
+    }
+    // Who reasons comes first where that is asked for; nobody is refused for it.
+    for (model, effort, served) in
+        [("thinking", "none", "v/dull"), ("thinking", "high", "v/gpt-5"), ("dull", "high", "v/dull")]
+    {
+        let mut body = question(model, &json!("why?"));
+        body["reasoning_effort"] = json!(effort);
+        let answer = ask(&gateway, &caller, &body).await;
+        assert_eq!((answer.status, answer.header("x-tidegate-served-by")), (200, served), "{model} {effort}");
+    }
+
+    let long = json!("word ".repeat(60));
+    let refused = ask(&gateway, &caller, &question("narrow", &long)).await;
+    assert_eq!(refused.status, 400);
+    let said = "v/nobody-knows-it takes a prompt of at most 50 tokens, and this one has at least 60";
+    assert!(refused.text().contains(said), "{}", refused.text());
+    // Text without spaces may be few tokens: only what certainly does not fit is refused.
+    let dense = json!("\u{6f6e}".repeat(60));
+    assert_eq!(ask(&gateway, &caller, &question("narrow", &dense)).await.status, 200);
+    let mut tools = question("narrow", &json!("hi"));
+    tools["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let refused = ask(&gateway, &caller, &tools).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("calls no tools, and the request offers tools"), "{}", refused.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_costs_what_its_level_of_service_does() {
+    let folder = tempfile::tempdir().unwrap();
+    // The vendor says what it gave, which need not be what was asked for; without a word, the dearer counts.
+    let upstream = Scripted::answering(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let tier = match body["messages"][0]["content"].as_str().unwrap() {
+            "silent" => None,
+            given => Some(given),
+        };
+        Reply::json(200, answer("gpt-5", tier))
+    })
+    .await
+    .unwrap();
+    let caller = key();
+    let config = json!({
+        "version": 1,
+        "providers": {"v": {"type": "openai", "base_url": upstream.url("/v1"), "key": "env:VENDOR_KEY"}},
+        "keys": {"k": {"secret": "env:CALLER_KEY", "allow": {"models": "*"}, "budget": "10 usd/month"}},
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("VENDOR_KEY", "v-1");
+    let gateway = start.env("CALLER_KEY", &caller).run().await;
+    // 1,000 × 1.25 + 100 × 10 for a million; half of it flex, twice of it priority.
+    for (asked, given, usd) in [
+        (None, "default", "0.00225"),
+        (Some("flex"), "flex", "0.001125"),
+        (Some("flex"), "default", "0.00225"),
+        (Some("flex"), "silent", "0.00225"),
+        (Some("priority"), "silent", "0.0045"),
+        (Some("priority"), "priority", "0.0045"),
+        (Some("auto"), "silent", "0.00225"),
+    ] {
+        let mut body = question("v/gpt-5", &json!(given));
+        if let Some(asked) = asked {
+            body["service_tier"] = json!(asked);
+        }
+        let answer = ask(&gateway, &caller, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-tidegate-cost-usd"), usd, "{asked:?} {given}");
+    }
+}
