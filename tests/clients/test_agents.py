@@ -39,10 +39,14 @@ def test_claude_code_writes_a_file(agent, before_sim, provider, asked):
 
 def test_claude_code_discovers_the_models_that_it_may_use(agent, before_sim):
     agent.env["CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY"] = "1"
-    end = agents.claude_code(agent, before_sim.url, CALLER_KEY, "Who is there?", "claude-by-sim")
-    assert "Who is there?" in end["result"] and list(end["modelUsage"]) == ["claude-by-sim"]
-    # Of all that are listed, it takes the one whose name it knows the sort of.
-    assert "[gatewayDiscovery] 1 usable models" in agent.log.read_text()
+    # It looks while it works, so the answer takes its time.
+    prompt = "Take your time. [[sim: stream 60 chunks, 50ms]]"
+    end = agents.claude_code(agent, before_sim.url, CALLER_KEY, prompt, "claude-by-sim")
+    assert end["result"].startswith("piece 0 ") and list(end["modelUsage"]) == ["claude-by-sim"]
+    # Of all that are listed, it keeps those whose names it knows the sort of.
+    kept = json.loads((agent.home / ".claude/cache/gateway-models.json").read_text())
+    names = [model["id"] for model in kept["models"]]
+    assert "claude-by-sim" in names and "assistant" not in names and kept["baseUrl"] == before_sim.url
 
 
 def test_who_knocks_first_is_answered(before_sim):
