@@ -1,12 +1,12 @@
 //! Tokens that a call used, in classes that do not overlap, whatever the vendor's own counting, and the level of service
 //! that it was given.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Tokens of one call. The classes are disjoint: the whole prompt is `input + cache_read + cache_write_5m +
 /// cache_write_1h`; `output` is everything generated and includes `reasoning`. What is audio or image is a part of its
 /// class, and told apart since some vendors charge more for it; where a vendor does not say, it is zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Prompt tokens billed at the full price: neither read from nor written to a cache.
     pub input: u64,
@@ -21,30 +21,158 @@ pub struct Usage {
     /// The part of `output` that is reasoning.
     pub reasoning: u64,
     /// The part of `input` that is audio.
-    #[serde(default, skip_serializing_if = "none")]
     pub audio_input: u64,
     /// The part of `cache_read` that is audio.
-    #[serde(default, skip_serializing_if = "none")]
     pub audio_cache_read: u64,
     /// The part of `output` that is audio.
-    #[serde(default, skip_serializing_if = "none")]
     pub audio_output: u64,
     /// The part of `input` that is images.
-    #[serde(default, skip_serializing_if = "none")]
     pub image_input: u64,
     /// The part of `output` that is images.
-    #[serde(default, skip_serializing_if = "none")]
     pub image_output: u64,
     /// The level of service that the vendor says it gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// Who counted.
     pub source: UsageSource,
 }
 
+/// As records and callers of the API read it: what is not there is left out, as it was before it was told apart.
+#[derive(Serialize, Deserialize)]
+struct Readable {
+    input: u64,
+    cache_read: u64,
+    cache_write_5m: u64,
+    cache_write_1h: u64,
+    output: u64,
+    reasoning: u64,
+    #[serde(default, skip_serializing_if = "none")]
+    audio_input: u64,
+    #[serde(default, skip_serializing_if = "none")]
+    audio_cache_read: u64,
+    #[serde(default, skip_serializing_if = "none")]
+    audio_output: u64,
+    #[serde(default, skip_serializing_if = "none")]
+    image_input: u64,
+    #[serde(default, skip_serializing_if = "none")]
+    image_output: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<Service>,
+    source: UsageSource,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 fn none(tokens: &u64) -> bool {
     *tokens == 0
+}
+
+/// As rows without names have it. Rows of before end with the source alone.
+#[derive(Serialize, Deserialize)]
+struct Compact {
+    input: u64,
+    cache_read: u64,
+    cache_write_5m: u64,
+    cache_write_1h: u64,
+    output: u64,
+    reasoning: u64,
+    source: Counted,
+}
+
+/// Who counted, and what was told apart where anything was.
+#[derive(Serialize, Deserialize)]
+enum Counted {
+    Vendor,
+    Estimated,
+    VendorApart(Apart),
+    EstimatedApart(Apart),
+}
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct Apart {
+    audio_input: u64,
+    audio_cache_read: u64,
+    audio_output: u64,
+    image_input: u64,
+    image_output: u64,
+    service: Option<Service>,
+}
+
+impl Serialize for Usage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, .. } = *self;
+        let Self { audio_input, audio_cache_read, audio_output, image_input, image_output, service, source, .. } =
+            *self;
+        if serializer.is_human_readable() {
+            return Readable {
+                input,
+                cache_read,
+                cache_write_5m,
+                cache_write_1h,
+                output,
+                reasoning,
+                audio_input,
+                audio_cache_read,
+                audio_output,
+                image_input,
+                image_output,
+                service,
+                source,
+            }
+            .serialize(serializer);
+        }
+        let apart = Apart { audio_input, audio_cache_read, audio_output, image_input, image_output, service };
+        let source = match (source, apart == Apart::default()) {
+            (UsageSource::Vendor, true) => Counted::Vendor,
+            (UsageSource::Estimated, true) => Counted::Estimated,
+            (UsageSource::Vendor, false) => Counted::VendorApart(apart),
+            (UsageSource::Estimated, false) => Counted::EstimatedApart(apart),
+        };
+        Compact { input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, source }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Usage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let read = Readable::deserialize(deserializer)?;
+            return Ok(Self {
+                input: read.input,
+                cache_read: read.cache_read,
+                cache_write_5m: read.cache_write_5m,
+                cache_write_1h: read.cache_write_1h,
+                output: read.output,
+                reasoning: read.reasoning,
+                audio_input: read.audio_input,
+                audio_cache_read: read.audio_cache_read,
+                audio_output: read.audio_output,
+                image_input: read.image_input,
+                image_output: read.image_output,
+                service: read.service,
+                source: read.source,
+            });
+        }
+        let read = Compact::deserialize(deserializer)?;
+        let (source, apart) = match read.source {
+            Counted::Vendor => (UsageSource::Vendor, Apart::default()),
+            Counted::Estimated => (UsageSource::Estimated, Apart::default()),
+            Counted::VendorApart(apart) => (UsageSource::Vendor, apart),
+            Counted::EstimatedApart(apart) => (UsageSource::Estimated, apart),
+        };
+        Ok(Self {
+            input: read.input,
+            cache_read: read.cache_read,
+            cache_write_5m: read.cache_write_5m,
+            cache_write_1h: read.cache_write_1h,
+            output: read.output,
+            reasoning: read.reasoning,
+            audio_input: apart.audio_input,
+            audio_cache_read: apart.audio_cache_read,
+            audio_output: apart.audio_output,
+            image_input: apart.image_input,
+            image_output: apart.image_output,
+            service: apart.service,
+            source,
+        })
+    }
 }
 
 /// A level of service, where vendors charge by it: what OpenAI, Gemini and Bedrock call a service tier, and Anthropic's

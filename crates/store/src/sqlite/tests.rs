@@ -237,3 +237,29 @@ fn long_calls_are_listed_in_order_whichever_batch_they_ended_in() {
     let again = CallIndex::get(&store, &"default".into(), all[4][5].id).unwrap().unwrap();
     assert_eq!(again.error.as_deref(), Some("timeout"));
 }
+
+/// Rows leave names out: what stands in an older row has to be read, and what is told apart has to come back.
+#[test]
+fn usage_in_rows_of_before_is_read_and_what_is_told_apart_comes_back() {
+    use tidegate_core::usage::{Service, Usage, UsageSource};
+    let before = [3, 4, 5, 6, 7, 2, 0];
+    let plain = Usage {
+        input: 3,
+        cache_read: 4,
+        cache_write_5m: 5,
+        cache_write_1h: 6,
+        output: 7,
+        reasoning: 2,
+        source: UsageSource::Vendor,
+        ..Usage::default()
+    };
+    assert_eq!(postcard::from_bytes::<Usage>(&before).unwrap(), plain);
+    assert_eq!(postcard::to_allocvec(&plain).unwrap(), before);
+    for service in [None, Some(Service::Flex)] {
+        for source in [UsageSource::Vendor, UsageSource::Estimated] {
+            let apart = Usage { audio_input: 1, image_output: 6, service, source, ..plain };
+            let bytes = postcard::to_allocvec(&apart).unwrap();
+            assert_eq!(postcard::from_bytes::<Usage>(&bytes).unwrap(), apart);
+        }
+    }
+}
