@@ -144,6 +144,8 @@ class GenaiPrices:
             cache_audio_read_tokens=u["audio_cache_read"],
             output_audio_tokens=u["audio_output"],
             input_image_tokens=u["image_input"],
+            # No usage here has images in a cache; the list wants it said.
+            cache_image_read_tokens=0,
             output_image_tokens=u["image_output"],
         )
         price = self.price(provider, model, usage.get("service", "standard"))

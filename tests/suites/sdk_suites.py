@@ -52,13 +52,21 @@ class Suite:
     version: str
     #: … and as the gateway is told the address of the mock.
     upstream: str
+    #: Plugins that the suite asks for in its own options.
+    plugins: tuple[str, ...] = ()
 
 
 BRACKETS = [f"--validator-{what}-format=brackets" for what in ("query-array", "query-object", "form-array", "form-object")]
 SUITES = [
     # The document's paths have no version.
     Suite("openai", BRACKETS, version="/v1", upstream=""),
-    Suite("anthropic", ["--validator-query-array-format=comma"], version="", upstream="/v1"),
+    Suite(
+        "anthropic",
+        ["--validator-query-array-format=comma"],
+        version="",
+        upstream="/v1",
+        plugins=("tests._alias_httpx",),
+    ),
 ]
 
 
@@ -113,7 +121,7 @@ def run(suite: Suite, folder: pathlib.Path, base_url: str, out: pathlib.Path, wa
     results.unlink(missing_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "ANTHROPIC_"))}
     env = kept | {
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": f"{HERE}{os.pathsep}{folder}",
         "NO_PROXY": "127.0.0.1",
         "TEST_API_BASE_URL": base_url,
         "SUITE_KEY": KEY,
@@ -123,6 +131,7 @@ def run(suite: Suite, folder: pathlib.Path, base_url: str, out: pathlib.Path, wa
     # The suites' own options end at a warning, which a release of a package that is newer than theirs may give.
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "recorder", "-p", "no:cacheprovider", "-o", "addopts="]
     # Hundreds of tests fail directly: what each of them had to tell would take longer than the tests.
+    pytest += [word for plugin in suite.plugins for word in ("-p", plugin)]
     pytest += ["-n", "auto", "--tb=line", "-W", "ignore", "-p", "no:logging", "tests/api_resources"]
     with open(log, "wb") as said:
         done = subprocess.run(pytest, cwd=folder, env=env, stdout=said, stderr=subprocess.STDOUT, timeout=LONGEST)

@@ -108,6 +108,7 @@ impl Catalog {
             ("mistral.json", include_str!("../../../catalog/prices/mistral.json")),
             ("moonshot.json", include_str!("../../../catalog/prices/moonshot.json")),
             ("openai.json", include_str!("../../../catalog/prices/openai.json")),
+            ("openai-media.json", include_str!("../../../catalog/prices/openai-media.json")),
             ("sim.json", include_str!("../../../catalog/prices/sim.json")),
             ("together.json", include_str!("../../../catalog/prices/together.json")),
             ("xai.json", include_str!("../../../catalog/prices/xai.json")),

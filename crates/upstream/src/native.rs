@@ -15,7 +15,7 @@ use tidegate_core::{
     usage::Usage,
 };
 use tidegate_protocol::{
-    native::{NativeAnswer, NativeCall, event_usage},
+    native::{NativeAnswer, NativeCall, Task, event_usage},
     sse::{DEFAULT_MAX_EVENT, SseParser},
 };
 
@@ -174,6 +174,7 @@ impl NativeTraffic<'_> {
             admitted: None,
             assumed: self.call.asked().map(|asked| asked.assumed).unwrap_or_default(),
             told: None,
+            task: self.call.asked().map(|asked| asked.task),
             reader: (events && self.call.asked().is_some()).then(|| SseParser::new(DEFAULT_MAX_EVENT)),
         };
         let body = NativeBody::Raw(Box::new(raw));
@@ -216,6 +217,7 @@ impl NativeTraffic<'_> {
         })?;
         let assumed = || self.call.asked().map(|asked| asked.assumed).unwrap_or_default();
         let usage = answer.usage().unwrap_or_else(assumed);
+        let usage = self.call.asked().map_or(usage, |asked| asked.task.classed(usage));
         Ok(NativeBody::Document { answer: Box::new(answer), usage })
     }
 }
@@ -233,6 +235,7 @@ pub struct RawStream {
     /// What is taken to be used, and what the stream says.
     assumed: Usage,
     told: Option<Usage>,
+    task: Option<Task>,
     reader: Option<SseParser>,
 }
 
@@ -257,7 +260,8 @@ impl RawStream {
     /// What was used: as the stream says; where it says nothing, what is taken to be used for such a call.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.told.unwrap_or(self.assumed)
+        let usage = self.told.unwrap_or(self.assumed);
+        self.task.map_or(usage, |task| task.classed(usage))
     }
 
     /// Looks for what was used, in streams of events that tell it.

@@ -34,8 +34,8 @@ impl NativeAnswer {
         let body =
             EditableBody::read(bytes, &Limits::default()).map_err(|error| AnswerError(error.to_string().into()))?;
         let texts = texts_of(body.tape(), body.original()).into();
-        let usage = usage_of(dialect, body.tape(), body.original());
-        let usage = usage.or_else(|| asked::usage(Node::new(body.tape(), body.original(), body.tape().root())));
+        let own = asked::usage(Node::new(body.tape(), body.original(), body.tape().root()));
+        let usage = own.or_else(|| usage_of(dialect, body.tape(), body.original()));
         Ok(Self { body, texts, usage })
     }
 

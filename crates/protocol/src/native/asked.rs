@@ -150,14 +150,46 @@ impl Asked {
 /// What an answer says it used, in the forms of these tasks.
 pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
     let count = |node: Option<Node<'_, '_>>, name: &str| node.and_then(|node| node.get(name)?.as_u64());
-    let told = |input, output| Usage { input, output, source: UsageSource::Vendor, ..Usage::default() };
+    let part = |node: Option<Node<'_, '_>>, name: &str| count(node, name).unwrap_or(0);
     if let Some(usage) = root.present("usage") {
-        let input = count(Some(usage), "input_tokens").or_else(|| count(Some(usage), "prompt_tokens"));
-        let input = input.or_else(|| count(Some(usage), "total_tokens"));
-        return Some(told(input?, count(Some(usage), "output_tokens").unwrap_or(0)));
+        // That is how Chat counts, which its own dialect reads in full.
+        if usage.present("completion_tokens").is_some() {
+            return None;
+        }
+        let of = |names: [&str; 2]| names.into_iter().find_map(|name| usage.present(name));
+        let (input, output) = (
+            of(["input_tokens_details", "input_token_details"]),
+            of(["output_tokens_details", "output_token_details"]),
+        );
+        let whole = ["input_tokens", "prompt_tokens", "total_tokens"].into_iter();
+        return Some(Usage {
+            input: whole.into_iter().find_map(|name| count(Some(usage), name))?,
+            output: part(Some(usage), "output_tokens"),
+            audio_input: part(input, "audio_tokens"),
+            image_input: part(input, "image_tokens"),
+            audio_output: part(output, "audio_tokens"),
+            image_output: part(output, "image_tokens"),
+            source: UsageSource::Vendor,
+            ..Usage::default()
+        });
     }
     let tokens = root.present("meta")?.present("tokens");
-    Some(told(count(tokens, "input_tokens")?, count(tokens, "output_tokens").unwrap_or(0)))
+    let (input, output) = (count(tokens, "input_tokens")?, part(tokens, "output_tokens"));
+    Some(Usage { input, output, source: UsageSource::Vendor, ..Usage::default() })
+}
+
+impl Task {
+    /// Usage of this task with what is sound and what is a picture in it, where the vendor does not tell them apart.
+    #[must_use]
+    pub fn classed(self, mut usage: Usage) -> Usage {
+        match self {
+            Self::DrawImages | Self::EditImages if usage.image_output == 0 => usage.image_output = usage.output,
+            Self::Speak if usage.audio_output == 0 => usage.audio_output = usage.output,
+            Self::Transcribe if usage.audio_input == 0 => usage.audio_input = usage.input,
+            _ => {}
+        }
+        usage
+    }
 }
 
 /// What an event of a stream says was used.

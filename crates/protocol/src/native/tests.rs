@@ -240,6 +240,12 @@ fn what_was_used_is_read_in_every_form_that_vendors_have() {
     assert_eq!(used(json!({"results": [], "usage": {"total_tokens": 9}})), Some((9, 0)));
     assert_eq!(used(json!({"results": [], "meta": {"tokens": {"input_tokens": 5, "output_tokens": 0}}})), Some((5, 0)));
     assert_eq!(used(json!({"text": "x", "usage": {"type": "duration", "seconds": 3}})), None);
+    let drawn = json!({"usage": {"input_tokens": 12, "output_tokens": 90,
+        "input_tokens_details": {"text_tokens": 2, "image_tokens": 10}}});
+    let drawn = NativeAnswer::read(Dialect::OpenAiChat, drawn.to_string().into()).unwrap().usage().unwrap();
+    let classed = Task::EditImages.classed(drawn);
+    assert_eq!((classed.image_input, classed.image_output, classed.output), (10, 90, 90));
+    assert_eq!(Task::Speak.classed(drawn).audio_output, 90);
     let event = br#"{"type":"image_generation.completed","usage":{"input_tokens":1,"output_tokens":2}}"#;
     assert_eq!(event_usage(event).map(|usage| usage.output), Some(2));
     assert_eq!(event_usage(b"{}"), None);

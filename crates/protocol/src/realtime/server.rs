@@ -260,24 +260,23 @@ fn walk(node: Node<'_, '_>, name: &str, origin: Origin, out: &mut Vec<Place>) {
     }
 }
 
-/// What was used: of a turn by its tokens, sound and cached ones among them; of what was written down by its tokens too.
+/// What was used: of a turn by its tokens, sound, pictures and cached ones among them; of what was written down by its
+/// tokens too.
 fn usage(node: Node<'_, '_>) -> Option<Usage> {
-    let count = |node: Option<Node<'_, '_>>, name: &str| node.and_then(|node| node.get(name)?.as_u64());
-    let (input, output) = (count(Some(node), "input_tokens")?, count(Some(node), "output_tokens").unwrap_or(0));
-    let details = node.get("input_token_details");
-    let cached = count(details, "cached_tokens").unwrap_or(0).min(input);
+    let count = |node: Option<Node<'_, '_>>, name: &str| node.and_then(|node| node.get(name)?.as_u64()).unwrap_or(0);
+    let input = node.get("input_tokens")?.as_u64()?;
+    let (details, out) = (node.get("input_token_details"), node.get("output_token_details"));
+    let cached = count(details, "cached_tokens").min(input);
     let of_cached = details.and_then(|details| details.get("cached_tokens_details"));
-    // The details of the prompt include what was cached.
-    let kept = |name| count(of_cached, name).unwrap_or(0).min(cached);
-    let fresh = |name| count(details, name).unwrap_or(0).saturating_sub(kept(name));
+    let (cached_audio, cached_image) = (count(of_cached, "audio_tokens"), count(of_cached, "image_tokens"));
     Some(Usage {
         input: input.saturating_sub(cached),
         cache_read: cached,
-        output,
-        audio_input: fresh("audio_tokens"),
-        audio_cache_read: kept("audio_tokens"),
-        audio_output: count(node.get("output_token_details"), "audio_tokens").unwrap_or(0).min(output),
-        image_input: fresh("image_tokens"),
+        output: count(Some(node), "output_tokens"),
+        audio_input: count(details, "audio_tokens").saturating_sub(cached_audio),
+        audio_cache_read: cached_audio,
+        image_input: count(details, "image_tokens").saturating_sub(cached_image),
+        audio_output: count(out, "audio_tokens"),
         source: UsageSource::Vendor,
         ..Usage::default()
     })

@@ -139,9 +139,13 @@ fn a_servers_words_are_shown_on_the_channel_of_their_text() {
 #[test]
 fn the_end_of_a_turn_says_what_it_used() {
     let done = server(&json!({"type": "response.done", "response": {"id": "r", "status": "completed", "output": [],
-        "usage": {"input_tokens": 100, "output_tokens": 20, "input_token_details": {"cached_tokens": 40}}}}));
+        "usage": {"input_tokens": 100, "output_tokens": 20, "input_token_details": {"cached_tokens": 40,
+            "text_tokens": 30, "audio_tokens": 60, "image_tokens": 10,
+            "cached_tokens_details": {"text_tokens": 15, "audio_tokens": 25, "image_tokens": 0}},
+            "output_token_details": {"text_tokens": 5, "audio_tokens": 15}}}}));
     let usage = done.usage.unwrap();
     assert_eq!((usage.input, usage.cache_read, usage.output), (60, 40, 20));
+    assert_eq!((usage.audio_input, usage.audio_cache_read, usage.image_input, usage.audio_output), (35, 25, 10, 15));
     assert_eq!((done.kind, done.ended), (ServerKind::Done, Some(Ended::Complete)));
     let failed = server(&json!({"type": "response.done", "response": {"id": "r", "status": "failed",
         "status_details": {"error": {"message": "why"}}}}));

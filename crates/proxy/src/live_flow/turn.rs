@@ -144,8 +144,9 @@ impl Turn {
     /// that came, and one for each twentieth of a second of sound.
     fn estimated(&self) -> Usage {
         let tokens = |count: usize, each: usize| u64::try_from(count.div_ceil(each)).unwrap_or(u64::MAX);
-        let output = tokens(self.text, 4).saturating_add(tokens(self.sound, 3_200));
-        Usage { input: self.input_tokens, output, source: UsageSource::Estimated, ..Usage::default() }
+        let audio_output = tokens(self.sound, 3_200);
+        let output = tokens(self.text, 4).saturating_add(audio_output);
+        Usage { input: self.input_tokens, output, audio_output, source: UsageSource::Estimated, ..Usage::default() }
     }
 }
 

@@ -274,7 +274,7 @@ impl Session {
             let error =
                 json!({"type": "server_error", "code": status.to_string(), "message": "failed as the script wanted"});
             let failed = json!({"object": "realtime.response", "id": id, "status": "failed", "output": [],
-                "status_details": {"type": "failed", "error": error}, "usage": used(&Answer::nothing(), 0, false)});
+                "status_details": {"type": "failed", "error": error}, "usage": used(&Answer::nothing(), 0, 0, false)});
             return self.say(json!({"type": "response.done", "response": failed})).await;
         }
         let told = Telling { id, spoken, script };
@@ -312,7 +312,7 @@ impl Session {
         entry.end(if status == "completed" { End::Complete } else { End::Abandoned });
         let details = (status == "cancelled").then(|| json!({"type": "cancelled", "reason": "client_cancelled"}));
         let response = json!({"object": "realtime.response", "id": told.id, "status": status, "output": items,
-            "status_details": details, "usage": used(answer, sent, told.spoken)});
+            "status_details": details, "usage": used(answer, sound_tokens(self.heard), sent, told.spoken)});
         self.say(json!({"type": "response.done", "response": response})).await?;
         self.say(json!({"type": "rate_limits.updated", "rate_limits": []})).await
     }
@@ -404,12 +404,12 @@ fn sound_tokens(bytes: usize) -> u64 {
     u64::try_from(bytes.div_ceil(UTTERANCE)).unwrap_or(u64::MAX)
 }
 
-fn used(answer: &Answer, sent: u64, spoken: bool) -> Value {
+fn used(answer: &Answer, heard: u64, sent: u64, spoken: bool) -> Value {
     let audio = if spoken { sent } else { 0 };
     json!({
         "input_tokens": answer.input_tokens, "output_tokens": sent,
         "total_tokens": answer.input_tokens.saturating_add(sent),
-        "input_token_details": {"text_tokens": answer.input_tokens, "audio_tokens": 0, "image_tokens": 0,
+        "input_token_details": {"text_tokens": answer.input_tokens.saturating_sub(heard), "audio_tokens": heard, "image_tokens": 0,
             "cached_tokens": 0, "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}},
         "output_token_details": {"text_tokens": sent.saturating_sub(audio), "audio_tokens": audio},
     })
