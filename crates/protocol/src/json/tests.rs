@@ -437,6 +437,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
+    fn text_is_written_eight_bytes_at_a_time_as_one_by_one(
+        text in prop_oneof![".{0,80}", "[a-z \"\\\\\u{0}-\u{22}\u{7e}-\u{a2}]{0,40}"],
+    ) {
+        let mut written = Vec::new();
+        write_text(&mut written, &text);
+        prop_assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&text).unwrap());
+    }
+
+    #[test]
     fn agrees_with_serde_json_on_values(value in value(), pretty in any::<bool>()) {
         let bytes = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) }.unwrap();
         agree(&bytes)?;

@@ -11,7 +11,7 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len().saturating_add(2));
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    while let Some(at) = first_special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((byte, after)) = special.split_first() else { break };
@@ -31,6 +31,31 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte stands that is not written as it is: a quote, a backslash or a control character. Looks at eight
+/// bytes at once, since prompts are long and nearly every byte of them is plain.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // A zero byte borrows, and borrows go upwards only: the lowest hit is exact. Bytes beyond ASCII are none.
+        let is = |byte: u8| {
+            let other = word ^ (ONES * u64::from(byte));
+            other.wrapping_sub(ONES) & !other
+        };
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let hits = (is(b'"') | is(b'\\') | control) & HIGHS;
+        if hits != 0 {
+            return Some(at + (hits.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    tail.iter().position(special).map(|place| at + place)
 }
 
 /// The canonical form of a value, after RFC 8785: members sorted by the UTF-16 units of their names, no white space,

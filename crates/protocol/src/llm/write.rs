@@ -69,6 +69,12 @@ impl JsonWriter {
         self.out.extend_from_slice(json.as_bytes());
     }
 
+    /// What another writer wrote.
+    pub(crate) fn written(&mut self, json: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(json);
+    }
+
     pub(crate) fn number(&mut self, number: u64) {
         self.value();
         // Writing to a vector cannot fail.

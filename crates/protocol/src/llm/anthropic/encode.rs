@@ -3,6 +3,8 @@
 //! Owns how each thing is said to a Messages server. Never drops content in silence: what cannot be said is a loss, and
 //! content of the caller that cannot be said refuses the call. Called on the translated lane.
 
+use std::borrow::Cow;
+
 use super::quirks;
 use crate::llm::{
     check,
@@ -43,11 +45,11 @@ pub(super) fn request(
     system(request, &mut json);
     json.key("messages");
     json.begin_array();
-    for message in turns(request, losses) {
+    for message in turns(request, losses).iter() {
         // An empty message is refused; its parts are noted as losses by being written to nowhere.
-        if message.parts.iter().all(|part| dropped(part, &message, to)) {
+        if message.parts.iter().all(|part| dropped(part, message, to)) {
             for part in &message.parts {
-                write_part(part, &message, to, losses, &mut JsonWriter::default())?;
+                write_part(part, message, to, losses, &mut JsonWriter::default())?;
             }
             continue;
         }
@@ -56,7 +58,7 @@ pub(super) fn request(
         json.key("content");
         json.begin_array();
         for part in &message.parts {
-            write_part(part, &message, to, losses, &mut json)?;
+            write_part(part, message, to, losses, &mut json)?;
         }
         json.end_array();
         json.end_object();
@@ -98,7 +100,11 @@ fn system(request: &Request, json: &mut JsonWriter) {
 }
 
 /// System messages inside the conversation become the user's: only betas of this API have others.
-fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
+fn turns<'r>(request: &'r Request, losses: &mut Vec<Loss>) -> Cow<'r, [Message]> {
+    // Most conversations have none, and are long.
+    if request.messages.iter().all(|message| message.role != Role::System) {
+        return Cow::Borrowed(&request.messages);
+    }
     let messages = request.messages.iter().cloned().map(|mut message| {
         if message.role == Role::System {
             losses.push(Loss::new(
@@ -110,7 +116,7 @@ fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
         }
         message
     });
-    check::merged(messages.collect())
+    Cow::Owned(check::merged(messages.collect()))
 }
 
 fn write_part(

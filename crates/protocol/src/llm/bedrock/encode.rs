@@ -5,6 +5,8 @@
 
 mod content;
 
+use std::borrow::Cow;
+
 use content::Content;
 
 use super::blocks;
@@ -65,12 +67,12 @@ fn messages(
     json.key("messages");
     json.begin_array();
     let mut content = Content::new(to, losses);
-    for message in turns(request, content.losses) {
+    for message in turns(request, content.losses).iter() {
         let mut blocks = JsonWriter::with_capacity(256);
         blocks.begin_array();
         let mut written = 0_usize;
         for part in &message.parts {
-            written = written.saturating_add(usize::from(content.part(part, &message, &mut blocks)?));
+            written = written.saturating_add(usize::from(content.part(part, message, &mut blocks)?));
         }
         blocks.end_array();
         // An empty message is refused; what was in it is noted as lost.
@@ -79,7 +81,8 @@ fn messages(
         }
         json.begin_object();
         json.string_member("role", if message.role == Role::Assistant { "assistant" } else { "user" });
-        json.raw_member("content", &String::from_utf8_lossy(&blocks.into_bytes()));
+        json.key("content");
+        json.written(&blocks.into_bytes());
         json.end_object();
     }
     json.end_array();
@@ -87,7 +90,11 @@ fn messages(
 }
 
 /// System messages inside the conversation become the user's: this API has them only before it.
-fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
+fn turns<'r>(request: &'r Request, losses: &mut Vec<Loss>) -> Cow<'r, [Message]> {
+    // Most conversations have none, and are long.
+    if request.messages.iter().all(|message| message.role != Role::System) {
+        return Cow::Borrowed(&request.messages);
+    }
     let messages = request.messages.iter().cloned().map(|mut message| {
         if message.role == Role::System {
             losses.push(Loss::new(
@@ -99,7 +106,7 @@ fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
         }
         message
     });
-    check::merged(messages.collect())
+    Cow::Owned(check::merged(messages.collect()))
 }
 
 fn cache_point(hint: &RawJson, json: &mut JsonWriter) {

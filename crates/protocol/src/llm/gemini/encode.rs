@@ -3,6 +3,8 @@
 //! Owns how each thing is said to a Gemini server. Never drops content in silence: what cannot be said is a loss, and
 //! content of the caller that cannot be said refuses the call. Called on the translated lane.
 
+use std::borrow::Cow;
+
 use std::collections::HashMap;
 
 use super::{media, quirks, settings, thoughts, tools, wire};
@@ -69,9 +71,9 @@ fn contents(
     let mut unsigned = None;
     json.key("contents");
     json.begin_array();
-    for message in turns(request, losses) {
+    for message in turns(request, losses).iter() {
         let mut parts = JsonWriter::with_capacity(512);
-        let mut writer = Writer { message: &message, to, names: &names, losses, json: &mut parts };
+        let mut writer = Writer { message, to, names: &names, losses, json: &mut parts };
         if message.role == Role::Assistant {
             if writer.model()? {
                 unsigned.get_or_insert_with(|| message.pointer.clone());
@@ -84,7 +86,7 @@ fn contents(
         if !parts.is_empty() {
             json.object(|json| {
                 json.string_member("role", if message.role == Role::Assistant { "model" } else { "user" });
-                json.array_member("parts", |json| json.raw(&String::from_utf8_lossy(&parts)));
+                json.array_member("parts", |json| json.written(&parts));
             });
         }
     }
@@ -108,7 +110,11 @@ fn names(request: &Request) -> HashMap<&str, &str> {
 }
 
 /// System messages inside the conversation become the user's.
-fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
+fn turns<'r>(request: &'r Request, losses: &mut Vec<Loss>) -> Cow<'r, [Message]> {
+    // Most conversations have none, and are long.
+    if request.messages.iter().all(|message| message.role != Role::System) {
+        return Cow::Borrowed(&request.messages);
+    }
     let messages = request.messages.iter().cloned().map(|mut message| {
         if message.role == Role::System {
             losses.push(Loss::new(
@@ -120,7 +126,7 @@ fn turns(request: &Request, losses: &mut Vec<Loss>) -> Vec<Message> {
         }
         message
     });
-    check::merged(messages.collect())
+    Cow::Owned(check::merged(messages.collect()))
 }
 
 fn text_part(text: &str, json: &mut JsonWriter) {
