@@ -45,15 +45,36 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
 fn clients(root: &Path) -> Result<()> {
     let folder = root.join("tests/clients");
     let work = target(root).join("clients");
-    std::fs::create_dir_all(&work)?;
-    let python = venv(&work, &folder)?;
-    let node = node_packages(&work, &folder)?;
-    run(Command::new(&python)
+    pytest(root, &work, &folder, |tests| tests.args(["--ignore", "agents"]))
+}
+
+/// Claude Code and Codex, as their makers publish them, finish a task through the built gateway. Apart from the rest,
+/// since they are large and under terms of their own.
+pub(crate) fn agents() -> Result<()> {
+    let root = root();
+    let (folder, work) = (root.join("tests/clients"), target(&root).join("clients"));
+    run(&mut cargo(&["build", "--locked", "--package", "tidegate"]))?;
+    let own = folder.join("agents");
+    std::fs::create_dir_all(work.join("agents"))?;
+    let programs = node_packages(&work.join("agents"), &own)?;
+    pytest(&root, &work, &own, |tests| tests.env("TIDEGATE_AGENTS", &programs))
+}
+
+/// Runs the client tests that stand at `at`, with what they need below `work`.
+fn pytest(root: &Path, work: &Path, at: &Path, with: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
+    let folder = root.join("tests/clients");
+    std::fs::create_dir_all(work)?;
+    let python = venv(work, &folder)?;
+    let node = node_packages(work, &folder)?;
+    let mut tests = Command::new(&python);
+    tests
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .arg(&folder)
+        .arg(at)
+        .current_dir(&folder)
         .env("TIDEGATE_BIN", target(root).join("debug/tidegate"))
         .env("TIDEGATE_NODE", &node)
-        .env("PYTHONDONTWRITEBYTECODE", "1"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    run(with(&mut tests))
 }
 
 /// A Python below `work` that has what `requirements.txt` of `folder` names.

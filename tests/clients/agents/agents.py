@@ -5,10 +5,14 @@ import os
 import pathlib
 import subprocess
 
-from processes import node_modules
 
 #: What an agent must not reach: its makers' servers for updates, statistics and reports. A proxy that nobody is.
 NOWHERE = "http://127.0.0.1:1"
+
+
+def programs() -> pathlib.Path:
+    """Where `npm ci` put what package.json names."""
+    return pathlib.Path(os.environ["TIDEGATE_AGENTS"]) / "node_modules"
 
 
 class Agent:
@@ -53,7 +57,7 @@ def claude_code(agent: Agent, url: str, key: str, prompt: str, model: str) -> di
         # It refuses to run tools unasked as root, unless told that nothing can be harmed.
         "IS_SANDBOX": "1",
     }
-    program = node_modules() / "@anthropic-ai/claude-code-linux-x64/claude"
+    program = programs() / "@anthropic-ai/claude-code-linux-x64/claude"
     options = ["--model", model, "--allowedTools", "Bash", "--output-format", "json", "--debug-file", agent.log]
     return json.loads(agent.run(program, "--print", prompt, *options))
 
@@ -84,6 +88,6 @@ enabled = false
 exporter = "none"
 """)
     agent.env["TIDEGATE_API_KEY"] = key
-    program = next((node_modules() / "@openai/codex-linux-x64/vendor").glob("*/bin/codex"))
+    program = next((programs() / "@openai/codex-linux-x64/vendor").glob("*/bin/codex"))
     said = agent.run(program, "exec", "--skip-git-repo-check", "--json", prompt)
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
