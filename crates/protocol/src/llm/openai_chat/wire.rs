@@ -55,40 +55,54 @@ pub(super) fn native_reason(reason: &StopReason) -> Option<&str> {
     }
 }
 
-fn detail(node: Node<'_, '_>, group: &str, name: &str) -> u64 {
-    node.get(group).and_then(|group| group.get(name)).and_then(|count| count.as_u64()).unwrap_or(0)
-}
-
 /// `prompt_tokens` includes cached and cache-written tokens, `completion_tokens` reasoning; both include audio. Some
 /// compatible servers say what was read from their cache elsewhere, or leave reasoning out of the answer's count.
 pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
-    let node = root.present("usage")?;
-    let count = |name| node.get(name).and_then(Node::as_u64);
-    let in_prompt = |name| detail(node, "prompt_tokens_details", name);
-    let in_answer = |name| detail(node, "completion_tokens_details", name);
-    let prompt = count("prompt_tokens")?;
-    let elsewhere = ["prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"];
-    let cache_read = match in_prompt("cached_tokens") {
-        0 => elsewhere.into_iter().find_map(count).unwrap_or(0),
-        cached => cached,
+    let (mut prompt, mut answer, mut total, mut elsewhere) = (None, 0, None, 0);
+    let (mut cached, mut written, mut audio_input) = (0, 0, 0);
+    let (mut reasoning, mut audio_output) = (0, 0);
+    let count = |node: Node<'_, '_>| node.as_u64().unwrap_or(0);
+    for (name, value) in root.present("usage")?.members() {
+        match &*name {
+            "prompt_tokens" => prompt = value.as_u64(),
+            "completion_tokens" => answer = count(value),
+            "total_tokens" => total = value.as_u64(),
+            "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens" => elsewhere = count(value),
+            "prompt_tokens_details" => {
+                for (name, value) in value.members() {
+                    match &*name {
+                        "cached_tokens" => cached = count(value),
+                        "cache_write_tokens" => written = count(value),
+                        "audio_tokens" => audio_input = count(value),
+                        _ => {}
+                    }
+                }
+            }
+            "completion_tokens_details" => {
+                for (name, value) in value.members() {
+                    match &*name {
+                        "reasoning_tokens" => reasoning = count(value),
+                        "audio_tokens" => audio_output = count(value),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
     }
-    .min(prompt);
-    let cache_write_5m = in_prompt("cache_write_tokens").min(prompt.saturating_sub(cache_read));
+    let prompt = prompt?;
+    let cache_read = if cached > 0 { cached } else { elsewhere }.min(prompt);
+    let cache_write_5m = written.min(prompt.saturating_sub(cache_read));
     let input = prompt.saturating_sub(cache_read).saturating_sub(cache_write_5m);
-    let (output, reasoning) = generated(
-        prompt,
-        count("completion_tokens").unwrap_or(0),
-        in_answer("reasoning_tokens"),
-        count("total_tokens"),
-    );
+    let (output, reasoning) = generated(prompt, answer, reasoning, total);
     Some(Usage {
         input,
         cache_read,
         cache_write_5m,
         output,
         reasoning,
-        audio_input: in_prompt("audio_tokens").min(input),
-        audio_output: in_answer("audio_tokens").min(output),
+        audio_input: audio_input.min(input),
+        audio_output: audio_output.min(output),
         service: service(root),
         source: UsageSource::Vendor,
         ..Usage::default()
