@@ -150,7 +150,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 54] = [
         "catalog price",
         &[
             ("tidegate catalog price calls.jsonl", "what each of these calls cost"),
-            ("tidegate catalog price --file prices/list.json < calls.jsonl", "and what at other prices"),
+            ("tidegate catalog price calls.jsonl --file prices/list.json", "and what at other prices"),
         ],
     ),
     (
