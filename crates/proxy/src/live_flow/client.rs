@@ -3,23 +3,18 @@
 use bytes::Bytes;
 use std::sync::Arc;
 use tidegate_core::{
-    facts::{Facts, GuardAction, Resource},
+    facts::{Facts, Resource},
     fault::{Fault, FaultCode},
     ids::{Digest, ModelName},
-    segment::SegmentPath,
 };
-use tidegate_guard::{Finding, redact, verdicts};
 use tidegate_protocol::{
     native::Task,
     realtime::{ClientEvent, ClientKind},
 };
 use tidegate_upstream::Target;
 
-use super::{Goodbye, MOST_WRONG, Session};
-use crate::stage::{
-    guard_request::{add, blocked_fault},
-    route::no_such_model,
-};
+use super::{Goodbye, Looked, MOST_WRONG, Session};
+use crate::stage::{guard_request::blocked_fault, route::no_such_model};
 
 impl Session {
     /// Takes one event.
@@ -142,25 +137,7 @@ impl Session {
     /// Lets the guards look at an event that is no turn. What they would give a model as a token is taken out: no turn
     /// would give it back.
     fn guard(&mut self, event: &mut ClientEvent) -> Result<(), Fault> {
-        let chain = Arc::clone(&self.caller.chain);
-        let watch = chain.watch();
-        let mut rewrites: Vec<(SegmentPath, String)> = Vec::new();
-        let mut blocked: Option<(Finding, SegmentPath)> = None;
-        for segment in event.segments() {
-            if !chain.applies(segment.origin) {
-                continue;
-            }
-            let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text, &watch);
-            if findings.is_empty() {
-                continue;
-            }
-            add(&mut self.verdicts, verdicts(&findings));
-            if let Some(finding) = findings.iter().find(|finding| finding.action == GuardAction::Block) {
-                blocked.get_or_insert((finding.clone(), segment.path));
-            } else if findings.iter().any(Finding::is_enforced) {
-                rewrites.push((segment.path, redact(&segment.text, &findings)));
-            }
-        }
+        let Looked { rewrites, blocked } = self.look(event.segments());
         if let Some((finding, path)) = blocked {
             let mut fault = blocked_fault(&finding);
             fault.pointer = Some(event.pointer(path));

@@ -21,10 +21,12 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tidegate_core::{
     clock,
-    facts::{Action, GuardVerdict},
+    facts::{Action, GuardAction, GuardVerdict},
     fault::{Fault, FaultCode, FaultOrigin},
     ids::ModelName,
+    segment::{Segment, SegmentPath},
 };
+use tidegate_guard::{Finding, redact, verdicts};
 use tidegate_protocol::realtime::{Context, refusal_event};
 use tidegate_upstream::{LegSender, LiveLeg, Said, Target, live::socket_bounds, task};
 use tokio_tungstenite::{
@@ -42,7 +44,7 @@ use crate::{
     gate::Gate,
     live::Entered,
     respond::{self, Body},
-    stage::{dispatch::killed, identify::identify},
+    stage::{dispatch::killed, guard_request::add, identify::identify},
     surface::{Surface, realtime::Upgrading},
 };
 use turn::Turn;
@@ -214,6 +216,13 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
     response
 }
 
+/// What guards found in an event that is looked at as a whole.
+#[derive(Default)]
+struct Looked {
+    rewrites: Vec<(SegmentPath, String)>,
+    blocked: Option<(Finding, SegmentPath)>,
+}
+
 /// What happens next.
 enum Next {
     Cut,
@@ -367,6 +376,30 @@ impl Session {
 
     async fn push(&mut self, message: Message) -> Result<(), Goodbye> {
         self.socket.send(message).await.map_err(|_| Goodbye::gone())
+    }
+
+    /// Lets the guards look at texts of an event of no turn. What was found is told with the next turn. What would be a
+    /// token for a model is taken out: no turn would give it back.
+    fn look(&mut self, segments: Vec<Segment<'_>>) -> Looked {
+        let chain = Arc::clone(&self.caller.chain);
+        let watch = chain.watch();
+        let mut looked = Looked::default();
+        for segment in segments {
+            if !chain.applies(segment.origin) {
+                continue;
+            }
+            let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text, &watch);
+            if findings.is_empty() {
+                continue;
+            }
+            add(&mut self.verdicts, verdicts(&findings));
+            if let Some(finding) = findings.iter().find(|finding| finding.action == GuardAction::Block) {
+                looked.blocked.get_or_insert_with(|| (finding.clone(), segment.path));
+            } else if findings.iter().any(Finding::is_enforced) {
+                looked.rewrites.push((segment.path, redact(&segment.text, &findings)));
+            }
+        }
+        looked
     }
 
     /// Tells the client of a fault, in the form of an event.

@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use tidegate_core::{
     clock,
-    facts::GuardAction,
     fault::{Fault, FaultCode},
     ids::CallId,
     segment::SegmentPath,
     usage::Usage,
 };
-use tidegate_guard::{Release, Step, redact, verdicts};
+use tidegate_guard::{Release, Step};
 use tidegate_protocol::{
     native::Task,
     realtime::{ClientEvent, Ended, ServerEvent, ServerKind, Turning, failed_response},
@@ -20,14 +19,10 @@ use tidegate_upstream::Clock;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    Goodbye, Session,
+    Goodbye, Looked, Session,
     turn::{Held, Turn},
 };
-use crate::stage::{
-    authorize::may_propose,
-    dispatch::killed,
-    guard_request::{add, blocked_fault},
-};
+use crate::stage::{authorize::may_propose, dispatch::killed, guard_request::blocked_fault};
 
 /// Where the channels of whole texts begin.
 const WHOLE: u32 = 0x8000_0000;
@@ -183,25 +178,8 @@ impl Session {
     /// An event of no turn: looked at as a whole. What is blocked in it is withheld, and with what the caller said, so
     /// are the answers to it.
     async fn of_session(&mut self, mut event: ServerEvent) -> Result<(), Goodbye> {
-        let chain = Arc::clone(&self.caller.chain);
-        let watch = chain.watch();
-        let (mut rewrites, mut blocked): (Vec<(SegmentPath, String)>, _) = (Vec::new(), None);
-        for segment in event.segments() {
-            if !chain.applies(segment.origin) {
-                continue;
-            }
-            let findings = chain.scan_named(segment.origin, segment.name.as_deref(), &segment.text, &watch);
-            if findings.is_empty() {
-                continue;
-            }
-            add(&mut self.verdicts, verdicts(&findings));
-            if let Some(finding) = findings.iter().find(|finding| finding.action == GuardAction::Block) {
-                blocked.get_or_insert_with(|| finding.clone());
-            } else if findings.iter().any(tidegate_guard::Finding::is_enforced) {
-                rewrites.push((segment.path, redact(&segment.text, &findings)));
-            }
-        }
-        if let Some(finding) = blocked {
+        let Looked { rewrites, blocked } = self.look(event.segments());
+        if let Some((finding, _)) = blocked {
             let fault = blocked_fault(&finding);
             if finding.origin == tidegate_core::segment::Origin::Prompt {
                 for at in 0..self.turns.len() {
