@@ -5,6 +5,7 @@
 
 mod answers;
 mod batch;
+mod batches;
 mod client;
 mod discovery;
 mod exchange;
@@ -76,6 +77,7 @@ pub mod doors {
 
 pub use crate::{
     answers::Answers,
+    batches::Batches,
     discovery::Discovery,
     floods::Floods,
     gate::Gate,

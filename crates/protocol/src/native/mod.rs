@@ -9,6 +9,7 @@ mod answer;
 mod asked;
 mod form;
 mod path;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use asked::Read;
 pub use asked::{Asked, Task, event_usage};
 use form::Form;
 pub use path::{NativePath, PathError};
+pub use upload::{UploadPart, UploadReader};
 
 /// A request as a listener hands it over.
 #[derive(Debug)]
