@@ -33,6 +33,7 @@ use tidegate_core::{
     batches::BatchStore,
     calls::CallIndex,
     clock::{self, UnixMillis},
+    made::MadeStore,
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
 use tidegate_proxy::{Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
@@ -238,7 +239,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         answers: Answers::new(),
         floods: Floods::default(),
         batches: Batches::new(Arc::clone(&store) as Arc<dyn BatchStore>, Arc::new(contents)),
-        owners: Owners::default(),
+        owners: Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?,
     });
     let data_listener = bind(arguments.listen, mode).await?;
     let admin_listener = bind(arguments.admin_listen, mode).await?;

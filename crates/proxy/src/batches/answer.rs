@@ -56,7 +56,10 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
     let result = async {
         may_use_batches(&mut exchange, &caller)?;
         Ok(match ask {
-            Ask::Upload(uploaded) => upload(&exchange, &gate, owner, *uploaded).await?,
+            Ask::Upload(uploaded) => {
+                let keep = exchange.snapshot.batches.map_or(WINDOW, |own| own.keep);
+                upload(keep, &gate, owner, *uploaded).await?
+            }
             Ask::Files(query) => {
                 let (page, asked) = page(&query, 10_000)?;
                 let kept = beside(move || gate.batches.store.files(&owner, page)).await.map_err(unkept)?;
@@ -74,7 +77,11 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
                 return content(&gate, &file).await.map(Passing::Content);
             }
             Ask::DeleteFile(id) => delete(&gate, owner, id).await?,
-            Ask::Create(body) => create(&exchange, &gate, &caller, owner, &body).await?,
+            Ask::Create(body) => {
+                let kept = |name: &str| exchange.header(name).filter(|text| text.len() <= 4_096).map(Arc::from);
+                let said = [kept("x-tidegate-session"), kept("x-tidegate-metadata")];
+                create(said, &gate, &caller, owner, &body).await?
+            }
             Ask::Batches(query) => {
                 let (page, asked) = page(&query, 100)?;
                 let reading = Arc::clone(&gate);
@@ -151,8 +158,7 @@ fn as_it_stands(gate: &Gate, batch: &StoredBatch) -> StoredBatch {
 }
 
 /// Keeps a file: what is in it first, so that nothing is known that is not there.
-async fn upload(exchange: &Exchange, gate: &Arc<Gate>, owner: Owner, uploaded: Uploaded) -> Result<Value, Fault> {
-    let keep = exchange.snapshot.batches.map_or(WINDOW, |own| own.keep);
+async fn upload(keep: Duration, gate: &Arc<Gate>, owner: Owner, uploaded: Uploaded) -> Result<Value, Fault> {
     let keep = uploaded.seconds.map_or(keep, |seconds| Duration::from_secs(seconds).min(keep));
     let now = clock::wall();
     let Uploaded { id, name, bytes, draft, .. } = uploaded;
@@ -216,7 +222,7 @@ fn asked(body: &[u8]) -> Result<(Asked, BatchEndpoint, FileId), Fault> {
 }
 
 async fn create(
-    exchange: &Exchange,
+    [session, labels]: [Option<Arc<str>>; 2],
     gate: &Arc<Gate>,
     caller: &Caller,
     owner: Owner,
@@ -234,7 +240,6 @@ async fn create(
     let principal = &caller.principal;
     let record = gate.keys.get(&principal.org, principal.key).ok_or_else(|| no_such("key"))?;
     let now = clock::wall();
-    let kept = |name: &str| exchange.header(name).filter(|text| text.len() <= 4_096).map(Arc::from);
     let batch = StoredBatch {
         id: BatchId::new(),
         owner,
@@ -246,8 +251,8 @@ async fn create(
             key_created: record.created,
             address: principal.address,
         },
-        session: kept("x-tidegate-session"),
-        labels: kept("x-tidegate-metadata"),
+        session,
+        labels,
         input: input.id,
         endpoint,
         metadata: asked.metadata,

@@ -104,11 +104,12 @@ async fn through(
 }
 
 async fn told(response: Response<Body>, call: String) -> Ran {
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let status = response.status().as_u16();
+    let (head, body) = response.into_parts();
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let code = text("x-tidegate-error").to_owned();
     let pause = text("retry-after").parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE));
-    let body = match Limited::new(response.into_body(), LARGEST).collect().await {
+    let body = match Limited::new(body, LARGEST).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => {
             let words =

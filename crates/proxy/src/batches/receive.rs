@@ -2,6 +2,8 @@
 //!
 //! Owns reading of uploads, which may be larger than other bodies. Called by decode.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use hyper::body::Incoming;
@@ -97,5 +99,6 @@ async fn begin(exchange: &mut Exchange) -> Result<Receiving, Fault> {
     let caller = exchange.caller.clone().ok_or_else(unknown)?;
     may_use_batches(exchange, &caller)?;
     let bounds = exchange.snapshot.batches.ok_or_else(unknown)?;
-    Receiving::begin(exchange, bounds).await
+    let content_type = exchange.headers.get(http::header::CONTENT_TYPE).cloned();
+    Receiving::begin(Arc::clone(&exchange.gate), content_type, bounds).await
 }

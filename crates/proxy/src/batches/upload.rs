@@ -15,7 +15,7 @@ use tidegate_core::{
 use tidegate_protocol::native::{UploadPart, UploadReader};
 
 use super::{beside, unkept};
-use crate::{exchange::Exchange, stage::admit::too_large};
+use crate::stage::admit::too_large;
 
 /// The most bytes of a file that wait for the disk.
 const PIECE: usize = 512 << 10;
@@ -61,10 +61,14 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     /// Begins a file.
-    pub(crate) async fn begin(exchange: &Exchange, bounds: OwnBatches) -> Result<Self, Fault> {
-        let content_type = exchange.headers.get(http::header::CONTENT_TYPE);
-        let reader = UploadReader::new(content_type).map_err(|error| Fault::invalid(error.pointer, error.message))?;
-        let (gate, id) = (Arc::clone(&exchange.gate), FileId::new());
+    pub(crate) async fn begin(
+        gate: Arc<crate::gate::Gate>,
+        content_type: Option<HeaderValue>,
+        bounds: OwnBatches,
+    ) -> Result<Self, Fault> {
+        let reader =
+            UploadReader::new(content_type.as_ref()).map_err(|error| Fault::invalid(error.pointer, error.message))?;
+        let id = FileId::new();
         if gate.batches.is_full(1, bounds.storage) {
             return Err(full(bounds));
         }
