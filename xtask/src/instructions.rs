@@ -45,8 +45,8 @@ fn ensure_built_for_speed(manifest: &str) -> Result<()> {
     let package = release.get("package").and_then(|packages| packages.get(LINKED_LAST));
     for of in [Some(release), package].into_iter().flatten() {
         ensure!(
-            of.get("opt-level").is_none_or(|level| level.as_integer() == Some(3)),
-            "Cargo.toml: profile.release builds `{LINKED_LAST}`, which is linked last, below opt-level 3; with \
+            of.get("opt-level").is_none_or(|level| level.as_integer().is_some_and(|level| level >= 2)),
+            "Cargo.toml: profile.release builds `{LINKED_LAST}`, which is linked last, below opt-level 2; with \
              link-time optimisation that takes vector instructions from every crate. Take the opt-level away."
         );
     }
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn what_is_linked_last_is_built_for_speed() {
         let with = |more: &str| ensure_built_for_speed(&format!("[profile.release]\nlto = \"thin\"\n{more}"));
-        assert!(with("").is_ok());
+        assert!(with("").is_ok() && with("opt-level = 2").is_ok());
         assert!(with("[profile.release.package]\ntidegate-admin = { opt-level = \"s\" }").is_ok());
-        assert!(with("opt-level = 2").is_err());
+        assert!(with("opt-level = 1").is_err());
         assert!(with("[profile.release.package]\ntidegate = { opt-level = \"s\" }").is_err());
     }
 
