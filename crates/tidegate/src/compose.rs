@@ -269,10 +269,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         loopback: control_plane.ip().is_loopback(),
         changes: Arc::clone(&changes),
     });
-    let resumed = Batches::resume(&gate).context("the batches could not be read")?;
-    if resumed > 0 {
-        tracing::info!(batches = resumed, "batches go on");
-    }
+    resume(&gate)?;
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));
     let last = CancellationToken::new();
@@ -303,6 +300,15 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         telemetry,
         parts,
     })
+}
+
+/// Goes on with the batches that had not ended.
+fn resume(gate: &Arc<Gate>) -> Result<()> {
+    let resumed = Batches::resume(gate).context("the batches could not be read")?;
+    if resumed > 0 {
+        tracing::info!(batches = resumed, "batches go on");
+    }
+    Ok(())
 }
 
 /// What Prometheus reads, at the moment when it asks.

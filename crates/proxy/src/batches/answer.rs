@@ -55,7 +55,7 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
     let owner = Owner::of(&caller.principal);
     let result = async {
         may_use_batches(&mut exchange, &caller)?;
-        Ok(match ask {
+        Ok(Passing::Told(match ask {
             Ask::Upload(uploaded) => {
                 let keep = exchange.snapshot.batches.map_or(WINDOW, |own| own.keep);
                 upload(keep, &gate, owner, *uploaded).await?
@@ -66,7 +66,8 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
                 let purpose = pair(&query, "purpose");
                 let shown = |file: &StoredFile| {
                     let file = shown::file(file);
-                    purpose.is_none_or(|purpose| file["purpose"] == purpose).then_some(file)
+                    let is_asked = |purpose| file.get("purpose").is_some_and(|known| known == purpose);
+                    purpose.is_none_or(is_asked).then_some(file)
                 };
                 let data = kept.iter().take(asked).filter_map(shown).collect();
                 shown::list(data, kept.len() > asked)
@@ -91,8 +92,7 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
             }
             Ask::Batch(id) => shown::batch(&as_it_stands(&gate, &batch(&gate, owner, id).await?)),
             Ask::Cancel(id) => cancel(&gate, owner, id).await?,
-        })
-        .map(Passing::Told)
+        }))
     }
     .await;
     match result {
