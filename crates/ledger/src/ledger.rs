@@ -239,6 +239,13 @@ impl Ledger {
         })
     }
 
+    /// Charges what was used without a reservation, and is known by now: it counts in every scope, whatever is left there,
+    /// and is recorded.
+    pub fn charge(&self, entry: Entry) {
+        self.shared.count(&entry);
+        self.shared.store.record(entry);
+    }
+
     /// How `scope` stands at `wall`; `None` for a scope that has neither rules nor calls.
     #[must_use]
     pub fn standing(&self, scope: &Scope, wall: UnixMillis) -> Option<Standing> {

@@ -34,6 +34,7 @@ use crate::{
     gate::Gate,
     live::Entered,
     repeats::Running,
+    results::Tally,
     stage::reserve::Place,
     surface::{Surface, realtime::Upgrading},
     traced::{self, Gathered},
@@ -166,6 +167,8 @@ pub(crate) struct Exchange {
     pub(crate) pinned: Option<Arc<Provider>>,
     /// The collection of a provider that the call adds to, and the provider.
     pub(crate) adds_to: Option<(Arc<str>, Arc<Provider>)>,
+    /// The count of a provider's batch whose results are fetched.
+    pub(crate) tally: Option<Box<Tally>>,
     /// The live session that the call is a turn of.
     pub(crate) live: Option<LegSender>,
     /// The id of the JSON-RPC request, as it was written.
@@ -224,6 +227,7 @@ impl Exchange {
             upgrading: None,
             pinned: None,
             adds_to: None,
+            tally: None,
             live: None,
             rpc_id: None,
             outside_session: false,

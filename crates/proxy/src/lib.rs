@@ -25,6 +25,7 @@ mod raw_flow;
 mod repeats;
 mod replay;
 mod respond;
+mod results;
 mod server;
 mod session;
 mod stage;

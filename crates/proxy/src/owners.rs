@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tidegate_core::{
-    ids::ProviderName,
+    ids::{CallId, ProviderName},
     made::{Made, MadeStore, MadeStoreError},
 };
 
@@ -33,7 +33,7 @@ pub struct Owners {
 
 #[derive(Default)]
 struct Inner {
-    by_id: HashMap<Arc<str>, ProviderName>,
+    by_id: HashMap<Arc<str>, Made>,
     /// Ids in the order in which they came, for forgetting the oldest.
     order: VecDeque<Arc<str>>,
 }
@@ -46,7 +46,7 @@ impl Owners {
     pub fn load(store: Arc<dyn MadeStore>) -> Result<Self, MadeStoreError> {
         let mut inner = Inner::default();
         for (path, made) in store.newest_made(MOST)? {
-            inner.put(Arc::from(path), made.provider);
+            inner.put(Arc::from(path), made);
         }
         Ok(Self { inner: Mutex::new(inner), store: Some(store) })
     }
@@ -54,7 +54,9 @@ impl Owners {
     /// Notes that a provider keeps `id` of a collection, and returns once that would outlive a crash. Where it cannot be
     /// kept, this process knows it all the same, and the log says so.
     pub(crate) async fn keep(&self, collection: &str, id: &str, made: Made) {
-        self.note(collection, id, &made.provider);
+        if fits(collection, id) {
+            self.inner.lock().put(Arc::from(format!("{collection}/{id}")), made.clone());
+        }
         let Some(store) = self.store.clone().filter(|_| fits(collection, id)) else { return };
         let path = format!("{collection}/{id}");
         let kept = tokio::task::spawn_blocking(move || store.note_made(&path, &made, MOST)).await;
@@ -66,7 +68,8 @@ impl Owners {
     /// Notes that `provider` keeps `id` of a collection (`responses`, `files`).
     pub(crate) fn note(&self, collection: &str, id: &str, provider: &ProviderName) {
         if fits(collection, id) {
-            self.inner.lock().put(Arc::from(format!("{collection}/{id}")), provider.clone());
+            let made = Made { provider: provider.clone(), maker: None, results: None };
+            self.inner.lock().put(Arc::from(format!("{collection}/{id}")), made);
         }
     }
 
@@ -74,7 +77,26 @@ impl Owners {
     pub(crate) fn of_path(&self, path: &str) -> Option<ProviderName> {
         let (collection, below) = path.strip_prefix("/v1/")?.split_once('/')?;
         let id = below.split('/').next()?;
+        self.inner.lock().by_id.get(&*format!("{collection}/{id}")).map(|made| made.provider.clone())
+    }
+
+    /// What is known of `id` of a collection.
+    pub(crate) fn made(&self, collection: &str, id: &str) -> Option<Made> {
         self.inner.lock().by_id.get(&*format!("{collection}/{id}")).cloned()
+    }
+
+    /// Notes that a file of results is paid for by `call`; false where it was before.
+    pub(crate) async fn settle(&self, file: &str, call: CallId) -> bool {
+        let settled = {
+            let mut inner = self.inner.lock();
+            let made = inner.by_id.get_mut(&*format!("files/{file}"));
+            let Some(results) = made.and_then(|made| made.results.as_mut()) else { return false };
+            results.settled.is_none() && results.settled.replace(call).is_none()
+        };
+        if settled && let Some(made) = self.made("files", file) {
+            self.keep("files", file, made).await;
+        }
+        settled
     }
 }
 
@@ -83,8 +105,8 @@ fn fits(collection: &str, id: &str) -> bool {
 }
 
 impl Inner {
-    fn put(&mut self, path: Arc<str>, provider: ProviderName) {
-        if self.by_id.insert(Arc::clone(&path), provider).is_some() {
+    fn put(&mut self, path: Arc<str>, made: Made) {
+        if self.by_id.insert(Arc::clone(&path), made).is_some() {
             return;
         }
         self.order.push_back(path);

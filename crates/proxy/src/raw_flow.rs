@@ -29,6 +29,7 @@ use tidegate_upstream::RawStream;
 use crate::{
     exchange::{Ending, Exchange},
     respond::{self, Body, Broken},
+    results,
     stage::{
         guard_response::{Looked, conclude, look},
         route::unguarded_stream,
@@ -56,6 +57,16 @@ pub(crate) async fn document(
         let made = Made { provider: provider.name.clone(), maker: maker(&exchange), results: None };
         let gate = Arc::clone(&exchange.gate);
         gate.owners.keep(&collection, &id, made).await;
+    }
+    let gate = Arc::clone(&exchange.gate);
+    let whole = answer.body();
+    let of_a_batch = exchange.story.resource.contains(" /v1/batches/");
+    if let Some(mut tally) = exchange.tally.take() {
+        tally.push(&whole);
+        tally.settle(&gate).await;
+    }
+    if of_a_batch {
+        results::note(&gate, &whole).await;
     }
     let started = clock::now();
     let chain = chain(&exchange);
@@ -115,10 +126,17 @@ async fn step(mut flow: Box<RawFlow>) -> Option<(Result<Frame<Bytes>, Broken>, B
         Some(Ok(bytes)) => {
             flow.digester.update(&bytes);
             flow.exchange.keep_response(&bytes);
+            if let Some(tally) = &mut flow.exchange.tally {
+                tally.push(&bytes);
+            }
             Some((Ok(Frame::data(bytes)), flow))
         }
         None => {
+            let (tally, gate) = (flow.exchange.tally.take(), Arc::clone(&flow.exchange.gate));
             flow.end(&Ending { status: flow.status, fault: None, complete: true });
+            if let Some(tally) = tally {
+                tally.settle(&gate).await;
+            }
             None
         }
         Some(Err(fault)) => {

@@ -36,7 +36,7 @@ use crate::{
     realtime::{ClientEvent, Turning},
 };
 
-pub use answer::NativeAnswer;
+pub use answer::{NativeAnswer, batch_results, result_of_batch};
 use asked::Read;
 pub use asked::{Asked, Task, event_usage};
 use form::Form;

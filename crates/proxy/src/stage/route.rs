@@ -21,6 +21,7 @@ use tidegate_upstream::{LegSender, Provider, Route, Target, mcp::Leg};
 
 use crate::{
     exchange::{Caller, Exchange},
+    results::Tally,
     stage::authorize::{metadata, session},
 };
 
@@ -104,6 +105,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let provider = Arc::clone(pinned.or(owner).or_else(default).ok_or_else(no_such_api)?);
             exchange.adds_to = native.adds_to().map(|collection| (Arc::from(collection), Arc::clone(&provider)));
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
+            exchange.tally = Tally::of(&exchange.gate, &native.path()).filter(|_| *native.method() == http::Method::GET);
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {
                 return Err(unguarded_stream());
