@@ -62,8 +62,8 @@ def claude_code(agent: Agent, url: str, key: str, prompt: str, model: str) -> di
     return json.loads(agent.run(program, "--print", prompt, *options))
 
 
-def codex(agent: Agent, url: str, key: str, prompt: str, model: str) -> list[dict]:
-    """Codex works on a prompt: the events of its way."""
+def codex(agent: Agent, url: str, key: str, prompt: str, model: str, socket: bool = False) -> list[dict]:
+    """Codex works on a prompt, over HTTP or a WebSocket: the events of its way."""
     folder = agent.home / ".codex"
     folder.mkdir()
     (folder / "config.toml").write_text(f"""
@@ -77,6 +77,7 @@ check_for_update_on_startup = false
 name = "Tidegate"
 base_url = "{url}/v1"
 wire_api = "responses"
+supports_websockets = {str(socket).lower()}
 env_key = "TIDEGATE_API_KEY"
 request_max_retries = 0
 stream_max_retries = 0

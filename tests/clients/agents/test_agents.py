@@ -56,9 +56,13 @@ def test_who_knocks_first_is_answered(before_sim):
 
 
 @every_provider
-def test_codex_writes_a_file(agent, before_sim, provider, asked):
+@pytest.mark.parametrize("socket", [False, True], ids=["http", "socket"])
+def test_codex_writes_a_file(agent, before_sim, provider, socket, asked):
     prompt = script("exec_command", cmd="echo written by the agent > made.txt")
-    events = agents.codex(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    sockets = lambda: [call["id"] for call in before_sim.json("calls") if call["status"] == 101]
+    before = sockets()
+    events = agents.codex(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat", socket)
+    assert bool(set(sockets()) - set(before)) == socket
     assert (agent.work / "made.txt").read_text() == "written by the agent\n"
     kinds = [event["type"] for event in events]
     assert kinds[0] == "thread.started" and kinds[-1] == "turn.completed" and "turn.failed" not in kinds

@@ -60,6 +60,11 @@ impl Proxied {
         if plain == "/realtime" && *method == Method::GET {
             return Some(self.uri("/v1/realtime").and_then(|uri| realtime::asked(method, &uri, &exchange.headers)));
         }
+        if plain == "/responses" && *method == Method::GET && realtime::is_upgrade(&exchange.headers) {
+            let surface = Surface::Model(Dialect::OpenAiResponses);
+            let shaken = realtime::shaken(&exchange.headers);
+            return Some(shaken.map(|()| Entrance { surface, endpoint: Endpoint::Answers }));
+        }
         if *method != Method::POST {
             return None;
         }

@@ -31,7 +31,8 @@ pub(crate) struct Upgrading {
     pub(crate) kept: Kept,
 }
 
-fn is_upgrade(headers: &HeaderMap) -> bool {
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
@@ -83,14 +84,7 @@ pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<E
     if *method != Method::GET {
         return Err(only(uri.path(), &Method::GET));
     }
-    if !is_upgrade(headers) || !is_handshake(headers) {
-        let mut fault = Fault::new(
-            FaultCode::InvalidRequest,
-            "This path is a WebSocket's: open one (RFC 6455, version 13, over HTTP/1.1).",
-        );
-        fault.status = 426;
-        return Err(fault);
-    }
+    shaken(headers)?;
     let mut model = None;
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -107,6 +101,19 @@ pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<E
         Fault::new(FaultCode::InvalidRequest, "A live session needs a model: add `?model=…` to the address.")
     })?;
     Ok(Entrance { surface: SURFACE, endpoint: Endpoint::Live(model) })
+}
+
+/// Refuses what is no handshake that can be answered.
+pub(super) fn shaken(headers: &HeaderMap) -> Result<(), Fault> {
+    if is_upgrade(headers) && is_handshake(headers) {
+        return Ok(());
+    }
+    let mut fault = Fault::new(
+        FaultCode::InvalidRequest,
+        "This path is a WebSocket's: open one (RFC 6455, version 13, over HTTP/1.1).",
+    );
+    fault.status = 426;
+    Err(fault)
 }
 
 /// Whether the headers are those of a handshake that can be answered.
