@@ -1,4 +1,4 @@
-"""Claude Code and Codex finish a task with their own tools through Tidegate, before the sim in every dialect.
+"""Claude Code, Codex, opencode and Gemini CLI finish a task with their own tools through Tidegate, before the sim in every dialect.
 
 The sim's script is the model's wits: it proposes a command, and says the last word once it has seen what came of it.
 """
@@ -73,3 +73,29 @@ def test_codex_writes_a_file(agent, before_sim, provider, socket, asked):
     assert events[-1]["usage"]["input_tokens"] > 0
     paths = asked()
     assert len(paths) == 2 and set(paths) <= UPSTREAMS[provider][3]
+
+
+@every_provider
+def test_opencode_writes_a_file(agent, before_sim, provider, asked):
+    prompt = script("bash", command="echo written by the agent > made.txt", description="Write a file")
+    events = agents.opencode(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    [ran] = [event["part"] for event in events if event["type"] == "tool_use"]
+    assert (ran["tool"], ran["state"]["status"], ran["state"]["metadata"]["exit"]) == ("bash", "completed", 0)
+    assert [event for event in events if event["type"] == "text"][-1]["part"]["text"].startswith("echo: ")
+    assert events[-1]["part"]["reason"] == "stop" and events[-1]["part"]["tokens"]["input"] > 0
+    paths = asked()
+    assert len(paths) >= 2 and set(paths) <= UPSTREAMS[provider][3]
+
+
+@every_provider
+def test_gemini_cli_writes_a_file(agent, before_sim, provider, asked):
+    prompt = script("run_shell_command", command="echo written by the agent > made.txt", description="Write a file")
+    end = agents.gemini(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    ran = end["stats"]["tools"]["byName"]["run_shell_command"]
+    assert (ran["count"], ran["success"]) == (1, 1) and end["response"].startswith("echo: ")
+    [used] = end["stats"]["models"].values()
+    assert used["api"]["totalErrors"] == 0 and used["tokens"]["prompt"] > 0
+    paths = asked()
+    assert len(paths) >= 2 and set(paths) <= UPSTREAMS[provider][3]
