@@ -139,10 +139,12 @@ async fn each_frame_is_a_call_and_goes_on_from_what_was_said() {
         assert_eq!((&call["action"], &call["resource"]), (&json!("invoke_model"), &json!("sim/chat")));
         assert!(call["receipt"].is_u64() && call["usd"] != "0", "{call}");
     }
-    // Only this socket knows what it said.
+    // Only this socket knows what it said: the vendor is asked by the id alone.
     let mut other = Socket::open(&gateway, &caller, PATH).await.unwrap();
     other.say(&next).await;
-    assert_eq!(other.refusal().await["error"]["code"], "previous_response_not_found");
+    assert_eq!(words(&other.answer().await), "echo: who am I");
+    let reached = gateway.sim_requests().await;
+    assert!(reached[2]["input_tokens"].as_u64() < reached[1]["input_tokens"].as_u64(), "{reached:?}");
     socket.0.close(None).await.unwrap();
     other.0.close(None).await.unwrap();
     until("the sessions' end", Duration::from_secs(5), async || {
@@ -167,11 +169,7 @@ async fn what_is_not_allowed_or_not_paid_for_reaches_no_provider() {
     assert_eq!(socket.answer().await.last().unwrap()["type"], "response.completed");
     socket.say(&dear).await;
     let refused = socket.refusal().await;
-    assert_eq!(
-        (&refused["status"], &refused["error"]["code"]),
-        (&json!(402), &json!("budget_exhausted")),
-        "{refused}"
-    );
+    assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!(402), &json!("budget_exhausted")), "{refused}");
     assert_eq!(gateway.sim_requests().await.len(), 1, "what was refused reached the provider");
     let all = calls(&gateway).await;
     for code in ["not_found", "budget_exhausted"] {
@@ -323,6 +321,9 @@ async fn a_client_that_vanishes_ends_its_call_and_a_cut_upstream_ends_the_answer
         calls(&gateway).await.iter().any(|call| call["status"] == 499 && call["receipt"].is_u64())
     })
     .await;
+    // By a provider's own path, so is a live session.
+    assert!(Socket::open(&gateway, &caller, "/proxy/sim/v1/realtime?model=chat").await.is_ok());
+    assert_eq!(Socket::open(&gateway, &caller, "/proxy/sim/v1/realtime").await.err(), Some(400));
     let mut named = Socket::open(&gateway, &caller, "/proxy/sim/v1/responses").await.unwrap();
     named.ask("chat", "by its provider's path").await;
     assert_eq!(words(&named.answer().await), "echo: by its provider's path");

@@ -144,8 +144,7 @@ struct Calls {
 
 impl Calls {
     fn begin(&self) -> Exchange {
-        let mut exchange =
-            Exchange::begin(Arc::clone(&self.gate), self.surface, self.headers.clone(), self.address);
+        let mut exchange = Exchange::begin(Arc::clone(&self.gate), self.surface, self.headers.clone(), self.address);
         exchange.pinned = self.pinned.clone();
         exchange
     }

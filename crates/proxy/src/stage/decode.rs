@@ -157,11 +157,7 @@ fn understand(
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models
-        | Endpoint::OneModel(_)
-        | Endpoint::McpAll
-        | Endpoint::Answers
-        | Endpoint::Proxied(_) => {
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Answers | Endpoint::Proxied(_) => {
             return Err(Fault::new(FaultCode::Internal, "This path has no body to decode."));
         }
     };

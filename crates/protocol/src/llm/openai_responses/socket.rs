@@ -55,10 +55,8 @@ impl Create {
     /// # Errors
     /// Where it is no strict JSON, of another type, or a member of the socket's is of another form.
     pub fn read(bytes: Bytes) -> Result<Self, NoCreate> {
-        let tape = scan(&bytes, &Limits::default()).map_err(|error| NoCreate {
-            error: ReadError::new(error.pointer(), error.to_string()),
-            lane: None,
-        })?;
+        let tape = scan(&bytes, &Limits::default())
+            .map_err(|error| NoCreate { error: ReadError::new(error.pointer(), error.to_string()), lane: None })?;
         let root = Node::new(&tape, &bytes, tape.root());
         let lane = root.get("stream_id").and_then(Node::text).filter(|lane| lane.len() <= LONGEST_LANE);
         let lane = lane.map(std::borrow::Cow::into_owned);
@@ -330,11 +328,12 @@ pub fn too_old(words: &str) -> Vec<u8> {
 /// The event that a whole answer is where one in pieces was asked for.
 #[must_use]
 pub fn whole(answer: &[u8]) -> Vec<u8> {
-    let kind = match Document::parse(answer).ok().and_then(|it| it.root().get("status")?.text().map(|it| it.into_owned())) {
-        Some(status) if status == "incomplete" => "response.incomplete",
-        Some(status) if status == "failed" => "response.failed",
-        _ => "response.completed",
-    };
+    let kind =
+        match Document::parse(answer).ok().and_then(|it| it.root().get("status")?.text().map(|it| it.into_owned())) {
+            Some(status) if status == "incomplete" => "response.incomplete",
+            Some(status) if status == "failed" => "response.failed",
+            _ => "response.completed",
+        };
     let mut json = JsonWriter::with_capacity(answer.len().saturating_add(64));
     json.object(|json| {
         json.string_member("type", kind);

@@ -22,8 +22,10 @@ use super::{
 };
 use crate::{
     eventstream,
-    llm::{Answer, Dialect, Framing, ModelCall, Operation, PrepareError, StopReason, StreamError, StreamReader,
-        StreamTranslator, translate_answer},
+    llm::{
+        Answer, Dialect, Framing, ModelCall, Operation, PrepareError, StopReason, StreamError, StreamReader,
+        StreamTranslator, translate_answer,
+    },
     sse::Frame,
 };
 
@@ -173,7 +175,8 @@ fn an_unknown_reason_to_stop_passes_and_has_an_end_in_every_dialect() {
         seen.insert(format!("{:?}", case.dialect));
         let answer = Answer::read(case.dialect, Bytes::from(unary.clone())).unwrap();
         assert_eq!(answer.body(), unary, "the caller's own dialect is not touched");
-        let novel = |reason: &StopReason| matches!(reason, StopReason::Other(name) if name.to_lowercase() == "novel_reason");
+        let novel =
+            |reason: &StopReason| matches!(reason, StopReason::Other(name) if name.to_lowercase() == "novel_reason");
         assert!(answer.stop_reason().is_some_and(novel), "{}: {:?}", case.name, answer.stop_reason());
         let mut reader = StreamReader::new(case.dialect);
         let stops: Vec<StopReason> = stream.iter().filter_map(|frame| reader.read(frame).unwrap().stop).collect();
