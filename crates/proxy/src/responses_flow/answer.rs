@@ -182,13 +182,13 @@ impl Answering {
     fn broke(&mut self, words: &str) {
         self.stage = Stage::Over;
         let fault = Fault::new(FaultCode::UpstreamUnavailable, words);
-        let body = serde_error(&fault);
+        let body = error_body(&fault);
         self.ready.push_back(Said { event: error_event(fault.status, &body, &[]).into(), ended: None });
     }
 }
 
 /// The error of a fault that no exchange is left to show.
-fn serde_error(fault: &Fault) -> Vec<u8> {
+fn error_body(fault: &Fault) -> Vec<u8> {
     use tidegate_protocol::llm::{Dialect, ErrorView};
     let view = ErrorView {
         status: fault.status,
