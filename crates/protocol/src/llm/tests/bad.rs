@@ -166,7 +166,7 @@ fn an_unknown_reason_to_stop_passes_and_has_an_end_in_every_dialect() {
             let whole: Value = serde_json::from_slice(&body).unwrap();
             let out = translated(case.dialect, to, &stream).unwrap();
             assert_eq!(fold(to, &out), whole, "{} of {:?} to {to:?}", case.name, case.dialect);
-            let read = Answer::read(to, Bytes::from(body)).unwrap();
+            let read = Answer::read(to, body).unwrap();
             assert!(read.stop_reason().is_some(), "{} of {:?} to {to:?} has no end", case.name, case.dialect);
         }
     }
