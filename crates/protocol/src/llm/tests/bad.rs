@@ -3,11 +3,14 @@
 //! | what is wrong | its end |
 //! | --- | --- |
 //! | an event of an unknown type | passes where the dialect is the caller's, says nothing where it is not |
+//! | events out of order | a well-formed stream in the caller's dialect, or an error |
 //! | an end that comes first, words after the reason to stop | an error |
 //! | an unknown reason to stop | passes; where it is translated, the caller's dialect has an end that it knows |
 //! | arguments cut by the limit | the cut text and the limit as the reason, in every dialect |
 //! | a frame larger than allowed, in pieces or whole | one error, and nothing after it |
 //! | base64 that is none | passes to a vendor as it is; inside a stream's envelope, an error |
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -79,6 +82,37 @@ fn fold_known(to: Dialect, frames: &[Frame]) -> Value {
         .cloned()
         .collect();
     fold(to, &known)
+}
+
+#[test]
+fn events_out_of_order_come_to_a_well_formed_stream_or_an_error() {
+    let mut refused = 0;
+    for case in all() {
+        let input = frames_of(case.dialect, &case.stream);
+        let mut orders: Vec<Vec<Frame>> = (1..input.len())
+            .map(|at| {
+                let mut order = input.clone();
+                order.swap(at - 1, at);
+                order
+            })
+            .collect();
+        orders.push(input.iter().rev().cloned().collect());
+        for (number, order) in orders.iter().enumerate() {
+            for to in Dialect::ALL.into_iter().filter(|to| *to != case.dialect) {
+                if is_envelope(case.dialect, to) {
+                    continue;
+                }
+                match translated(case.dialect, to, order) {
+                    Err(_) => refused += 1,
+                    Ok(out) => {
+                        let folded = catch_unwind(AssertUnwindSafe(|| fold(to, &out)));
+                        assert!(folded.is_ok(), "{} of {:?} to {to:?}, order {number}", case.name, case.dialect);
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
 }
 
 #[test]
