@@ -40,3 +40,4 @@ mod telemetry;
 mod terminal;
 mod tokens;
 mod transcript;
+mod units;
