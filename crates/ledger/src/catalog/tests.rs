@@ -112,7 +112,7 @@ fn a_wrong_file_is_refused_whole() {
         assert!(error.contains("test.json") && error.contains(problem), "{models}: {error}");
     }
     for (text, problem) in [
-        (file("{}").replace("catalog.v1", "catalog.v2"), "missing field"),
+        (file("{}"), "need a name"),
         (file(r#"{"provider":"p","model":"m","input":"1","output":"1"}"#).replace(".v1", ".v2"), "`catalog.v2`"),
         (file(r#"{"provider":"p","model":"m","input":"1","output":"1"}"#).replace("2026-03-21", "today"), "`date`"),
         (
