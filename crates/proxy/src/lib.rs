@@ -4,6 +4,7 @@
 //! `upstream`), never writes to a store, and serves no admin route.
 
 mod answers;
+mod array;
 mod batch;
 mod client;
 mod discovery;
@@ -24,8 +25,10 @@ mod raw_flow;
 mod repeats;
 mod replay;
 mod respond;
+mod responses_flow;
 mod server;
 mod session;
+mod socket;
 mod stage;
 mod surface;
 mod tool_flow;

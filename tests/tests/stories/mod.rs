@@ -34,6 +34,7 @@ mod routes;
 mod secrets;
 mod setup;
 mod similar;
+mod sockets;
 mod stages;
 mod streams;
 mod telemetry;

@@ -51,6 +51,7 @@ pub(crate) async fn decode(
     };
     let result = match endpoint {
         Endpoint::Mcp(_) | Endpoint::McpAll if !mcp::is_spoken(exchange) => Err(mcp::not_spoken()),
+        Endpoint::Answers => Ok((Decoded::Here(Here::Answers), StageVerdict::Pass)),
         Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
         Endpoint::OneModel(name) => Ok((Decoded::Here(Here::OneModel(name)), StageVerdict::Pass)),
         Endpoint::Mcp(server) if *method != Method::POST => {
@@ -70,6 +71,21 @@ pub(crate) async fn decode(
         }
     };
     exchange.stage(Stage::Decode, started, result)
+}
+
+/// Makes a call of a body that came otherwise than with its request.
+pub(crate) fn decode_whole(exchange: &mut Exchange, endpoint: Endpoint, body: Bytes) -> Result<Call, Fault> {
+    let started = clock::now();
+    let largest = exchange.snapshot.body_limit;
+    let result = if body.len() > largest {
+        Err(too_large(u64::try_from(largest).unwrap_or(u64::MAX)))
+    } else {
+        understand(exchange, &Method::POST, endpoint, body)
+    };
+    match exchange.stage(Stage::Decode, started, result)? {
+        Decoded::Call(call) => Ok(call),
+        Decoded::Here(_) => Err(Fault::new(FaultCode::Internal, "This is no call of a model.")),
+    }
 }
 
 /// Reads a body of at most `largest` bytes that keeps coming.
@@ -141,8 +157,8 @@ fn understand(
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Proxied(_) => {
-            return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Answers | Endpoint::Proxied(_) => {
+            return Err(Fault::new(FaultCode::Internal, "This path has no body to decode."));
         }
     };
     tell(exchange, &call);
