@@ -41,3 +41,4 @@ mod telemetry;
 mod terminal;
 mod tokens;
 mod transcript;
+mod units;

@@ -31,7 +31,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
     let Answer { head, body, request } = answer;
     match body {
         AnswerBody::Unary { mut answer, usage } => {
-            exchange.story.usage = Some(usage);
+            exchange.story.usage = Some(*usage);
             if let Some(gathered) = &mut exchange.gathered {
                 gathered.answered(&answer);
             }
@@ -71,7 +71,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             }
         },
         AnswerBody::Document { answer, usage } => {
-            raw_flow::document(exchange, (head.status, head.headers), answer, usage)
+            raw_flow::document(exchange, (head.status, head.headers), answer, *usage)
         }
         AnswerBody::Raw(raw) => raw_flow::respond(exchange, head.status, head.headers, raw),
         AnswerBody::Messages(messages) => match request {
