@@ -137,6 +137,8 @@ pub(crate) struct Exchange {
     pub(crate) gathered: Option<Box<Gathered>>,
     pub(crate) at: UnixMillis,
     pub(crate) started: Instant,
+    /// The most bytes that its body may have.
+    pub(crate) body_limit: usize,
     /// When the caller's own patience ends.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
@@ -198,6 +200,7 @@ impl Exchange {
         gate.metrics.in_flight.inc();
         let (trace, gathered) = traced::begin(&gate.export, id, &headers);
         Self {
+            body_limit: snapshot.body_limit,
             snapshot,
             gate,
             id,

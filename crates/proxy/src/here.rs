@@ -25,7 +25,7 @@ use tidegate_upstream::{
 };
 
 use crate::{
-    batch,
+    batch, batches,
     exchange::{Caller, Exchange},
     federation::{self, Ask},
     replay::{self, Kept},
@@ -59,6 +59,8 @@ pub(crate) enum Here {
     },
     /// A WebSocket of answers.
     Answers,
+    /// What is asked of the gateway's own files and batches.
+    Batches(Box<batches::Ask>),
     /// What is asked of all MCP servers together.
     Federated(Box<Ask>),
 }
@@ -91,6 +93,7 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, here: Here) -
         Here::Close(server) => close(&mut exchange, &caller, &server).await,
         Here::Batch { server, messages } => return batch::answer(exchange, caller, server, messages).await,
         Here::Answers => return responses_flow::open(exchange, caller),
+        Here::Batches(ask) => return batches::answer(exchange, caller, *ask).await,
         Here::Federated(ask) => return federation::answer(exchange, caller, *ask).await,
     };
     match result {

@@ -6,6 +6,7 @@
 mod answers;
 mod array;
 mod batch;
+mod batches;
 mod client;
 mod discovery;
 mod exchange;
@@ -79,6 +80,7 @@ pub mod doors {
 
 pub use crate::{
     answers::Answers,
+    batches::Batches,
     discovery::Discovery,
     floods::Floods,
     gate::Gate,

@@ -20,6 +20,7 @@ mod leaving;
 mod mcp;
 mod metrics;
 mod native;
+mod own_batches;
 mod pins;
 mod plain;
 mod prices;

@@ -71,7 +71,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             }
         },
         AnswerBody::Document { answer, usage } => {
-            raw_flow::document(exchange, (head.status, head.headers), answer, *usage)
+            raw_flow::document(exchange, (head.status, head.headers), answer, *usage).await
         }
         AnswerBody::Raw(raw) => raw_flow::respond(exchange, head.status, head.headers, raw),
         AnswerBody::Messages(messages) => match request {

@@ -10,6 +10,7 @@ pub(crate) mod proxied;
 pub(crate) mod realtime;
 
 use http::{HeaderMap, Method, Uri};
+use tidegate_config::snapshot::Snapshot;
 use tidegate_core::{
     fault::{Fault, FaultCode},
     ids::ServerName,
@@ -141,6 +142,17 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
         return native(method, uri, speaks_anthropic);
     }
     Err((surface, only(path, &wanted)))
+}
+
+/// The most bytes that a body may have: files for batches of the gateway's own may be larger than other bodies.
+pub(crate) fn largest_body(snapshot: &Snapshot, method: &Method, endpoint: &Endpoint) -> usize {
+    match (endpoint, snapshot.batches) {
+        (Endpoint::Native(path, _), Some(own)) if *method == Method::POST && path.decoded() == "/files" => {
+            // Beside the file stands the rest of its form.
+            snapshot.body_limit.max(own.file.saturating_add(64 << 10))
+        }
+        _ => snapshot.body_limit,
+    }
 }
 
 /// The call of a model that a path below the version is.
