@@ -20,5 +20,6 @@ pub mod principal;
 pub mod secret;
 pub mod segment;
 pub mod trace;
+pub mod unit;
 pub mod usage;
 pub mod value;

@@ -107,6 +107,51 @@ impl PerMillion {
     }
 }
 
+/// What one unit beside tokens costs: nano-dollars for so many (0.111 usd/hour of sound is 111,000,000 for 3,600,000
+/// milliseconds). No price is rounded to fit: vendors charge by the thousand, the hour and the million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PerUnits {
+    nanos: u64,
+    of: u64,
+}
+
+/// Sums of prices per unit are exact in such parts of a nano-dollar.
+pub const PARTS: u64 = 18_000_000;
+
+impl PerUnits {
+    /// So many nano-dollars for `of` units; `None` where `of` is no divisor of [`PARTS`], in which sums would not be
+    /// exact.
+    #[must_use]
+    pub fn new(nanos: u64, of: u64) -> Option<Self> {
+        PARTS.is_multiple_of(of).then_some(Self { nanos, of })
+    }
+
+    /// Nano-dollars, and for how many units they are.
+    #[must_use]
+    pub fn amount(self) -> (u64, u64) {
+        (self.nanos, self.of)
+    }
+
+    /// The cost of `count` units in [`PARTS`] of a nano-dollar; `None` where it does not fit.
+    #[must_use]
+    pub fn parts(self, count: u64) -> Option<u128> {
+        let each = u128::from(PARTS.checked_div(self.of)?);
+        u128::from(self.nanos).checked_mul(u128::from(count))?.checked_mul(each)
+    }
+
+    /// Whether it is more than `other` for the same count.
+    #[must_use]
+    pub fn dearer(self, other: Self) -> bool {
+        u128::from(self.nanos) * u128::from(other.of) > u128::from(other.nanos) * u128::from(self.of)
+    }
+}
+
+/// Rounds a sum of [`PerUnits::parts`] up to whole nano-dollars; `None` where it does not fit.
+#[must_use]
+pub fn round_up_parts(parts: u128) -> Option<NanoUsd> {
+    u64::try_from(parts.div_ceil(u128::from(PARTS))).ok().map(NanoUsd)
+}
+
 /// Rounds a sum of [`PerMillion::micro_nanos`] up to whole nano-dollars; `None` where it does not fit.
 #[must_use]
 pub fn round_up(micro_nanos: u128) -> Option<NanoUsd> {
@@ -131,6 +176,20 @@ mod tests {
         for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "0.0000000001", "1 ", "99999999999999999999"] {
             assert!(text.parse::<NanoUsd>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn prices_by_the_hour_and_the_thousand_add_up_exactly() {
+        let hour = PerUnits::new(111_000_000, 3_600_000).unwrap();
+        let thousand = PerUnits::new(2, 1_000).unwrap();
+        // 30.8333… nano-dollars for a millisecond: three of them are 92.5.
+        let sum = hour.parts(3).unwrap() + thousand.parts(250).unwrap();
+        assert_eq!(sum, (u128::from(PARTS) * 93));
+        assert_eq!(round_up_parts(sum), Some(NanoUsd(93)));
+        assert_eq!(round_up_parts(sum + 1), Some(NanoUsd(94)));
+        assert_eq!(PerUnits::new(1, 7), None);
+        assert!(hour.dearer(PerUnits::new(30, 1).unwrap()) && !hour.dearer(PerUnits::new(31, 1).unwrap()));
+        assert_eq!(PerUnits::new(u64::MAX, 1).unwrap().parts(u64::MAX), None);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Tokens that a call used, in classes that do not overlap, whatever the vendor's own counting, and the level of service
-//! that it was given.
+//! What a call used: tokens in classes that do not overlap, whatever the vendor's own counting, what else vendors charge
+//! by, and the level of service that it was given.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::unit::{Picture, Units, Word};
 
 /// Tokens of one call. The classes are disjoint: the whole prompt is `input + cache_read + cache_write_5m +
 /// cache_write_1h`; `output` is everything generated and includes `reasoning`. What is audio or image is a part of its
@@ -30,9 +32,13 @@ pub struct Usage {
     pub image_input: u64,
     /// The part of `output` that is images.
     pub image_output: u64,
+    /// What was used beside tokens.
+    pub units: Units,
+    /// What sort of pictures were made.
+    pub picture: Picture,
     /// The level of service that the vendor says it gave.
     pub service: Option<Service>,
-    /// Who counted.
+    /// Who counted the tokens.
     pub source: UsageSource,
 }
 
@@ -55,6 +61,10 @@ struct Readable {
     image_input: u64,
     #[serde(default, skip_serializing_if = "none")]
     image_output: u64,
+    #[serde(default, skip_serializing_if = "Units::is_empty")]
+    units: Units,
+    #[serde(default, skip_serializing_if = "Picture::is_none")]
+    picture: Picture,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service: Option<Service>,
     source: UsageSource,
@@ -77,13 +87,15 @@ struct Compact {
     source: Counted,
 }
 
-/// Who counted, and what was told apart where anything was.
+/// Who counted, and what was told apart and counted beside tokens where anything was. Rows name a form by its place.
 #[derive(Serialize, Deserialize)]
 enum Counted {
     Vendor,
     Estimated,
     VendorApart(Apart),
     EstimatedApart(Apart),
+    VendorBeside(Apart, Beside),
+    EstimatedBeside(Apart, Beside),
 }
 
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -96,11 +108,18 @@ struct Apart {
     service: Option<Service>,
 }
 
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct Beside {
+    units: Units,
+    size: Word,
+    quality: Word,
+}
+
 impl Serialize for Usage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, .. } = *self;
-        let Self { audio_input, audio_cache_read, audio_output, image_input, image_output, service, source, .. } =
-            *self;
+        let Self { audio_input, audio_cache_read, audio_output, image_input, image_output, .. } = *self;
+        let Self { units, picture, service, source, .. } = *self;
         if serializer.is_human_readable() {
             return Readable {
                 input,
@@ -114,17 +133,23 @@ impl Serialize for Usage {
                 audio_output,
                 image_input,
                 image_output,
+                units,
+                picture,
                 service,
                 source,
             }
             .serialize(serializer);
         }
         let apart = Apart { audio_input, audio_cache_read, audio_output, image_input, image_output, service };
-        let source = match (source, apart == Apart::default()) {
-            (UsageSource::Vendor, true) => Counted::Vendor,
-            (UsageSource::Estimated, true) => Counted::Estimated,
-            (UsageSource::Vendor, false) => Counted::VendorApart(apart),
-            (UsageSource::Estimated, false) => Counted::EstimatedApart(apart),
+        let beside = Beside { units, size: picture.size, quality: picture.quality };
+        let vendor = source == UsageSource::Vendor;
+        let source = match (apart == Apart::default(), beside == Beside::default()) {
+            (true, true) if vendor => Counted::Vendor,
+            (true, true) => Counted::Estimated,
+            (false, true) if vendor => Counted::VendorApart(apart),
+            (false, true) => Counted::EstimatedApart(apart),
+            (_, false) if vendor => Counted::VendorBeside(apart, beside),
+            (_, false) => Counted::EstimatedBeside(apart, beside),
         };
         Compact { input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, source }.serialize(serializer)
     }
@@ -146,16 +171,21 @@ impl<'de> Deserialize<'de> for Usage {
                 audio_output: read.audio_output,
                 image_input: read.image_input,
                 image_output: read.image_output,
+                units: read.units,
+                picture: read.picture,
                 service: read.service,
                 source: read.source,
             });
         }
         let read = Compact::deserialize(deserializer)?;
-        let (source, apart) = match read.source {
-            Counted::Vendor => (UsageSource::Vendor, Apart::default()),
-            Counted::Estimated => (UsageSource::Estimated, Apart::default()),
-            Counted::VendorApart(apart) => (UsageSource::Vendor, apart),
-            Counted::EstimatedApart(apart) => (UsageSource::Estimated, apart),
+        let nothing = || (Apart::default(), Beside::default());
+        let (source, (apart, beside)) = match read.source {
+            Counted::Vendor => (UsageSource::Vendor, nothing()),
+            Counted::Estimated => (UsageSource::Estimated, nothing()),
+            Counted::VendorApart(apart) => (UsageSource::Vendor, (apart, Beside::default())),
+            Counted::EstimatedApart(apart) => (UsageSource::Estimated, (apart, Beside::default())),
+            Counted::VendorBeside(apart, beside) => (UsageSource::Vendor, (apart, beside)),
+            Counted::EstimatedBeside(apart, beside) => (UsageSource::Estimated, (apart, beside)),
         };
         Ok(Self {
             input: read.input,
@@ -169,6 +199,8 @@ impl<'de> Deserialize<'de> for Usage {
             audio_output: apart.audio_output,
             image_input: apart.image_input,
             image_output: apart.image_output,
+            units: beside.units,
+            picture: Picture { size: beside.size, quality: beside.quality },
             service: apart.service,
             source,
         })
@@ -241,7 +273,13 @@ impl Usage {
             .saturating_add(self.cache_write_1h)
     }
 
-    /// Prompt and answer together.
+    /// Whether nothing was used: no token and nothing else.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.total() == 0 && self.units.is_empty()
+    }
+
+    /// The tokens of prompt and answer together.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.prompt_total().saturating_add(self.output)

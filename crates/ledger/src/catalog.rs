@@ -104,13 +104,16 @@ impl Catalog {
             ("fireworks.json", include_str!("../../../catalog/prices/fireworks.json")),
             ("google.json", include_str!("../../../catalog/prices/google.json")),
             ("groq.json", include_str!("../../../catalog/prices/groq.json")),
+            ("jina.json", include_str!("../../../catalog/prices/jina.json")),
             ("minimax.json", include_str!("../../../catalog/prices/minimax.json")),
             ("mistral.json", include_str!("../../../catalog/prices/mistral.json")),
             ("moonshot.json", include_str!("../../../catalog/prices/moonshot.json")),
             ("openai.json", include_str!("../../../catalog/prices/openai.json")),
             ("openai-media.json", include_str!("../../../catalog/prices/openai-media.json")),
+            ("perplexity.json", include_str!("../../../catalog/prices/perplexity.json")),
             ("sim.json", include_str!("../../../catalog/prices/sim.json")),
             ("together.json", include_str!("../../../catalog/prices/together.json")),
+            ("voyage.json", include_str!("../../../catalog/prices/voyage.json")),
             ("xai.json", include_str!("../../../catalog/prices/xai.json")),
             ("zai.json", include_str!("../../../catalog/prices/zai.json")),
         ])
@@ -136,14 +139,15 @@ impl Catalog {
         if file.models.is_empty() {
             return Err(refuse("it has no models".to_owned()));
         }
-        let source: Arc<str> = file.source.into();
+        let fees = file.fees().map_err(refuse)?;
+        let source: Arc<str> = file.source.as_str().into();
         for model in &file.models {
             let refuse = |problem: String| CatalogError::Model {
                 file: name.to_owned(),
                 model: format!("{}/{}", model.provider, model.model),
                 problem,
             };
-            let info = model.read(&source, day).map_err(refuse)?;
+            let info = model.read(&source, day, &fees).map_err(refuse)?;
             let models = self.providers.entry(Arc::clone(&info.provider)).or_default();
             if models.insert(Arc::clone(&info.model), Arc::new(info)).is_some() {
                 return Err(refuse("it stands in the catalogue twice".to_owned()));
@@ -221,7 +225,7 @@ impl Catalog {
         for old in self.models() {
             let new = next.providers.get(&old.provider).and_then(|models| models.get(&old.model));
             if let Some(new) = new
-                && moved(&old.price.rates, &new.price.rates)
+                && (moved(&old.price.rates, &new.price.rates) || old.price.units.far(&new.price.units))
             {
                 return Err(CatalogError::Successor {
                     problem: format!("a price of {}/{} moved more than five-fold", old.provider, old.model),

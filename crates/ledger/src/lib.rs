@@ -25,7 +25,11 @@ pub use crate::{
     limits::Rate,
     period::Period,
     ports::{Attribution, Balance, Entry, EntryKind, LedgerStore, SpendBy, SpendQuery, SpendRow, StoreError},
-    price::{Gapped, Level, Most, Price, Rates, Tier, cost, parts, upper_bound},
+    price::{
+        Gapped, Level, Most, Price, Rates, Tier, charges, cost, parts,
+        units::{PictureRate, UnitPrices},
+        upper_bound,
+    },
     refused::Refused,
     reservation::Reservation,
     scope::{Budget, Scope, ScopeKind, ScopeRules},

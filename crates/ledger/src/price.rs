@@ -1,13 +1,19 @@
-//! What tokens cost. Owns prices and the exact arithmetic on them; never floats, never knows where a price comes from
-//! beyond its label. The catalogue and the configuration make prices, the proxy asks for bounds and costs.
+//! What calls cost: tokens here, everything else in `price/units.rs`. Owns prices and the exact arithmetic on them; never
+//! floats, never knows where a price comes from beyond its label. The catalogue and the configuration make prices, the
+//! proxy asks for bounds and costs.
+
+pub mod units;
 
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use tidegate_core::{
-    money::{NanoUsd, PerMillion, round_up},
+    money::{NanoUsd, PARTS, PerMillion, round_up_parts},
+    unit::{Picture, Units},
     usage::{Service, Usage},
 };
+
+use units::{Charge, UnitPrices};
 
 /// What each class of tokens costs, per million. The classes are those of [`Usage`]: reasoning is part of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -170,6 +176,10 @@ pub struct Price {
     pub tiers: Vec<Tier>,
     /// Rates of other levels of service. A level that is not here costs what the usual one does.
     pub levels: Vec<Level>,
+    /// Whether tokens are priced. Where they are not, the rates are zero and nothing is charged but units.
+    pub by_tokens: bool,
+    /// What is charged beside tokens, or instead of them; the same at every level of service.
+    pub units: UnitPrices,
     /// Where the price was found: a URL, or `configuration`.
     pub source: Arc<str>,
     /// When it was last seen there; `None` for a price from the configuration.
@@ -180,7 +190,27 @@ impl Price {
     /// A price that the configuration gives, over the catalogue's.
     #[must_use]
     pub fn configured(rates: Rates) -> Self {
-        Self { rates, tiers: Vec::new(), levels: Vec::new(), source: "configuration".into(), date: None }
+        Self {
+            rates,
+            tiers: Vec::new(),
+            levels: Vec::new(),
+            by_tokens: true,
+            units: UnitPrices::default(),
+            source: "configuration".into(),
+            date: None,
+        }
+    }
+
+    /// What models are compared by: what a million tokens of prompt and of answer cost together, in nano-dollars; where
+    /// tokens have no price, a million of each unit.
+    #[must_use]
+    pub fn rank(&self) -> u64 {
+        if self.by_tokens { self.rates.input.0.saturating_add(self.rates.output.0) } else { self.units.rank() }
+    }
+
+    /// Whether these charges are all that a call costs: one that used only what has no price here has no known cost.
+    fn covers(&self, charges: &[Charge]) -> bool {
+        self.by_tokens || !charges.is_empty()
     }
 
     /// The rates that hold at a level of service for a prompt of this many tokens in all.
@@ -201,9 +231,13 @@ impl Price {
 }
 
 /// What `usage` costs by class, each with its tokens and its rate; classes without tokens are left out. The sum of the
-/// tokens is that of the call: what is audio or image is taken out of the class that it is a part of.
+/// tokens is that of the call: what is audio or image is taken out of the class that it is a part of. Empty where tokens
+/// have no price; what is charged beside them is in [`charges`].
 #[must_use]
 pub fn parts(price: &Price, usage: &Usage) -> Vec<(&'static str, u64, PerMillion)> {
+    if !price.by_tokens {
+        return Vec::new();
+    }
     let rates = price.rates_for(usage.service.unwrap_or(Service::Standard), usage.prompt_total());
     let mut all = counted(usage).into_iter().zip(rates.classes()).collect::<Vec<_>>();
     all.retain(|(tokens, _)| *tokens > 0);
@@ -231,17 +265,33 @@ fn counted(usage: &Usage) -> [u64; 10] {
     ]
 }
 
+/// What of `usage` is charged beside tokens: how many of which unit, at which price. `None` where a fee is due that the
+/// price does not state.
+#[must_use]
+pub fn charges(price: &Price, usage: &Usage) -> Option<Vec<Charge>> {
+    price.units.charged(usage).filter(|charges| price.covers(charges))
+}
+
 /// What `usage` costs at `price`, exactly, rounded up once to a whole nano-dollar. `None` where it is more than 18.4
-/// billion dollars, which only a broken count can be.
+/// billion dollars, which only a broken count can be; and where it is not known: a fee is due that the price does not
+/// state, or nothing that was used has a price.
 #[must_use]
 pub fn cost(price: &Price, usage: &Usage) -> Option<NanoUsd> {
+    let beside = charges(price, usage)?;
     let rates = price.rates_for(usage.service.unwrap_or(Service::Standard), usage.prompt_total());
     counted(usage)
         .into_iter()
         .zip(rates.classes())
         .map(|(tokens, (_, rate))| rate.micro_nanos(tokens))
         .try_fold(0_u128, u128::checked_add)
-        .and_then(round_up)
+        .and_then(|tokens| total(tokens, &beside))
+}
+
+/// Sums [`PerMillion::micro_nanos`] and charges, and rounds up once.
+fn total(micro_nanos: u128, charges: &[Charge]) -> Option<NanoUsd> {
+    let tokens = micro_nanos.checked_mul(u128::from(PARTS / 1_000_000))?;
+    let sum = charges.iter().try_fold(tokens, |sum, (_, count, rate)| sum.checked_add(rate.parts(*count)?))?;
+    round_up_parts(sum)
 }
 
 /// What a call may use at most, as far as the request tells.
@@ -257,9 +307,14 @@ pub struct Most {
     pub media: bool,
     /// The level of service that it asks for.
     pub service: Service,
+    /// What it may use beside tokens.
+    pub units: Units,
+    /// What sort of pictures it asks for.
+    pub picture: Picture,
 }
 
-/// The most that a call may cost: what is reserved before it is sent. `None` where it is more than 18.4 billion dollars.
+/// The most that a call may cost: what is reserved before it is sent. `None` where it is more than 18.4 billion dollars,
+/// and where it is not known, as in [`cost`].
 #[must_use]
 pub fn upper_bound(price: &Price, call: &Most) -> Option<NanoUsd> {
     let bound = |rates: &Rates| {
@@ -273,6 +328,7 @@ pub fn upper_bound(price: &Price, call: &Most) -> Option<NanoUsd> {
         }
         input.micro_nanos(call.input).checked_add(output.micro_nanos(call.output))
     };
+    let beside = price.units.bound(call.units, call.picture).filter(|charges| price.covers(charges))?;
     // A vendor may give the usual level instead of a cheaper one, and nothing says that a level is cheaper.
     let (usual, asked) = (price.at(Service::Standard), price.at(call.service));
     let mut most = 0;
@@ -283,12 +339,12 @@ pub fn upper_bound(price: &Price, call: &Most) -> Option<NanoUsd> {
             most = most.max(bound(&tier.rates)?);
         }
     }
-    round_up(most)
+    total(most, &beside)
 }
 
 /// A text that is no price.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no price: {problem}; write for example `0.15 usd/mtok`")]
+#[error("`{text}` is no price: {problem}; write for example `0.15 usd/mtok`, or `0.04 usd/image`")]
 pub struct InvalidPrice {
     /// What was given, cut to 40 characters.
     pub text: String,

@@ -161,6 +161,8 @@ pub(crate) struct Exchange {
     pub(crate) keeping: Option<Keeping>,
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
+    /// Whether a stream is to be one JSON array.
+    pub(crate) as_array: bool,
     /// The connection, where it may become a live session.
     pub(crate) upgrading: Option<Box<Upgrading>>,
     /// The provider that the path names: the call goes there or nowhere.
@@ -224,6 +226,7 @@ impl Exchange {
             repeat: None,
             keeping: None,
             federation: None,
+            as_array: false,
             upgrading: None,
             pinned: None,
             adds_to: None,

@@ -47,11 +47,11 @@ pub(crate) fn finish(exchange: &mut Exchange, ending: &Ending<'_>) {
             let started = clock::now();
             let usage = exchange.story.usage.unwrap_or_default();
             let price = exchange.target.as_ref().and_then(|target| target.price.as_ref());
-            let cost = match (price, usage.total()) {
+            let cost = match (price, usage.is_nothing()) {
                 // An answer that never came is none to pay for.
                 _ if exchange.story.flat.is_some() && exchange.story.served_by.is_none() => Some(NanoUsd::ZERO),
                 _ if exchange.story.flat.is_some() => exchange.story.flat.flatten(),
-                (_, 0) => Some(NanoUsd::ZERO),
+                (_, true) => Some(NanoUsd::ZERO),
                 (Some(price), _) => costs(price, &usage, exchange.story.service),
                 (None, _) if exchange.story.is_tool => Some(NanoUsd::ZERO),
                 (None, _) => None,

@@ -4,6 +4,7 @@
 //! `upstream`), never writes to a store, and serves no admin route.
 
 mod answers;
+mod array;
 mod batch;
 mod batches;
 mod client;
@@ -26,8 +27,10 @@ mod repeats;
 mod replay;
 mod respond;
 mod results;
+mod responses_flow;
 mod server;
 mod session;
+mod socket;
 mod stage;
 mod surface;
 mod tool_flow;

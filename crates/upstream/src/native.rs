@@ -15,7 +15,7 @@ use tidegate_core::{
     usage::Usage,
 };
 use tidegate_protocol::{
-    native::{NativeAnswer, NativeCall, Task, event_usage},
+    native::{Asked, Beside, NativeAnswer, NativeCall, event_usage},
     sse::{DEFAULT_MAX_EVENT, SseParser},
 };
 
@@ -95,7 +95,7 @@ pub(crate) struct NativeAnswered {
 }
 
 pub(crate) enum NativeBody {
-    Document { answer: Box<NativeAnswer>, usage: Usage },
+    Document { answer: Box<NativeAnswer>, usage: Box<Usage> },
     Raw(Box<RawStream>),
 }
 
@@ -172,9 +172,8 @@ impl NativeTraffic<'_> {
             events,
             passed: 0,
             admitted: None,
-            assumed: self.call.asked().map(|asked| asked.assumed).unwrap_or_default(),
+            asked: self.call.asked().cloned().map(Box::new),
             told: None,
-            task: self.call.asked().map(|asked| asked.task),
             reader: (events && self.call.asked().is_some()).then(|| SseParser::new(DEFAULT_MAX_EVENT)),
         };
         let body = NativeBody::Raw(Box::new(raw));
@@ -215,10 +214,11 @@ impl NativeTraffic<'_> {
             let words = format!("the upstream answered {status} with JSON that cannot be read: {error}");
             broken(Fault::new(FaultCode::UpstreamUnavailable, words))
         })?;
-        let assumed = || self.call.asked().map(|asked| asked.assumed).unwrap_or_default();
-        let usage = answer.usage().unwrap_or_else(assumed);
-        let usage = self.call.asked().map_or(usage, |asked| asked.task.classed(usage));
-        Ok(NativeBody::Document { answer: Box::new(answer), usage })
+        let usage = match self.call.asked() {
+            Some(asked) => asked.used(answer.usage(), answer.beside(asked.task)),
+            None => answer.usage().unwrap_or_default(),
+        };
+        Ok(NativeBody::Document { answer: Box::new(answer), usage: Box::new(usage) })
     }
 }
 
@@ -232,10 +232,9 @@ pub struct RawStream {
     events: bool,
     passed: u64,
     admitted: Option<Admitted>,
-    /// What is taken to be used, and what the stream says.
-    assumed: Usage,
+    /// What was asked of a model, and what the stream says it used.
+    asked: Option<Box<Asked>>,
     told: Option<Usage>,
-    task: Option<Task>,
     reader: Option<SseParser>,
 }
 
@@ -260,8 +259,10 @@ impl RawStream {
     /// What was used: as the stream says; where it says nothing, what is taken to be used for such a call.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let usage = self.told.unwrap_or(self.assumed);
-        self.task.map_or(usage, |task| task.classed(usage))
+        match &self.asked {
+            Some(asked) => asked.used(self.told, Beside::default()),
+            None => self.told.unwrap_or_default(),
+        }
     }
 
     /// Looks for what was used, in streams of events that tell it.

@@ -216,7 +216,7 @@ fn branches<'a>(routes: impl Iterator<Item = (u64, &'a Route)>, with: &Circumsta
 }
 
 fn price(target: &Target) -> u64 {
-    target.price.as_ref().map_or(u64::MAX, |price| price.rates.input.0.saturating_add(price.rates.output.0))
+    target.price.as_ref().map_or(u64::MAX, tidegate_ledger::Price::rank)
 }
 
 type Chooser = fn(&[Branch<'_>], &mut dyn FnMut(u64) -> u64) -> usize;

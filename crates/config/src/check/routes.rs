@@ -162,6 +162,9 @@ impl Checker<'_> {
         if let Some(similar) = model.cache.as_ref().and_then(|cache| cache.similar.as_ref()) {
             self.similar(&join(&join(path, "cache"), "similar"), similar);
         }
+        if let Some(price) = &model.price {
+            self.price(&join(path, "price"), price);
+        }
         if let Some(Time(hedge)) = model.hedge {
             self.hedge(&join(path, "hedge"), hedge, &model.route);
         }

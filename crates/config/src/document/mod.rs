@@ -20,10 +20,10 @@ pub use budget::{BudgetScope, SharedBudget};
 pub use provider::{Aws, Credentials, Headers, Provider};
 pub use read::Places;
 pub use route::{
-    Cache, CacheShare, Capabilities, Case, Model, Parameters, Price, Retry, Route, Similar, Sticky, TargetName,
-    Timeouts, Weighted,
+    Cache, CacheShare, Capabilities, Case, Model, Parameters, PicturePrice, Price, Retry, Route, Similar, Sticky,
+    TargetName, Timeouts, Weighted,
 };
-pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice};
+pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice, UnitPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{
     Audit, AuditClass, Batches, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, OnError, Requests,

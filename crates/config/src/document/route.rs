@@ -15,7 +15,7 @@ use super::{
     scalar::Time,
     telemetry::Share,
 };
-pub use model::{Capabilities, Price};
+pub use model::{Capabilities, PicturePrice, Price};
 
 use crate::{
     codes,

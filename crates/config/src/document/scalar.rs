@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 use tidegate_core::{
     clock::UnixMillis,
     money::{NanoUsd, PerMillion},
+    unit::Unit,
 };
+use tidegate_ledger::price::units::parse_per_unit;
 
 use super::read::{Field, Reader};
 use crate::{
@@ -254,6 +256,34 @@ impl Form for TokenPrice {
 }
 
 written!(TokenPrice, "What tokens cost: US dollars for a million.", "0.15 usd/mtok");
+
+/// What a unit beside tokens costs: `0.04 usd/image`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitPrice(pub String);
+
+impl fmt::Display for UnitPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Form for UnitPrice {
+    const CODE: Code = codes::BAD_PRICE;
+    const EXPECTED: &'static str = "a price";
+    const HINT: &'static str = "write US dollars for a unit, for example `0.04 usd/image` or `10 usd/kcall`";
+
+    fn form(text: &str) -> Result<Self, Option<String>> {
+        // Which units there are goes by the field's name.
+        let of = |unit: Unit| parse_per_unit(unit, text).is_ok();
+        Unit::ALL.into_iter().any(of).then(|| Self(text.to_owned())).ok_or(None)
+    }
+}
+
+written!(
+    UnitPrice,
+    "What a unit beside tokens costs: US dollars for one, a thousand (`k`) or a million (`m`).",
+    "0.04 usd/image"
+);
 
 /// An amount of money: `0.01 usd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

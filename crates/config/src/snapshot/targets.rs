@@ -12,8 +12,9 @@ use tidegate_core::{
     capability::{Capabilities, Capability},
     ids::{ProviderName, ServerName, TargetId, ToolName},
     secret::Secret,
+    unit::{Unit, Word},
 };
-use tidegate_ledger::{Catalog, Gapped, Price};
+use tidegate_ledger::{Catalog, Gapped, PictureRate, Price, UnitPrices, price::units::parse_per_unit};
 use tidegate_policy::Condition;
 use tidegate_protocol::llm::{Dialect, Params};
 use tidegate_upstream::{
@@ -92,7 +93,12 @@ impl Known {
         Target {
             id: TargetId { provider: self.provider.name.clone(), model: Arc::from(model) },
             provider: Arc::clone(&self.provider),
-            price: settings.price.clone().or_else(|| info.map(|info| info.price.clone())),
+            price: match (&settings.price, info) {
+                (Some(own), Some(info)) => {
+                    Some(Price { units: own.units.clone().with_fees(&info.price.units), ..own.clone() })
+                }
+                (own, info) => own.clone().or_else(|| info.map(|info| info.price.clone())),
+            },
             max_output: settings.max_output.or_else(|| info.and_then(|info| info.max_output)),
             max_input: settings.max_input.or_else(|| info.and_then(|info| info.max_input)),
             capabilities: settings.capabilities.over(info.map(|info| info.capabilities).unwrap_or_default()),
@@ -376,14 +382,29 @@ fn server(name: &str, written: &document::McpServer, checked: &Checked) -> Resul
 fn price_of(price: &document::Price) -> Price {
     let own = |class: Option<document::TokenPrice>| class.map(|document::TokenPrice(amount)| amount);
     let rates = Gapped {
-        input: price.input.0,
-        output: price.output.0,
+        input: own(price.input).unwrap_or_default(),
+        output: own(price.output).unwrap_or_default(),
         cache_read: own(price.cache_read),
         cache_write_5m: own(price.cache_write_5m),
         cache_write_1h: own(price.cache_write_1h),
         ..Gapped::default()
     };
-    Price::configured(rates.filled())
+    let mut units = UnitPrices::default();
+    for (name, written) in &price.units {
+        // What is no unit, or no price of it, does not pass `check`.
+        if let Some(unit) = Unit::named(name)
+            && let Ok(rate) = parse_per_unit(unit, &written.0)
+        {
+            units.set(unit, rate);
+        }
+    }
+    for sort in &price.pictures {
+        let word = |text: &Option<String>| Word::new(text.as_deref().unwrap_or_default());
+        if let Ok(rate) = parse_per_unit(Unit::Image, &sort.price.0) {
+            units.picture(PictureRate { size: word(&sort.size), quality: word(&sort.quality), rate });
+        }
+    }
+    Price { by_tokens: price.input.is_some(), units, ..Price::configured(rates.filled()) }
 }
 
 fn capabilities_of(written: &document::Capabilities) -> Capabilities {

@@ -2,11 +2,15 @@
 //! out.
 //!
 //! A file is one JSON object: `format` (`catalog.v1`), `source` (where the prices stand), `date` (when they were last
-//! seen there) and `models`, each with `provider` (its type), `model`, `input` and `output`, and optionally
+//! seen there), optionally `fees` (what the use of the vendor's tools costs with every model of the file), and `models`,
+//! each with `provider` (its type), `model`, `input` and `output`, and optionally
 //! - the other classes: `cache_read`, `cache_write_5m`, `cache_write_1h`, `audio_input`, `audio_cache_read`,
 //!   `audio_output`, `image_input`, `image_output` (amounts are decimal texts in dollars per million tokens);
 //! - `tiers`: other amounts where the whole prompt has more than `above` tokens, by rising `above`;
 //! - `levels`: other amounts, with tiers of their own, by level of service (`flex`, `batch`, `priority`, `fast`);
+//! - `units`: what is charged beside tokens, by unit (`{"audio": "0.006 usd/minute"}`); a model that is charged by
+//!   nothing else has no `input` and `output`; `pictures`: other prices of pictures by `size` and `quality`, the usual sort
+//!   first; `least`: how many of a unit are charged at least;
 //! - `max_input` and `max_output` (tokens), and `capabilities`: what it has (`true`) or has not (`false`);
 //! - `free`, needed for an amount of zero; `source` and `date`, where they are not the file's.
 
@@ -16,14 +20,18 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use tidegate_core::{
     capability::{Capabilities, Capability},
-    money::{NanoUsd, PerMillion},
+    money::{NanoUsd, PerMillion, PerUnits},
+    unit::{Unit, Word},
     usage::Service,
 };
 
 use super::ModelInfo;
 use crate::{
     period::date,
-    price::{Gapped, Level, Price, Rates, Tier},
+    price::{
+        Gapped, Level, Price, Rates, Tier,
+        units::{FEES, PictureRate, UnitPrices, parse_per_unit},
+    },
 };
 
 /// The most tiers of one model.
@@ -35,7 +43,53 @@ pub(super) struct File {
     pub(super) format: String,
     pub(super) source: String,
     pub(super) date: String,
+    #[serde(default)]
+    fees: BTreeMap<String, String>,
     pub(super) models: Vec<Model>,
+}
+
+impl File {
+    /// What the use of the vendor's tools costs with every model of the file.
+    pub(super) fn fees(&self) -> Result<UnitPrices, String> {
+        let mut fees = UnitPrices::default();
+        for (name, text) in &self.fees {
+            let unit = unit(name)?;
+            if !FEES.contains(&unit) {
+                return Err(format!("fees: {name} is no fee for a vendor's tool: it stands in `units` of a model"));
+            }
+            fees.set(unit, unit_price(unit, text, false)?);
+        }
+        Ok(fees)
+    }
+}
+
+/// What pictures of one sort cost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PictureText {
+    #[serde(default)]
+    size: String,
+    #[serde(default)]
+    quality: String,
+    price: String,
+}
+
+/// The most sorts of pictures of one model.
+const MOST_PICTURES: usize = 64;
+
+fn unit(name: &str) -> Result<Unit, String> {
+    Unit::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Unit::ALL.into_iter().map(Unit::as_str).collect();
+        format!("unit `{name:.40}`: write one of {}", names.join(", "))
+    })
+}
+
+fn unit_price(unit: Unit, text: &str, free: bool) -> Result<PerUnits, String> {
+    let price = parse_per_unit(unit, text).map_err(|error| format!("{}: {error}", unit.as_str()))?;
+    if price.amount().0 == 0 && !free {
+        return Err(format!("{} is zero; a model that costs nothing says `\"free\": true`", unit.as_str()));
+    }
+    Ok(price)
 }
 
 /// A form that has amounts among its members. They stand beside the others, so that a file is read and written by hand
@@ -46,8 +100,8 @@ macro_rules! priced {
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
             $(#[serde(default)] pub(super) $member: $form,)*
-            input: String,
-            output: String,
+            input: Option<String>,
+            output: Option<String>,
             cache_read: Option<String>,
             cache_write_5m: Option<String>,
             cache_write_1h: Option<String>,
@@ -63,9 +117,12 @@ macro_rules! priced {
                 let gap = |name: &str, text: &Option<String>| {
                     text.as_deref().map(|text| amount(name, text, free)).transpose()
                 };
+                let class = |name: &str, text: &Option<String>| {
+                    gap(name, text)?.ok_or_else(|| format!("{name} is missing"))
+                };
                 Ok(Gapped {
-                    input: amount("input", &self.input, free)?,
-                    output: amount("output", &self.output, free)?,
+                    input: class("input", &self.input)?,
+                    output: class("output", &self.output)?,
                     cache_read: gap("cache_read", &self.cache_read)?,
                     cache_write_5m: gap("cache_write_5m", &self.cache_write_5m)?,
                     cache_write_1h: gap("cache_write_1h", &self.cache_write_1h)?,
@@ -89,6 +146,9 @@ priced!(Model {
     max_output: Option<u64>,
     tiers: Vec<TierText>,
     levels: BTreeMap<String, LevelText>,
+    units: BTreeMap<String, String>,
+    pictures: Vec<PictureText>,
+    least: BTreeMap<String, u64>,
     capabilities: BTreeMap<String, bool>,
     source: Option<String>,
     date: Option<String>,
@@ -110,13 +170,18 @@ fn amount(name: &str, text: &str, free: bool) -> Result<PerMillion, String> {
 
 impl Model {
     /// What is known of the model, found at `source` on `day` unless it says otherwise itself.
-    pub(super) fn read(&self, source: &Arc<str>, day: Date) -> Result<ModelInfo, String> {
+    pub(super) fn read(&self, source: &Arc<str>, day: Date, fees: &UnitPrices) -> Result<ModelInfo, String> {
         if self.provider.is_empty() || self.model.is_empty() {
             return Err("provider and model need a name".to_owned());
         }
         let own_day = self.date.as_deref().map(|text| date(text).ok_or("`date` is no date such as 2026-03-21"));
+        let units = self.units()?;
+        let by_tokens = self.input.is_some() || units.is_empty();
+        let nothing = Rates::uniform(PerMillion(0), PerMillion(0));
         let price = Price {
-            rates: self.rates(self.free)?,
+            rates: if by_tokens { self.rates(self.free)? } else { self.no_tokens().map(|()| nothing)? },
+            by_tokens,
+            units: units.with_fees(fees),
             tiers: tiers(&self.tiers, self.free)?,
             levels: self.levels()?,
             source: self.source.as_deref().map_or_else(|| Arc::clone(source), Arc::from),
@@ -130,6 +195,47 @@ impl Model {
             max_output: self.max_output,
             capabilities: self.capabilities()?,
         })
+    }
+
+    /// Whether nothing is said of tokens.
+    fn no_tokens(&self) -> Result<(), String> {
+        let classes = [
+            &self.output,
+            &self.cache_read,
+            &self.cache_write_5m,
+            &self.cache_write_1h,
+            &self.audio_input,
+            &self.audio_cache_read,
+            &self.audio_output,
+            &self.image_input,
+            &self.image_output,
+        ];
+        let none = classes.into_iter().all(Option::is_none) && self.tiers.is_empty() && self.levels.is_empty();
+        if none { Ok(()) } else { Err("input is missing".to_owned()) }
+    }
+
+    fn units(&self) -> Result<UnitPrices, String> {
+        let mut units = UnitPrices::default();
+        for (name, text) in &self.units {
+            let unit = unit(name)?;
+            units.set(unit, unit_price(unit, text, self.free)?);
+        }
+        for (name, count) in &self.least {
+            units.at_least(unit(name)?, *count);
+        }
+        if self.pictures.len() > MOST_PICTURES {
+            return Err(format!("it has more than {MOST_PICTURES} sorts of pictures"));
+        }
+        for sort in &self.pictures {
+            let word = |text: &str| {
+                let word = Word::new(text);
+                let read = word.is_none() == text.is_empty();
+                read.then_some(word).ok_or_else(|| format!("`{text:.40}` is no size and no quality of a picture"))
+            };
+            let rate = unit_price(Unit::Image, &sort.price, self.free)?;
+            units.picture(PictureRate { size: word(&sort.size)?, quality: word(&sort.quality)?, rate });
+        }
+        Ok(units)
     }
 
     fn levels(&self) -> Result<Vec<Level>, String> {

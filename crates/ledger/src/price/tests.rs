@@ -21,7 +21,15 @@ fn usage(input: u64, cache_read: u64, writes: (u64, u64), output: u64, reasoning
 }
 
 fn most(input: u64, output: u64, cache_write: bool) -> Most {
-    Most { input, output, cache_write, media: false, service: Service::Standard }
+    Most {
+        input,
+        output,
+        cache_write,
+        media: false,
+        service: Service::Standard,
+        units: Units::NONE,
+        picture: Picture::default(),
+    }
 }
 
 #[test]
@@ -121,6 +129,8 @@ proptest! {
             rates: of(0),
             tiers: vec![Tier { above, rates: of(10) }],
             levels: vec![Level { service: asked, rates: of(20), tiers: vec![Tier { above, rates: of(5) }] }],
+            by_tokens: true,
+            units: UnitPrices::default(),
             source: "test".into(),
             date: None,
         };
@@ -139,6 +149,8 @@ proptest! {
             cache_write: true,
             media: true,
             service: asked,
+            units: Units::NONE,
+            picture: Picture::default(),
         };
         prop_assert!(cost(&price, &used).unwrap() <= upper_bound(&price, &call).unwrap());
         let counted: u64 = super::parts(&price, &used).iter().map(|(_, tokens, _)| tokens).sum();

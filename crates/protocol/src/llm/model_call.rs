@@ -12,6 +12,7 @@ use tidegate_core::{
     facts::{Action, Facts, Resource},
     ids::{Digest, Digester, ModelName, ToolName},
     segment::{Origin, Segment, SegmentPath},
+    unit::Units,
     usage::Service,
 };
 
@@ -274,6 +275,12 @@ impl ModelCall {
     #[must_use]
     pub fn service(&self) -> Option<Service> {
         self.asked().service
+    }
+
+    /// How often its vendor's own tools may be used for it, of those that vendors charge for.
+    #[must_use]
+    pub fn fees(&self) -> Units {
+        self.asked().fees
     }
 
     /// Whether sounds or images are in it or asked for.

@@ -7,6 +7,7 @@
 use tidegate_core::{
     blocks::{BLOCK, marks},
     capability::{Capability, Needs},
+    unit::Units,
     usage::Service,
 };
 
@@ -20,7 +21,13 @@ pub(crate) struct Asked {
     pub(crate) service: Option<Service>,
     /// Whether it asks for sounds or images.
     pub(crate) media: bool,
+    /// How often the vendor's own tools may be used, of those that vendors charge for.
+    pub(crate) fees: Units,
 }
+
+/// How often a vendor is taken to search for one answer at most, where the request sets no bound. What is more is charged
+/// all the same.
+pub(crate) const MOST_SEARCHES: u64 = 20;
 
 impl Asked {
     /// Takes what a format of the answer says: whether it is a schema.

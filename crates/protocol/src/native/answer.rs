@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_core::{
     segment::{Origin, Segment, SegmentPath},
+    unit::{Picture, Units},
     usage::Usage,
 };
 
-use super::asked;
+use super::asked::{self, Task};
 use crate::{
     body::EditableBody,
     json::{Limits, NodeId},
@@ -52,6 +53,9 @@ pub struct NativeAnswer {
     usage: Option<Usage>,
 }
 
+/// What an answer tells beside its tokens: what else was used, and what sort of pictures it made.
+pub type Beside = (Units, Picture);
+
 impl NativeAnswer {
     /// Reads an answer.
     ///
@@ -70,6 +74,12 @@ impl NativeAnswer {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// What an answer to `task` says it used beside tokens.
+    #[must_use]
+    pub fn beside(&self, task: Task) -> Beside {
+        asked::beside(task, Node::new(self.body.tape(), self.body.original(), self.body.tape().root()))
     }
 
     /// The vendor's id of what was made.

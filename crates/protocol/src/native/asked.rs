@@ -6,9 +6,11 @@
 use http::Method;
 use tidegate_core::{
     ids::{ModelName, ToolName},
+    unit::{Picture, Unit, Units, Word},
     usage::{Usage, UsageSource},
 };
 
+use super::sound;
 use crate::llm::{
     ReadError, estimate,
     node::{Document, Node},
@@ -33,6 +35,8 @@ pub enum Task {
     Moderate,
     /// Documents by how well they answer (`/rerank`).
     Rerank,
+    /// A document as text (`/ocr`).
+    ReadDocument,
     /// Such a turn, which the server begins by itself once it has heard enough: nothing is sent for it.
     Heard,
 }
@@ -50,6 +54,7 @@ impl Task {
             Self::Transcribe => "transcription",
             Self::Moderate => "moderation",
             Self::Rerank => "rerank",
+            Self::ReadDocument => "ocr",
         }
     }
 
@@ -66,6 +71,7 @@ impl Task {
             "/audio/transcriptions" | "/audio/translations" => Self::Transcribe,
             "/moderations" => Self::Moderate,
             "/rerank" => Self::Rerank,
+            "/ocr" => Self::ReadDocument,
             _ => return None,
         })
     }
@@ -76,6 +82,14 @@ const DRAWN: u64 = 8_000;
 
 /// The most pictures that one call may ask for.
 const MOST_IMAGES: u64 = 16;
+
+/// The most pages of a document that a vendor reads at once; Mistral takes a thousand.
+const MOST_PAGES: u64 = 1_000;
+
+/// Vendors that count searches cut long documents into pieces of so many tokens, the question in each, and count a hundred
+/// pieces as one search.
+const PIECE: u64 = 500;
+const PIECES: u64 = 100;
 
 /// What is read of a body besides the model's name.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,8 +102,38 @@ pub(super) struct Read {
     pub(super) count: u64,
     /// Files, and their bytes.
     pub(super) files: (u64, u64),
-    /// Documents that are to be sorted.
+    /// Milliseconds of the sounds among them, probably.
+    pub(super) sound: u64,
+    /// Documents that are to be sorted, and the tokens of the question at most.
     pub(super) documents: u64,
+    pub(super) question: u64,
+    /// The sort of pictures that is asked for.
+    pub(super) picture: Picture,
+    /// How many pages of a document are to be read, where that is said.
+    pub(super) pages: Option<u64>,
+    /// Whether they are to be described in a form too.
+    pub(super) annotated: bool,
+}
+
+impl Read {
+    /// What is used beside tokens at most.
+    fn units(&self, task: Task) -> Units {
+        match task {
+            Task::DrawImages | Task::EditImages => Units::of(Unit::Image, self.count),
+            Task::Speak => Units::of(Unit::Character, self.letters),
+            Task::Transcribe => Units::of(Unit::Audio, sound::most(self.files.1)),
+            Task::Rerank => {
+                let words = self.words.saturating_add(self.documents.saturating_mul(self.question));
+                let pieces = self.documents.saturating_add(words.div_ceil(PIECE));
+                Units::of(Unit::SearchUnit, pieces.div_ceil(PIECES).max(1))
+            }
+            Task::ReadDocument => {
+                let pages = self.pages.unwrap_or(MOST_PAGES).min(MOST_PAGES);
+                Units::of(if self.annotated { Unit::AnnotatedPage } else { Unit::Page }, pages)
+            }
+            Task::Moderate | Task::Connect | Task::Turn | Task::Heard => Units::NONE,
+        }
+    }
 }
 
 /// A model and what is asked of it.
@@ -105,6 +149,8 @@ pub struct Asked {
     pub input_tokens: u64,
     /// The most tokens that may be generated; `None` where the caller sets no bound.
     pub max_output: Option<u64>,
+    /// What may be used beside tokens, at most.
+    pub units: Units,
     /// What is taken to be used where the answer says nothing.
     pub assumed: Usage,
 }
@@ -121,7 +167,7 @@ impl Asked {
         if read.count > MOST_IMAGES {
             return Err(ReadError::new("/n", "at most 16 are taken at once"));
         }
-        let Read { words, letters, count, files: (files, bytes), documents } = read;
+        let Read { words, letters, count, files: (files, bytes), documents, .. } = read;
         let pictures = files.saturating_mul(estimate::IMAGE);
         // A second of sound is at most ten tokens, and has at least a kilobyte.
         let heard = bytes.div_ceil(100);
@@ -130,6 +176,7 @@ impl Asked {
             Task::Speak => (words, letters.saturating_mul(4)),
             Task::Transcribe => (words.saturating_add(heard), heard.max(1_000)),
             Task::Moderate => (words.saturating_add(pictures), 0),
+            Task::ReadDocument => (words, 0),
             Task::Rerank => (words.saturating_mul(documents.max(1)), 0),
             Task::Connect | Task::Turn | Task::Heard => (words, 0),
         };
@@ -139,12 +186,83 @@ impl Asked {
             // Ten tokens and fifteen letters a second.
             Task::Speak => (quarter(letters), letters),
             Task::Transcribe => (bytes.div_ceil(400), bytes.div_ceil(800)),
-            Task::Moderate | Task::Rerank | Task::Connect | Task::Turn | Task::Heard => (quarter(words), 0),
+            Task::Moderate | Task::Rerank | Task::ReadDocument => (quarter(words), 0),
+            Task::Connect | Task::Turn | Task::Heard => (quarter(words), 0),
         };
-        let assumed = Usage { input: assumed.0, output: assumed.1, source: UsageSource::Estimated, ..Usage::default() };
+        let units = read.units(task);
+        let mut likely = units;
+        if task == Task::Transcribe {
+            likely.set(Unit::Audio, read.sound);
+        }
+        let assumed = Usage {
+            input: assumed.0,
+            output: assumed.1,
+            units: likely,
+            picture: read.picture,
+            source: UsageSource::Estimated,
+            ..Usage::default()
+        };
         let (tools, max_output) = (Vec::new(), Some(max_output));
-        Ok(Self { task, model: model.into(), tools, input_tokens, max_output, assumed })
+        Ok(Self { task, model: model.into(), tools, input_tokens, max_output, units, assumed })
     }
+
+    /// What was used: `told`, as far as the answer tells it, and what is taken to be used where it does not. `beside` is
+    /// what it tells beside tokens, `picture` what it calls the pictures.
+    #[must_use]
+    pub fn used(&self, told: Option<Usage>, beside: (Units, Picture)) -> Usage {
+        let mut usage = told.unwrap_or(self.assumed);
+        let (mut units, picture) = beside;
+        if self.assumed.units.get(Unit::AnnotatedPage) > 0 && units.get(Unit::Page) > 0 {
+            units = Units::of(Unit::AnnotatedPage, units.get(Unit::Page));
+        }
+        let said = units.over(told.map(|told| told.units).unwrap_or_default());
+        usage.units = said.over(self.assumed.units);
+        let or = |said: Word, asked: Word| if said.is_none() { asked } else { said };
+        let asked = self.assumed.picture;
+        usage.picture = Picture { size: or(picture.size, asked.size), quality: or(picture.quality, asked.quality) };
+        self.task.classed(usage)
+    }
+}
+
+/// What an answer to `task` says it used beside tokens, and what sort of pictures it calls those that it made.
+pub(super) fn beside(task: Task, root: Node<'_, '_>) -> (Units, Picture) {
+    let count = |holder: &str, name: &str| root.present(holder).and_then(|node| node.get(name)).and_then(Node::as_u64);
+    let of = |unit, count: Option<u64>| count.map_or(Units::NONE, |count| Units::of(unit, count));
+    let word = |name| root.present(name).and_then(Node::text).map(|text| Word::new(&text)).unwrap_or_default();
+    let units = match task {
+        Task::DrawImages | Task::EditImages => {
+            let made = root.get("data").map(|list| u64::try_from(list.items().count()).unwrap_or(u64::MAX));
+            return (of(Unit::Image, made), Picture { size: word("size"), quality: word("quality") });
+        }
+        // OpenAI counts whole seconds; others tell how long the sound was.
+        Task::Transcribe => {
+            let seconds = ["seconds", "prompt_audio_seconds"].into_iter().find_map(|name| count("usage", name));
+            let whole = seconds.map(|seconds| seconds.saturating_mul(1_000));
+            of(Unit::Audio, whole.or_else(|| millis(root.present("duration")?)))
+        }
+        Task::Rerank => {
+            let units = root.present("meta").and_then(|meta| meta.present("billed_units"));
+            of(Unit::SearchUnit, units.and_then(|units| units.get("search_units")).and_then(Node::as_u64))
+        }
+        Task::ReadDocument => of(Unit::Page, count("usage_info", "pages_processed")),
+        Task::Speak | Task::Moderate | Task::Connect | Task::Turn | Task::Heard => Units::NONE,
+    };
+    (units, Picture::default())
+}
+
+/// Seconds as a plain decimal, a number or a text, in whole milliseconds, rounded up; none where it is no such decimal.
+fn millis(seconds: Node<'_, '_>) -> Option<u64> {
+    let text = seconds.text();
+    let text = text.as_deref().unwrap_or_else(|| seconds.raw());
+    let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(rest) {
+        return None;
+    }
+    let (thousandths, finer) = rest.split_at_checked(3).unwrap_or((rest, ""));
+    let thousandths: u64 = format!("{thousandths:0<3}").parse().ok()?;
+    let up = u64::from(finer.bytes().any(|digit| digit != b'0'));
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(thousandths)?.checked_add(up)
 }
 
 /// What an answer says it used, in the forms of these tasks.

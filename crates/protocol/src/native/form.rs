@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use tidegate_core::segment::{Origin, Segment, SegmentKind, SegmentPath};
 
+use super::sound;
 use crate::{
     json::{Edit, splice},
     llm::ReadError,
@@ -156,6 +157,13 @@ impl Form {
             let size = u64::try_from(part.value.len()).unwrap_or(u64::MAX);
             (count.saturating_add(1), bytes.saturating_add(size))
         })
+    }
+
+    /// How many milliseconds its files are, probably, where they are sounds.
+    pub(super) fn sound(&self) -> u64 {
+        let files = self.parts.iter().filter(|part| part.is_file);
+        let long = files.map(|part| sound::likely(self.bytes.get(part.value.clone()).unwrap_or_default()));
+        long.reduce(u64::saturating_add).unwrap_or_else(|| sound::likely(b""))
     }
 
     /// Every field with words.

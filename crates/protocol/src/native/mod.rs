@@ -9,6 +9,7 @@ mod answer;
 mod asked;
 mod form;
 mod path;
+mod sound;
 mod upload;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use tidegate_core::{
     facts::{Action, ApiFacts, Facts, Resource},
     ids::{Digest, Digester},
     segment::{Origin, Segment, SegmentPath},
+    unit::{Picture, Units, Word},
     usage::Usage,
 };
 
@@ -36,7 +38,7 @@ use crate::{
     realtime::{ClientEvent, Turning},
 };
 
-pub use answer::{NativeAnswer, batch_results, result_of_batch};
+pub use answer::{Beside, NativeAnswer};
 use asked::Read;
 pub use asked::{Asked, Task, event_usage};
 use form::Form;
@@ -136,8 +138,19 @@ impl NativeCall {
                 let items = |name| root.get(name).map_or(0, |node| node.items().count());
                 let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
                 let pictures = whole(items("images").saturating_add(items("image"))).max(embedded);
+                let named = |names: [&str; 2]| {
+                    let text = names.into_iter().find_map(|name| root.present(name)).and_then(Node::text);
+                    text.map(|text| Word::new(&text)).unwrap_or_default()
+                };
+                let annotated = ["document_annotation_format", "bbox_annotation_format"];
+                let pages = root.present("pages").filter(|pages| pages.kind() == crate::json::Kind::Array);
                 Read {
                     words,
+                    sound: sound::likely(b""),
+                    question: root.get("query").map_or(0, |query| estimate::text(query.raw().as_bytes())),
+                    picture: Picture { size: named(["size", "resolution"]), quality: named(["quality", "quality"]) },
+                    pages: pages.map(|pages| whole(pages.items().count())),
+                    annotated: annotated.into_iter().any(|name| root.present(name).is_some()),
                     letters: root.get("input").and_then(Node::text).map_or(0, |text| whole(text.chars().count())),
                     count: root.present("n").and_then(Node::as_u64).unwrap_or(1).max(1),
                     files: (pictures, 0),
@@ -146,7 +159,10 @@ impl NativeCall {
             }
             Body::Form(form) => {
                 let count = form.field("n").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-                Read { words, count: u64::max(count, 1), files: form.files(), ..Read::default() }
+                let named = |name| form.field(name).map(|text| Word::new(text.trim())).unwrap_or_default();
+                let picture = Picture { size: named("size"), quality: named("quality") };
+                let (files, sound) = (form.files(), form.sound());
+                Read { words, count: u64::max(count, 1), files, sound, picture, ..Read::default() }
             }
             Body::Other(_) => Read { words, ..Read::default() },
         }
@@ -161,6 +177,7 @@ impl NativeCall {
             tools: Vec::new(),
             input_tokens: 0,
             max_output: Some(0),
+            units: Units::NONE,
             assumed: Usage::default(),
         };
         Self::live(Method::GET, asked, Body::Other(Bytes::new()))
@@ -171,7 +188,8 @@ impl NativeCall {
     pub fn turn(task: Task, event: ClientEvent, turning: Turning) -> Self {
         let Turning { model, tools, input_tokens, max_output } = turning;
         let (body, places) = event.into_parts();
-        let asked = Asked { task, model, tools, input_tokens, max_output, assumed: Usage::default() };
+        let (units, assumed) = (Units::NONE, Usage::default());
+        let asked = Asked { task, model, tools, input_tokens, max_output, units, assumed };
         Self::live(Method::POST, asked, Body::Json { body, places, model: None, stream: true })
     }
 

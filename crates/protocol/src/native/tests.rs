@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, header::HeaderValue};
 use serde_json::json;
-use tidegate_core::facts::Action;
+use tidegate_core::{facts::Action, unit::Unit};
 
 use super::*;
 
@@ -246,7 +246,63 @@ fn what_was_used_is_read_in_every_form_that_vendors_have() {
     let classed = Task::EditImages.classed(drawn);
     assert_eq!((classed.image_input, classed.image_output, classed.output), (10, 90, 90));
     assert_eq!(Task::Speak.classed(drawn).audio_output, 90);
+    let beside = |task, body: serde_json::Value| {
+        NativeAnswer::read(Dialect::OpenAiChat, body.to_string().into()).unwrap().beside(task)
+    };
+    for (task, body, unit, count) in [
+        (Task::Transcribe, json!({"text": "x", "usage": {"type": "duration", "seconds": 3}}), Unit::Audio, 3_000),
+        (Task::Transcribe, json!({"text": "x", "duration": 3.2901}), Unit::Audio, 3_291),
+        (Task::Transcribe, json!({"text": "x", "duration": "12.5"}), Unit::Audio, 12_500),
+        (Task::Transcribe, json!({"text": "x", "duration": "-1"}), Unit::Audio, 0),
+        (Task::Transcribe, json!({"text": "x", "usage": {"prompt_audio_seconds": 7}}), Unit::Audio, 7_000),
+        (Task::Rerank, json!({"results": [], "meta": {"billed_units": {"search_units": 2}}}), Unit::SearchUnit, 2),
+        (Task::ReadDocument, json!({"pages": [], "usage_info": {"pages_processed": 9}}), Unit::Page, 9),
+        (Task::DrawImages, json!({"data": [{}, {}], "size": "1536x1024", "quality": "high"}), Unit::Image, 2),
+        (Task::Moderate, json!({"data": [{}, {}], "duration": 4}), Unit::Image, 0),
+    ] {
+        assert_eq!(beside(task, body.clone()).0, Units::of(unit, count), "{body}");
+    }
+    let picture = beside(Task::EditImages, json!({"data": [], "size": "1536x1024", "quality": "high"})).1;
+    assert_eq!((picture.size.as_str(), picture.quality.as_str()), ("1536x1024", "high"));
     let event = br#"{"type":"image_generation.completed","usage":{"input_tokens":1,"output_tokens":2}}"#;
     assert_eq!(event_usage(event).map(|usage| usage.output), Some(2));
     assert_eq!(event_usage(b"{}"), None);
+}
+
+#[test]
+fn what_a_request_may_use_beside_tokens_is_bounded_before_it_is_sent() {
+    let asked = |path: &str, body: serde_json::Value| {
+        let call = call(Method::POST, path, Some("application/json"), &body.to_string()).unwrap();
+        call.asked().unwrap().clone()
+    };
+    let many: Vec<String> = (0..120).map(|_| "a ".repeat(700)).collect();
+    for (path, body, unit, least, most) in [
+        ("/images/generations", json!({"model": "m", "prompt": "a", "n": 3}), Unit::Image, 3, 3),
+        ("/audio/speech", json!({"model": "m", "input": "Grüße!"}), Unit::Character, 6, 6),
+        ("/rerank", json!({"model": "m", "query": "q", "documents": ["a", "b"]}), Unit::SearchUnit, 1, 1),
+        // Each of 120 documents is cut into two pieces or three: at least 240 pieces, which are three searches.
+        ("/rerank", json!({"model": "m", "query": "q", "documents": many}), Unit::SearchUnit, 3, 4),
+        ("/ocr", json!({"model": "m", "document": {"document_url": "https://x"}}), Unit::Page, 1_000, 1_000),
+        ("/ocr", json!({"model": "m", "document": {}, "pages": [0, 3]}), Unit::Page, 2, 2),
+        (
+            "/ocr",
+            json!({"model": "m", "document": {}, "pages": [0], "document_annotation_format": {}}),
+            Unit::AnnotatedPage,
+            1,
+            1,
+        ),
+    ] {
+        let asked = asked(path, body.clone());
+        let count = asked.units.get(unit);
+        assert!((least..=most).contains(&count), "{body}: {count}");
+        assert_eq!(asked.units, Units::of(unit, count), "{path}");
+        assert_eq!(asked.assumed.units, asked.units, "{path}");
+    }
+    let annotated = asked("/ocr", json!({"model": "m", "document": {}, "bbox_annotation_format": {}}));
+    let used = annotated.used(None, (Units::of(Unit::Page, 4), Picture::default()));
+    assert_eq!(used.units, Units::of(Unit::AnnotatedPage, 4));
+    let drawn = asked("/images/generations", json!({"model": "m", "prompt": "a", "size": "1K", "quality": "HD"}));
+    let made = Picture { size: Word::new("2k"), ..Picture::default() };
+    let used = drawn.used(None, (Units::of(Unit::Image, 1), made)).picture;
+    assert_eq!((used.size.as_str(), used.quality.as_str()), ("2k", "hd"), "what was made counts over what was asked");
 }

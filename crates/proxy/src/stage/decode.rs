@@ -59,6 +59,7 @@ pub(crate) async fn decode(
     }
     let result = match endpoint {
         Endpoint::Mcp(_) | Endpoint::McpAll if !mcp::is_spoken(exchange) => Err(mcp::not_spoken()),
+        Endpoint::Answers => Ok((Decoded::Here(Here::Answers), StageVerdict::Pass)),
         Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
         Endpoint::OneModel(name) => Ok((Decoded::Here(Here::OneModel(name)), StageVerdict::Pass)),
         Endpoint::Mcp(server) if *method != Method::POST => {
@@ -78,6 +79,14 @@ pub(crate) async fn decode(
         }
     };
     exchange.stage(Stage::Decode, started, result)
+}
+
+/// Makes a call of a body that came otherwise than with its request.
+pub(crate) fn decode_whole(exchange: &mut Exchange, endpoint: Endpoint, body: Bytes) -> Result<Call, Fault> {
+    match whole(exchange, &Method::POST, endpoint, body)? {
+        Decoded::Call(call) => Ok(call),
+        Decoded::Here(_) => Err(Fault::new(FaultCode::Internal, "This is no call of a model.")),
+    }
 }
 
 /// Makes a call of a whole body that no client is sending.
@@ -171,8 +180,8 @@ pub(crate) fn understand(
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Proxied(_) => {
-            return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Answers | Endpoint::Proxied(_) => {
+            return Err(Fault::new(FaultCode::Internal, "This path has no body to decode."));
         }
     };
     tell(exchange, &call);

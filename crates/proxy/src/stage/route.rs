@@ -10,11 +10,13 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
     money::NanoUsd,
     segment::Origin,
+    unit::{Picture, Units},
     usage::Service,
 };
 use tidegate_ledger::{Most, upper_bound};
 use tidegate_protocol::{
     call::{Call, Estimate},
+    llm::Dialect,
     native::{Asked, NativeCall, Task},
 };
 use tidegate_upstream::{LegSender, Provider, Route, Target, mcp::Leg};
@@ -38,8 +40,30 @@ pub(crate) struct Routed {
     pub(crate) service: Service,
     /// Whether sounds or images are in the call or asked for.
     pub(crate) media: bool,
+    /// What the call may use beside tokens, and what sort of pictures it asks for.
+    beside: Beside,
     /// Whether the same question gets the same answer again.
     pub(crate) cache: Option<Caching>,
+}
+
+/// What a call may use beside tokens.
+#[derive(Debug, Clone, Copy, Default)]
+struct Beside {
+    units: Units,
+    picture: Picture,
+    /// The dialect whose vendors' own tools the units are the fees for, where they are: what the call is translated for
+    /// does not get them.
+    fees_of: Option<Dialect>,
+}
+
+impl Beside {
+    /// What may be used at `target`.
+    fn at(&self, target: &Target) -> Units {
+        match self.fees_of {
+            Some(dialect) if !target.provider.speaks(dialect) => Units::NONE,
+            _ => self.units,
+        }
+    }
 }
 
 /// The kinds of places.
@@ -78,7 +102,8 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.service = call.service();
             let service = exchange.story.service.unwrap_or(Service::Standard);
             let (way, media) = (Way::Models(route), call.has_media());
-            Ok(Routed { candidates, way, estimate, service, media, cache: found.cache })
+            let beside = Beside { units: call.fees(), fees_of: Some(call.dialect()), ..Beside::default() };
+            Ok(Routed { candidates, way, estimate, service, media, beside, cache: found.cache })
         }
         Call::Tool(tool) => {
             let Some(server) = exchange.snapshot.server(tool.server().as_str()) else {
@@ -147,9 +172,13 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
     let able = |target: &Arc<Target>| match asked.task {
         Task::Connect => target.provider.realtime,
         Task::Turn | Task::Heard => false,
-        Task::DrawImages | Task::EditImages | Task::Speak | Task::Transcribe | Task::Moderate | Task::Rerank => {
-            target.provider.speaks(native.dialect())
-        }
+        Task::DrawImages
+        | Task::EditImages
+        | Task::Speak
+        | Task::Transcribe
+        | Task::Moderate
+        | Task::Rerank
+        | Task::ReadDocument => target.provider.speaks(native.dialect()),
     };
     let targets = route.targets().into_iter().filter(able);
     let candidates: Vec<_> = targets.map(|target| Resource::Model(target.id.clone())).collect();
@@ -159,7 +188,8 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
             format!("The model `{name}` is at no provider that does this ({}): ask another.", asked.task.as_str()),
         ));
     }
-    Ok(Routed { media: true, ..Routed::to(candidates, Way::Models(route), estimate) })
+    let beside = Beside { units: asked.units, picture: asked.assumed.picture, fees_of: None };
+    Ok(Routed { media: true, beside, ..Routed::to(candidates, Way::Models(route), estimate) })
 }
 
 /// The route with its conditions decided, on the facts as they stand before guardrails and targets. One that cannot be
@@ -198,7 +228,8 @@ fn decided(
 impl Routed {
     /// A way of a call that names no level of service.
     fn to(candidates: Vec<Resource>, way: Way, estimate: Estimate) -> Self {
-        Self { candidates, way, estimate, service: Service::Standard, media: false, cache: None }
+        let (service, beside) = (Service::Standard, Beside::default());
+        Self { candidates, way, estimate, service, media: false, beside, cache: None }
     }
 
     /// The targets of a model call, in no particular order; none for other kinds.
@@ -236,6 +267,8 @@ impl Routed {
                 cache_write: true,
                 media: self.media,
                 service: self.service,
+                units: self.beside.at(target),
+                picture: self.beside.picture,
             };
             let cost = upper_bound(price, &call)?;
             most = most.max(cost);

@@ -4,7 +4,7 @@
 //! `decode` and `respond` the rest.
 
 mod bedrock;
-mod gemini;
+pub(crate) mod gemini;
 pub(crate) mod mcp;
 pub(crate) mod proxied;
 pub(crate) mod realtime;
@@ -64,6 +64,8 @@ pub(crate) enum Endpoint {
     McpAll,
     /// A live session with this model.
     Live(String),
+    /// A WebSocket of answers: each frame asks for one.
+    Answers,
     /// A path of a named provider: what it asks is known once the provider is.
     Proxied(proxied::Proxied),
 }
@@ -99,6 +101,11 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     let speaks_anthropic = headers.contains_key("anthropic-version");
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let (surface, endpoint, wanted) = match path {
+        "/v1/responses" if *method == Method::GET && realtime::is_upgrade(headers) => {
+            let surface = Surface::Model(Dialect::OpenAiResponses);
+            realtime::shaken(headers).map_err(|fault| (surface, fault))?;
+            return Ok(Entrance { surface, endpoint: Endpoint::Answers });
+        }
         _ if let Some((dialect, operation)) = path.strip_prefix("/v1").and_then(asks_model) => {
             (Surface::Model(dialect), Endpoint::Model(operation, None), Method::POST)
         }

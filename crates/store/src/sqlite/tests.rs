@@ -241,7 +241,10 @@ fn long_calls_are_listed_in_order_whichever_batch_they_ended_in() {
 /// Rows leave names out: what stands in an older row has to be read, and what is told apart has to come back.
 #[test]
 fn usage_in_rows_of_before_is_read_and_what_is_told_apart_comes_back() {
-    use tidegate_core::usage::{Service, Usage, UsageSource};
+    use tidegate_core::{
+        unit::{Picture, Unit, Units, Word},
+        usage::{Service, Usage, UsageSource},
+    };
     let before = [3, 4, 5, 6, 7, 2, 0];
     let plain = Usage {
         input: 3,
@@ -260,6 +263,10 @@ fn usage_in_rows_of_before_is_read_and_what_is_told_apart_comes_back() {
             let apart = Usage { audio_input: 1, image_output: 6, service, source, ..plain };
             let bytes = postcard::to_allocvec(&apart).unwrap();
             assert_eq!(postcard::from_bytes::<Usage>(&bytes).unwrap(), apart);
+            let picture = Picture { size: Word::new("1024x1792"), ..Picture::default() };
+            let beside = Usage { units: Units::of(Unit::Image, 3), picture, ..apart };
+            let bytes = postcard::to_allocvec(&beside).unwrap();
+            assert_eq!(postcard::from_bytes::<Usage>(&bytes).unwrap(), beside);
         }
     }
 }

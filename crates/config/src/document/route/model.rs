@@ -1,19 +1,24 @@
-//! What users say of a model itself: what its tokens cost, and what it takes and gives beside text.
+//! What users say of a model itself: what calls to it cost, and what it takes and gives beside text.
 
-use super::super::{read::object, scalar::TokenPrice};
+use std::collections::BTreeMap;
+
+use super::super::{
+    read::object,
+    scalar::{TokenPrice, UnitPrice},
+};
 
 object! {
-    /// What tokens cost.
+    /// What calls cost: tokens, or what else the vendor charges by, or both.
     pub struct Price("a price") {
-        required {
-            /// Prompt tokens.
+        required {}
+        optional {
+            /// Prompt tokens. `input` and `output` stand together, and are left out where the vendor charges by other
+            /// units alone.
             #[schemars(example = &"0.15 usd/mtok")]
-            pub input: TokenPrice = "0.15 usd/mtok",
+            pub input: Option<TokenPrice>,
             /// Generated tokens.
             #[schemars(example = &"0.60 usd/mtok")]
-            pub output: TokenPrice = "0.60 usd/mtok",
-        }
-        optional {
+            pub output: Option<TokenPrice>,
             /// Prompt tokens read from the vendor's cache; without it, as `input`.
             #[schemars(example = &"0.075 usd/mtok")]
             pub cache_read: Option<TokenPrice>,
@@ -23,6 +28,36 @@ object! {
             /// Prompt tokens written to the vendor's cache for an hour; without it, as for five minutes.
             #[schemars(example = &"0.30 usd/mtok")]
             pub cache_write_1h: Option<TokenPrice>,
+            /// What is charged beside tokens, by unit: `image`, `audio` (`usd/minute`, `usd/hour`), `character`
+            /// (`usd/mchar`), `search_unit` (of a rerank, `usd/ksearch`), `page` and `annotated_page` (of a document),
+            /// `request` (each call), and the fees for a vendor's tools, `web_search`, `web_search_preview`,
+            /// `grounded_prompt`, `file_search` (`usd/kcall`) and `code_session` (`usd/session`). A `k` is a thousand,
+            /// an `m` a million. Fees that are not stated are the catalogue's.
+            #[schemars(example = serde_json::json!({ "image": "0.04 usd/image", "web_search": "10 usd/kcall" }))]
+            pub units: BTreeMap<String, UnitPrice>,
+            /// Other prices of pictures by size and quality, the sort first that the vendor makes where a call names none.
+            #[schemars(example = serde_json::json!([{ "size": "1024x1024", "quality": "hd", "price": "0.08 usd/image" }]))]
+            pub pictures: Vec<PicturePrice>,
+        }
+        later {}
+    }
+}
+
+object! {
+    /// What pictures of one sort cost.
+    pub struct PicturePrice("the price of a sort of pictures") {
+        required {
+            /// What one costs.
+            #[schemars(example = &"0.08 usd/image")]
+            pub price: UnitPrice = "0.08 usd/image",
+        }
+        optional {
+            /// Their size as calls name it; without it, any.
+            #[schemars(example = &"1024x1024")]
+            pub size: Option<String>,
+            /// Their quality as calls name it; without it, any.
+            #[schemars(example = &"hd")]
+            pub quality: Option<String>,
         }
         later {}
     }

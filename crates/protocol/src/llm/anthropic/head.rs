@@ -2,7 +2,7 @@
 //!
 //! Owns validation of the members that are interpreted. Never looks at others. Called when a call comes in.
 
-use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin};
+use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin, unit::Unit};
 
 use super::thread;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::{Head, MOST_MODEL_NAME, Operation},
-        needs::Asked,
+        needs::{Asked, MOST_SEARCHES},
         node::Node,
         segments::{self, Found, MediaKind},
     },
@@ -156,6 +156,12 @@ pub(super) fn asked(root: Node<'_, '_>) -> Asked {
     let thinking = root.present("thinking").and_then(|thinking| thinking.get("type"));
     if thinking.is_some_and(|kind| kind.text_is("enabled") || kind.text_is("adaptive")) {
         asked.needs.add(Capability::Reasoning);
+    }
+    for tool in root.present("tools").into_iter().flat_map(Node::items) {
+        if tool.get("type").and_then(Node::text).is_some_and(|kind| kind.starts_with("web_search")) {
+            let most = tool.present("max_uses").and_then(Node::as_u64).unwrap_or(MOST_SEARCHES);
+            asked.fees.add(Unit::WebSearch, most);
+        }
     }
     asked.service(root.present("service_tier"));
     asked.service(root.present("speed").filter(|speed| speed.text_is("fast")));

@@ -9,7 +9,7 @@ mod encoder;
 pub(super) use decoder::Decoder;
 pub(super) use encoder::Encoder;
 
-use tidegate_core::{segment::Origin, usage::Usage};
+use tidegate_core::{segment::Origin, unit::Unit, usage::Usage};
 
 use super::{head, wire};
 use crate::llm::{
@@ -93,7 +93,15 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
                         facts.tool_starts.push(ToolStart { channel: channel(index_of(root), ARGUMENTS), name });
                     }
                 }
-                _ => facts.semantic = true,
+                kind => {
+                    facts.semantic = true;
+                    // Counted as it begins, since a stream that breaks off never says how often it was.
+                    let searches =
+                        kind == "server_tool_use" && block.get("name").is_some_and(|name| name.text_is("web_search"));
+                    if let (true, Some(usage)) = (searches, usage) {
+                        usage.units.add(Unit::WebSearch, 1);
+                    }
+                }
             }
         }
         "content_block_delta" => {

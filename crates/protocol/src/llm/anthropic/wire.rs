@@ -4,7 +4,10 @@
 //! `encode` and `stream`.
 
 use bytes::Bytes;
-use tidegate_core::usage::{Service, Usage, UsageSource};
+use tidegate_core::{
+    unit::Unit,
+    usage::{Service, Usage, UsageSource},
+};
 
 use super::thread;
 use crate::llm::{
@@ -68,6 +71,11 @@ pub(super) fn take_usage(node: Node<'_, '_>, usage: &mut Usage) {
             }
             "service_tier" => tier = value.text().and_then(|name| Service::named(&name)),
             "speed" => speed = value.text().and_then(|name| Service::named(&name)),
+            "server_tool_use" => {
+                if let Some(searches) = value.get("web_search_requests").and_then(|n| n.as_u64()) {
+                    usage.units.set(Unit::WebSearch, searches);
+                }
+            }
             "output_tokens_details" => {
                 if let Some(reasoning) = value.get("thinking_tokens").and_then(|n| n.as_u64()) {
                     usage.reasoning = reasoning;

@@ -3,7 +3,7 @@
 //! Owns validation of the members that are interpreted. Never looks at others, but refuses a body that spells one of its
 //! members in both ways. Called when a call comes in. The model and whether the answer streams stand in the path.
 
-use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin};
+use tidegate_core::{capability::Capability, ids::ToolName, segment::Origin, unit::Unit};
 
 use super::{fields, media};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         error::ReadError,
         estimate,
         model_call::Head,
-        needs::Asked,
+        needs::{Asked, MOST_SEARCHES},
         node::Node,
         segments::{self, Found, MediaKind},
     },
@@ -165,6 +165,13 @@ pub(super) fn walk_part(part: Node<'_, '_>, origin: Origin, see: &mut dyn FnMut(
 pub(super) fn asked(root: Node<'_, '_>) -> Asked {
     let mut asked = Asked::default();
     asked.service(fields::present(root, "serviceTier"));
+    let tools = fields::list(root, "tools");
+    let search =
+        |name: &str| matches!(name, "googleSearch" | "googleSearchRetrieval" | "enterpriseWebSearch" | "googleMaps");
+    if tools.flat_map(fields::members).any(|(name, _)| search(&name)) {
+        asked.fees.set(Unit::GroundedPrompt, 1);
+        asked.fees.set(Unit::WebSearch, MOST_SEARCHES);
+    }
     let Some(config) = fields::present(root, "generationConfig") else { return asked };
     let schema = ["responseSchema", "responseJsonSchema"].iter().any(|name| fields::present(config, name).is_some());
     if schema {

@@ -130,7 +130,7 @@ impl Codec for Gemini {
     }
 
     fn answer_usage(&self, root: Node<'_, '_>) -> Option<Usage> {
-        fields::get(root, "usageMetadata").and_then(wire::usage)
+        wire::usage_of(root)
     }
 
     fn answer_model(&self, root: Node<'_, '_>) -> Option<String> {

@@ -101,7 +101,9 @@ pub(super) fn facts<'frame>(root: Node<'_, 'frame>, facts: &mut FrameFacts<'fram
     if !any && wire::is_blocked(root) {
         facts.stop = Some(StopReason::Refusal);
     }
-    if let Some(counted) = fields::get(root, "usageMetadata").and_then(wire::usage) {
+    if let Some(mut counted) = wire::usage_of(root) {
+        // Searches are told once, in whichever frame, and counts of tokens in each.
+        counted.units = counted.units.most(usage.map(|before| before.units).unwrap_or_default());
         *usage = Some(counted);
     }
 }

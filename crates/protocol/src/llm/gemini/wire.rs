@@ -5,7 +5,10 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use tidegate_core::usage::{Service, Usage, UsageSource};
+use tidegate_core::{
+    unit::{Unit, Units},
+    usage::{Service, Usage, UsageSource},
+};
 
 use super::fields;
 use crate::llm::{
@@ -107,6 +110,29 @@ pub(super) fn index_of(candidate: Node<'_, '_>, otherwise: usize) -> u64 {
 pub(super) fn is_blocked(root: Node<'_, '_>) -> bool {
     let reason = fields::get(root, "promptFeedback").and_then(|feedback| fields::text(feedback, "blockReason"));
     reason.is_some_and(|reason| reason != "BLOCKED_REASON_UNSPECIFIED")
+}
+
+/// What an answer says it used.
+pub(super) fn usage_of(root: Node<'_, '_>) -> Option<Usage> {
+    let mut usage = fields::get(root, "usageMetadata").and_then(usage)?;
+    usage.units = searches(root);
+    Some(usage)
+}
+
+/// The searches that an answer rests on, and whether it rests on any: one kind of model is charged by the one, another by
+/// the other.
+pub(super) fn searches(root: Node<'_, '_>) -> Units {
+    let mut units = Units::NONE;
+    for candidate in fields::list(root, "candidates") {
+        let Some(grounding) = fields::present(candidate, "groundingMetadata") else { continue };
+        let queries = |name: &str| u64::try_from(fields::list(grounding, name).count()).unwrap_or(u64::MAX);
+        let searches = queries("webSearchQueries").saturating_add(queries("imageSearchQueries"));
+        units.add(Unit::WebSearch, searches);
+        if searches > 0 || queries("groundingChunks") > 0 {
+            units.set(Unit::GroundedPrompt, 1);
+        }
+    }
+    units
 }
 
 /// `promptTokenCount` includes what was cached, and not what the vendor's own tools put into the prompt;

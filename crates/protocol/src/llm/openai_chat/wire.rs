@@ -4,7 +4,10 @@
 //! `encode` and `stream`.
 
 use bytes::Bytes;
-use tidegate_core::usage::{Service, Usage, UsageSource};
+use tidegate_core::{
+    unit::{Unit, Units},
+    usage::{Service, Usage, UsageSource},
+};
 
 use crate::llm::{
     error::{ErrorKind, ErrorView, MOST_MESSAGE, MOST_NAME, UpstreamError, clip},
@@ -61,6 +64,7 @@ pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
     let (mut prompt, mut answer, mut total, mut elsewhere) = (None, 0, None, 0);
     let (mut cached, mut written, mut audio_input) = (0, 0, 0);
     let (mut reasoning, mut audio_output) = (0, 0);
+    let mut units = Units::NONE;
     let count = |node: Node<'_, '_>| node.as_u64().unwrap_or(0);
     for (name, value) in root.present("usage")?.members() {
         match &*name {
@@ -68,6 +72,13 @@ pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
             "completion_tokens" => answer = count(value),
             "total_tokens" => total = value.as_u64(),
             "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens" => elsewhere = count(value),
+            // Perplexity's searches, with what they brought up and how much was reasoned about it.
+            "num_search_queries" => units.set(Unit::WebSearch, count(value)),
+            "citation_tokens" => units.set(Unit::CitationToken, count(value)),
+            "reasoning_tokens" => units.set(Unit::ReasoningToken, count(value)),
+            "search_context_size" => units.set(context(value), 1),
+            // Mistral's count of what it heard.
+            "prompt_audio_seconds" => units.set(Unit::Audio, count(value).saturating_mul(1_000)),
             "prompt_tokens_details" => {
                 for (name, value) in value.members() {
                     match &*name {
@@ -103,10 +114,20 @@ pub(super) fn usage(root: Node<'_, '_>) -> Option<Usage> {
         reasoning,
         audio_input: audio_input.min(input),
         audio_output: audio_output.min(output),
+        units,
         service: service(root),
         source: UsageSource::Vendor,
         ..Usage::default()
     })
+}
+
+/// How much context was searched for a call.
+fn context(size: Node<'_, '_>) -> Unit {
+    match size.text().as_deref() {
+        Some("low") => Unit::Request,
+        Some("medium") => Unit::RequestMedium,
+        _ => Unit::RequestHigh,
+    }
 }
 
 /// What was generated, and how much of it was reasoning. A total that is more than its parts is the prompt and an answer

@@ -2,16 +2,17 @@
 //!
 //! Owns validation of the members that are interpreted. Never looks at others. Called when a call comes in.
 
-use tidegate_core::{ids::ToolName, segment::Origin};
+use tidegate_core::{ids::ToolName, segment::Origin, unit::Unit};
 
 use super::walk::{self, type_of};
+use super::wire;
 use crate::{
     json::Kind,
     llm::{
         error::ReadError,
         estimate,
         model_call::{Head, MOST_MODEL_NAME},
-        needs::Asked,
+        needs::{Asked, MOST_SEARCHES},
         node::Node,
         segments::{self, Found, MediaKind},
     },
@@ -140,5 +141,14 @@ pub(super) fn asked(root: Node<'_, '_>) -> Asked {
     asked.format(root.present("text").and_then(|text| text.present("format")));
     asked.effort(root.present("reasoning").and_then(|reasoning| reasoning.present("effort")));
     asked.service(root.present("service_tier"));
+    let most = root.present("max_tool_calls").and_then(Node::as_u64).unwrap_or(MOST_SEARCHES);
+    for tool in root.present("tools").into_iter().flat_map(Node::items) {
+        let kind = tool.get("type").and_then(Node::text).unwrap_or_default();
+        match wire::fee(&kind) {
+            Some(Unit::CodeSession) => asked.fees.add(Unit::CodeSession, 1),
+            Some(unit) => asked.fees.set(unit, most),
+            None => {}
+        }
+    }
     asked
 }

@@ -3,7 +3,10 @@
 //! Owns what both directions of this dialect share; errors and lists of models are Chat's, since the vendor's are. Never
 //! reads a whole body. Called by the dialect's other files.
 
-use tidegate_core::usage::{Usage, UsageSource};
+use tidegate_core::{
+    unit::{Unit, Units},
+    usage::{Usage, UsageSource},
+};
 
 use crate::{
     llm::{
@@ -86,6 +89,49 @@ fn detail(node: Node<'_, '_>, group: &str, name: &str) -> u64 {
     node.get(group).and_then(|group| group.get(name)).and_then(Node::as_u64).unwrap_or(0)
 }
 
+/// What the use of a vendor's tool of this type is charged by, where it is.
+pub(super) fn fee(kind: &str) -> Option<Unit> {
+    match kind {
+        "file_search" | "file_search_call" => Some(Unit::FileSearch),
+        "code_interpreter" | "code_interpreter_call" => Some(Unit::CodeSession),
+        _ if kind.starts_with("web_search_preview") => Some(Unit::WebSearchPreview),
+        _ if kind.starts_with("web_search") => Some(Unit::WebSearch),
+        _ => None,
+    }
+}
+
+/// How often the vendor's tools were used. Opening a page that was found is no search; what ran in one container is one
+/// session. An answer repeats the tools that it was given, and so says which kind of search it had.
+fn fees(response: Node<'_, '_>) -> Units {
+    let mut units = Units::NONE;
+    let mut containers = Vec::new();
+    for item in response.get("output").into_iter().flat_map(Node::items) {
+        match fee(&item.get("type").and_then(Node::text).unwrap_or_default()) {
+            Some(Unit::CodeSession) => {
+                let container = item.get("container_id").and_then(Node::text).unwrap_or_default();
+                if !containers.contains(&container) {
+                    containers.push(container);
+                    units.add(Unit::CodeSession, 1);
+                }
+            }
+            Some(Unit::WebSearch) => {
+                let action = item.present("action").and_then(|action| action.get("type"));
+                units.add(Unit::WebSearch, u64::from(action.is_none_or(|action| action.text_is("search"))));
+            }
+            Some(unit) => units.add(unit, 1),
+            None => {}
+        }
+    }
+    let tools = || response.get("tools").into_iter().flat_map(Node::items);
+    let given =
+        |unit| tools().any(|tool| tool.get("type").and_then(Node::text).and_then(|kind| fee(&kind)) == Some(unit));
+    if units.get(Unit::WebSearch) > 0 && given(Unit::WebSearchPreview) && !given(Unit::WebSearch) {
+        units.set(Unit::WebSearchPreview, units.get(Unit::WebSearch));
+        units.set(Unit::WebSearch, 0);
+    }
+    units
+}
+
 /// `input_tokens` includes cached and cache-written tokens; `output_tokens` includes reasoning.
 pub(super) fn usage(response: Node<'_, '_>) -> Option<Usage> {
     let node = response.present("usage")?;
@@ -109,6 +155,7 @@ pub(super) fn usage(response: Node<'_, '_>) -> Option<Usage> {
         cache_write_1h: long,
         output,
         reasoning,
+        units: fees(response),
         service: chat::service(response),
         source: UsageSource::Vendor,
         ..Usage::default()

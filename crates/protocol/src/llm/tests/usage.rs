@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_core::{
     capability::Capability,
+    unit::{Unit, Units},
     usage::{Service, Usage, UsageSource},
 };
 
@@ -119,6 +120,74 @@ fn bedrock_usage_has_a_level_of_service() {
     let body = json!({"output": {"message": {"role": "assistant", "content": [{"text": "a"}]}}, "stopReason": "end_turn",
         "usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}, "serviceTier": {"type": "reserved"}});
     assert_eq!(usage(Dialect::Bedrock, &body), Usage { service: Some(Service::Standard), ..of(3, 4) });
+}
+
+#[test]
+fn searches_and_other_tools_of_a_vendor_are_counted_in_every_dialect_that_tells_them() {
+    let body = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "a"}], "usage": {"input_tokens": 3, "output_tokens": 4,
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1}}});
+    assert_eq!(usage(Dialect::Anthropic, &body).units, Units::of(Unit::WebSearch, 2));
+    let body = |metadata: Value| {
+        json!({"candidates": [{"content": {"parts": []}, "finishReason": "STOP", "groundingMetadata": metadata}],
+            "usageMetadata": {"promptTokenCount": 1}})
+    };
+    let grounded =
+        usage(Dialect::Gemini, &body(json!({"webSearchQueries": ["a", "b"], "groundingChunks": [{}]}))).units;
+    assert_eq!((grounded.get(Unit::WebSearch), grounded.get(Unit::GroundedPrompt)), (2, 1));
+    assert!(usage(Dialect::Gemini, &body(json!({"searchEntryPoint": {}}))).units.is_empty());
+    let sonar = json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "citation_tokens": 20,
+        "num_search_queries": 5, "reasoning_tokens": 90, "search_context_size": "medium"});
+    let sonar = usage(Dialect::OpenAiChat, &chat(&sonar, &json!(null))).units;
+    for (unit, count) in [
+        (Unit::WebSearch, 5),
+        (Unit::CitationToken, 20),
+        (Unit::ReasoningToken, 90),
+        (Unit::RequestMedium, 1),
+        (Unit::Request, 0),
+    ] {
+        assert_eq!(sonar.get(unit), count, "{unit:?}");
+    }
+    let items = |tool: &str| {
+        json!({"id": "r", "object": "response", "created_at": 1, "status": "completed", "model": "m",
+            "tools": [{"type": tool}], "output": [
+                {"type": "web_search_call", "id": "1", "status": "completed", "action": {"type": "search"}},
+                {"type": "web_search_call", "id": "2", "status": "completed", "action": {"type": "open_page"}},
+                {"type": "web_search_call", "id": "3", "status": "completed"},
+                {"type": "file_search_call", "id": "4", "status": "completed", "queries": ["a"]},
+                {"type": "code_interpreter_call", "id": "5", "status": "completed", "container_id": "c1"},
+                {"type": "code_interpreter_call", "id": "6", "status": "completed", "container_id": "c1"}],
+            "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}})
+    };
+    let found = usage(Dialect::OpenAiResponses, &items("web_search")).units;
+    let counts =
+        [Unit::WebSearch, Unit::WebSearchPreview, Unit::FileSearch, Unit::CodeSession].map(|unit| found.get(unit));
+    assert_eq!(counts, [2, 0, 1, 1]);
+    let found = usage(Dialect::OpenAiResponses, &items("web_search_preview")).units;
+    assert_eq!((found.get(Unit::WebSearch), found.get(Unit::WebSearchPreview)), (0, 2));
+}
+
+#[test]
+fn a_request_bounds_how_often_its_vendors_tools_may_be_used() {
+    let user = json!([{"role": "user", "content": "a"}]);
+    let search = |more: Value| {
+        let mut tool = json!({"type": "web_search_20250305", "name": "web_search"});
+        tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call(Dialect::Anthropic, &json!({"model": "m", "max_tokens": 9, "messages": user, "tools": [tool]})).fees()
+    };
+    assert_eq!(search(json!({"max_uses": 3})), Units::of(Unit::WebSearch, 3));
+    assert_eq!(search(json!({})), Units::of(Unit::WebSearch, 20));
+    let tools =
+        json!([{"type": "web_search_preview_2025_03_11"}, {"type": "code_interpreter", "container": {"type": "auto"}}]);
+    let fees =
+        call(Dialect::OpenAiResponses, &json!({"model": "m", "input": "a", "tools": tools, "max_tool_calls": 4}))
+            .fees();
+    assert_eq!((fees.get(Unit::WebSearchPreview), fees.get(Unit::CodeSession)), (4, 1));
+    let contents = json!([{"role": "user", "parts": [{"text": "a"}]}]);
+    let fees = call(Dialect::Gemini, &json!({"contents": contents, "tools": [{"google_search": {}}]})).fees();
+    assert_eq!((fees.get(Unit::WebSearch), fees.get(Unit::GroundedPrompt)), (20, 1));
+    let plain = json!([{"type": "function", "name": "web_searcher", "parameters": {}}]);
+    assert!(call(Dialect::OpenAiResponses, &json!({"model": "m", "input": "a", "tools": plain})).fees().is_empty());
 }
 
 fn call(dialect: Dialect, body: &Value) -> ModelCall {

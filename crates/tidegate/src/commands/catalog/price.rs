@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tidegate_config::source::MAX_FILE_BYTES;
 use tidegate_core::{
     money::NanoUsd,
+    unit::{Picture, Units},
     usage::{Service, Usage},
 };
-use tidegate_ledger::{Catalog as Prices, ModelInfo, cost, parts};
+use tidegate_ledger::{Catalog as Prices, ModelInfo, charges, cost, parts};
 
 use crate::{
     exit,
@@ -50,6 +51,8 @@ struct Counts {
     audio_output: u64,
     image_input: u64,
     image_output: u64,
+    units: Units,
+    picture: Picture,
     service: Option<Service>,
 }
 
@@ -78,6 +81,8 @@ impl Counts {
             audio_output: self.audio_output,
             image_input: self.image_input,
             image_output: self.image_output,
+            units: self.units,
+            picture: self.picture,
             service: self.service,
             ..Usage::default()
         })
@@ -142,17 +147,24 @@ fn priced(prices: &Prices, line: &[u8]) -> Result<Value, String> {
         .lookup(provider, model)
         .ok_or_else(|| format!("`{:.200}` has no price", output::printable(&line.model)))?;
     let usage = line.usage.usage().map_err(str::to_owned)?;
+    if charges(&info.price, &usage).is_none() {
+        return Err("what was used has no price here: see `units` of the model in the catalogue".to_owned());
+    }
     answer(info, &usage).ok_or_else(|| "the cost is more than any amount that can be told".to_owned())
 }
 
 fn answer(info: &ModelInfo, usage: &Usage) -> Option<Value> {
     let cost = cost(&info.price, usage)?;
-    let parts: Vec<Value> = parts(&info.price, usage)
+    let mut parts: Vec<Value> = parts(&info.price, usage)
         .into_iter()
         .map(
             |(class, tokens, rate)| json!({"class": class, "tokens": tokens, "usd_per_mtok": NanoUsd(rate.0).to_usd()}),
         )
         .collect();
+    parts.extend(charges(&info.price, usage)?.into_iter().map(|(unit, count, rate)| {
+        let (nanos, of) = rate.amount();
+        json!({"unit": unit.as_str(), "count": count, "usd": NanoUsd(nanos).to_usd(), "of": of})
+    }));
     Some(json!({
         "model": format!("{}/{}", info.provider, info.model),
         "nano_usd": cost.0.to_string(),
