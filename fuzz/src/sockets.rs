@@ -10,7 +10,7 @@ use tidegate_protocol::{
         Dialect,
         socket::{Create, Ended, Memory, error_event, on_lane},
     },
-    native::{NativeCall, NativePath, NativeRequest},
+    native::{NativeCall, NativePath, NativeRequest, ResultLine, ResultLines},
     realtime::{ClientEvent, Context, ServerEvent},
     sse::Frame,
 };
@@ -45,6 +45,24 @@ pub fn live_server(bytes: &[u8]) {
     let body = event.body();
     assert!(is_json(&body));
     assert!(paths.is_empty() || String::from_utf8_lossy(&body).contains("[redacted]"));
+}
+
+/// A file of results is the same lines however it is cut; the first byte says where, and how long a line may be.
+pub fn batch_results(bytes: &[u8]) {
+    let Some((cut, file)) = bytes.split_first() else { return };
+    let longest = if cut.is_multiple_of(2) { 1 << 20 } else { usize::from(*cut) };
+    let read = |size: usize| {
+        let (mut reader, mut found) = (ResultLines::new(longest), Vec::<ResultLine>::new());
+        for piece in file.chunks(size.max(1)) {
+            reader.push(piece, &mut |line| found.push(line));
+        }
+        reader.finish(&mut |line| found.push(line));
+        found
+    };
+    let whole = read(file.len());
+    assert!(whole.len() <= file.iter().filter(|byte| **byte == b'\n').count().saturating_add(1));
+    assert_eq!(read(usize::from(cut % 61)), whole);
+    assert_eq!(read(1), whole);
 }
 
 /// What guards see of a form is what is sent, and another reading of it finds the same.

@@ -54,6 +54,10 @@ const SOCKETS: &[&str] = &[
     r#"{"type":"response.completed","response":{"id":"r","store":false,"output":[{"type":"reasoning"},{"type":"message","content":[]}]}}"#,
     "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nwords\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--b--\r\n",
 ];
+const RESULTS: &[&str] = &[
+    "\u{6}{\"custom_id\":\"a\",\"response\":{\"status_code\":200,\"body\":{\"model\":\"m\",\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}}}\n{\"custom_id\":\"b\",\"error\":{}}\r\n\n{\"result\":{\"type\":\"succeeded\",\"message\":{\"type\":\"message\",\"model\":\"c\",\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}}",
+    "\u{b}a line that is too long\n{}\n\n{\"result\":{}}\n",
+];
 const NAMES: &[&str] = &[
     "notes\nsearch",
     "a-very-long-name-of-some-server-in-here\nand_a_tool_whose_name_goes_on_and_on_and_on",
@@ -96,7 +100,8 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more = [MODELS, NATIVE, RESPONSES, SOCKETS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more =
+        [MODELS, NATIVE, RESPONSES, SOCKETS, RESULTS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // Messages of an event stream, behind the byte that chooses the cuts.
     for payload in [&br#"{"delta":{"text":"a"},"contentBlockIndex":0}"#[..], br#"{"bytes":"e30="}"#, b""] {

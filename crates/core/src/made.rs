@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batches::Maker,
+    clock::UnixMillis,
     ids::{CallId, ProviderName},
+    money::NanoUsd,
+    usage::Usage,
 };
 
 /// Something that a provider keeps.
@@ -19,18 +22,47 @@ pub struct Made {
     /// The key that made it; `None` where that is not of account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maker: Option<Maker>,
-    /// What the file tells, where it is one with the results of a batch.
+    /// What is known of the results of a batch, where they are fetched from this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
 }
 
-/// A file with the results of a provider's batch.
+/// The results of a batch that a provider ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
     /// The batch, by the provider's id.
     pub batch: Arc<str>,
-    /// The call that the lines were paid for under, once they were.
+    /// The first of the calls that it was paid for under, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<CallId>,
+    /// What is to be paid for it and may not be on record yet: none once all of it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Due>,
+}
+
+impl Results {
+    /// Those of a batch that nobody has read yet.
+    #[must_use]
+    pub fn unread(batch: &str) -> Self {
+        Self { batch: Arc::from(batch), settled: None, due: Vec::new() }
+    }
+}
+
+/// What the answers of one model in a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// The call that they are on record as.
+    pub call: CallId,
+    /// When they were read.
+    pub at: UnixMillis,
+    /// The model by the provider's name; `None` for answers that name none, and for lines that could not be read.
+    pub model: Option<Arc<str>>,
+    /// Lines of results.
+    pub lines: u64,
+    /// What they used together.
+    pub usage: Usage,
+    /// What they cost; `None` where nobody knows.
+    pub cost: Option<NanoUsd>,
 }
 
 /// What the store of things that were made could not do.

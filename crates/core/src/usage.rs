@@ -279,6 +279,28 @@ impl Usage {
         self.total() == 0 && self.units.is_empty()
     }
 
+    /// Counts what another call used to this one. Who counted, the level of service and the sort of pictures stay.
+    pub fn count(&mut self, more: &Self) {
+        for (sum, more) in [
+            (&mut self.input, more.input),
+            (&mut self.cache_read, more.cache_read),
+            (&mut self.cache_write_5m, more.cache_write_5m),
+            (&mut self.cache_write_1h, more.cache_write_1h),
+            (&mut self.output, more.output),
+            (&mut self.reasoning, more.reasoning),
+            (&mut self.audio_input, more.audio_input),
+            (&mut self.audio_cache_read, more.audio_cache_read),
+            (&mut self.audio_output, more.audio_output),
+            (&mut self.image_input, more.image_input),
+            (&mut self.image_output, more.image_output),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        for (unit, count) in more.units.used() {
+            self.units.add(unit, count);
+        }
+    }
+
     /// The tokens of prompt and answer together.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -289,6 +311,18 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::Unit;
+
+    #[test]
+    fn usages_are_counted_together_class_by_class() {
+        let one = Usage { input: 3, output: 5, units: Units::of(Unit::WebSearch, 2), ..Usage::default() };
+        let other = Usage { input: u64::MAX, cache_read: 7, image_output: 1, ..one };
+        let mut sum = Usage { service: Some(Service::Batch), source: UsageSource::Vendor, ..one };
+        sum.count(&other);
+        assert_eq!((sum.input, sum.cache_read, sum.output, sum.image_output), (u64::MAX, 7, 10, 1));
+        assert_eq!((sum.units, sum.service), (Units::of(Unit::WebSearch, 4), Some(Service::Batch)));
+        assert_eq!(sum.source, UsageSource::Vendor);
+    }
 
     #[test]
     fn levels_of_service_are_known_by_what_vendors_call_them() {

@@ -157,7 +157,7 @@ impl Shared {
         accounts
     }
 
-    /// Counts a call that ended before this process began.
+    /// Counts a call that holds no reservation: one that ended before this process began, or is charged afterwards.
     fn count(&self, entry: &Entry) {
         let change = Change { settle: entry.cost.unwrap_or_default(), hold: entry.held, ..Change::default() };
         let starts = PeriodStarts::at(entry.at);
@@ -239,11 +239,19 @@ impl Ledger {
         })
     }
 
-    /// Charges what was used without a reservation, and is known by now: it counts in every scope, whatever is left there,
-    /// and is recorded.
+    /// Charges what was used without a reservation and is known by now: it counts in every scope, whatever is left there,
+    /// and is recorded. Whoever calls sees to it that a call is charged once.
     pub fn charge(&self, entry: Entry) {
         self.shared.count(&entry);
         self.shared.store.record(entry);
+    }
+
+    /// Waits until everything recorded so far outlives the process. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Where something could not be written.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.shared.store.flush()
     }
 
     /// How `scope` stands at `wall`; `None` for a scope that has neither rules nor calls.

@@ -26,7 +26,7 @@ pub use crate::{
     period::Period,
     ports::{Attribution, Balance, Entry, EntryKind, LedgerStore, SpendBy, SpendQuery, SpendRow, StoreError},
     price::{
-        Gapped, Level, Most, Price, Rates, Tier, charges, cost, parts,
+        CostSum, Gapped, Level, Most, Price, Rates, Tier, charges, cost, parts,
         units::{PictureRate, UnitPrices},
         upper_bound,
     },

@@ -277,6 +277,11 @@ pub fn charges(price: &Price, usage: &Usage) -> Option<Vec<Charge>> {
 /// state, or nothing that was used has a price.
 #[must_use]
 pub fn cost(price: &Price, usage: &Usage) -> Option<NanoUsd> {
+    exact(price, usage).and_then(round_up_parts)
+}
+
+/// The same in parts of a nano-dollar, not rounded.
+fn exact(price: &Price, usage: &Usage) -> Option<u128> {
     let beside = charges(price, usage)?;
     let rates = price.rates_for(usage.service.unwrap_or(Service::Standard), usage.prompt_total());
     counted(usage)
@@ -287,11 +292,34 @@ pub fn cost(price: &Price, usage: &Usage) -> Option<NanoUsd> {
         .and_then(|tokens| total(tokens, &beside))
 }
 
-/// Sums [`PerMillion::micro_nanos`] and charges, and rounds up once.
-fn total(micro_nanos: u128, charges: &[Charge]) -> Option<NanoUsd> {
+/// Sums [`PerMillion::micro_nanos`] and charges.
+fn total(micro_nanos: u128, charges: &[Charge]) -> Option<u128> {
     let tokens = micro_nanos.checked_mul(u128::from(PARTS / 1_000_000))?;
-    let sum = charges.iter().try_fold(tokens, |sum, (_, count, rate)| sum.checked_add(rate.parts(*count)?))?;
-    round_up_parts(sum)
+    charges.iter().try_fold(tokens, |sum, (_, count, rate)| sum.checked_add(rate.parts(*count)?))
+}
+
+/// What many answers cost together: each at the rates that hold for its own prompt, exact, rounded up once at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CostSum(Option<u128>);
+
+impl Default for CostSum {
+    fn default() -> Self {
+        Self(Some(0))
+    }
+}
+
+impl CostSum {
+    /// Adds what an answer used, at `price`; without a price, or where its cost is not known, neither is the sum.
+    pub fn add(&mut self, price: Option<&Price>, usage: &Usage) {
+        let more = price.and_then(|price| exact(price, usage));
+        self.0 = self.0.zip(more).and_then(|(sum, more)| sum.checked_add(more));
+    }
+
+    /// The sum in whole nano-dollars; `None` where it is not known, as in [`cost`].
+    #[must_use]
+    pub fn cost(self) -> Option<NanoUsd> {
+        self.0.and_then(round_up_parts)
+    }
 }
 
 /// What a call may use at most, as far as the request tells.
@@ -339,7 +367,7 @@ pub fn upper_bound(price: &Price, call: &Most) -> Option<NanoUsd> {
             most = most.max(bound(&tier.rates)?);
         }
     }
-    total(most, &beside)
+    total(most, &beside).and_then(round_up_parts)
 }
 
 /// A text that is no price.

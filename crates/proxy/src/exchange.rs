@@ -169,6 +169,8 @@ pub(crate) struct Exchange {
     pub(crate) pinned: Option<Arc<Provider>>,
     /// The collection of a provider that the call adds to, and the provider.
     pub(crate) adds_to: Option<(Arc<str>, Arc<Provider>)>,
+    /// The provider of whose batches the answer tells.
+    pub(crate) tells_batches: Option<Arc<Provider>>,
     /// The count of a provider's batch whose results are fetched.
     pub(crate) tally: Option<Box<Tally>>,
     /// The live session that the call is a turn of.
@@ -230,6 +232,7 @@ impl Exchange {
             upgrading: None,
             pinned: None,
             adds_to: None,
+            tells_batches: None,
             tally: None,
             live: None,
             rpc_id: None,

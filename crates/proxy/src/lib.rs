@@ -26,8 +26,8 @@ mod raw_flow;
 mod repeats;
 mod replay;
 mod respond;
-mod results;
 mod responses_flow;
+mod results;
 mod server;
 mod session;
 mod socket;
@@ -90,6 +90,7 @@ pub use crate::{
     owners::Owners,
     repeats::Repeats,
     respond::Body,
+    results::{owed, resume as resume_results},
     server::{Bounds, serve},
     session::Sessions,
 };

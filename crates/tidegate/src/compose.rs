@@ -203,7 +203,9 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let contents = Contents::open(directory.files(), blobs.blobs().sealer()).context("the files cannot be kept")?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
-    recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
+    let owners = Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?;
+    let owed = tidegate_proxy::owed(&owners, &snapshot);
+    recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot, owed)?;
 
     let keys = key_table(pepper, &snapshot)?;
     let revision = snapshot.revision;
@@ -239,7 +241,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         answers: Answers::new(),
         floods: Floods::default(),
         batches: Batches::new(Arc::clone(&store) as Arc<dyn BatchStore>, Arc::new(contents)),
-        owners: Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?,
+        owners,
     });
     let data_listener = bind(arguments.listen, mode).await?;
     let admin_listener = bind(arguments.admin_listen, mode).await?;
@@ -269,6 +271,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         loopback: control_plane.ip().is_loopback(),
         changes: Arc::clone(&changes),
     });
+    tidegate_proxy::resume_results(&gate).await;
     resume(&gate)?;
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));

@@ -22,7 +22,8 @@ use tidegate_store::Sqlite;
 
 use crate::directory::Directory;
 
-/// Replays what the state lacks.
+/// Replays what the state lacks. `owed` is what was to be charged when the last process ended: it counts before what the
+/// log says of the same calls, which may be that their end is unknown.
 pub(crate) fn recover(
     directory: &Directory,
     audit: &Audit,
@@ -30,9 +31,10 @@ pub(crate) fn recover(
     ledger: &Ledger,
     store: &Sqlite,
     snapshot: &Snapshot,
+    owed: Vec<Entry>,
 ) -> Result<()> {
     let from = applied(directory);
-    let mut lost: Vec<Entry> = Vec::new();
+    let mut lost: Vec<Entry> = owed;
     let mut intents: HashMap<u64, (UnixMillis, Box<IntentRecord>)> = HashMap::new();
     for record in audit.records_from(from) {
         let (leaf, entry) = record.context("the audit log could not be read")?;

@@ -41,8 +41,15 @@ const REQUEST_GEMINI: [&str; 2] = ["x-goog-api-client", "x-server-timeout"];
 const REQUEST_API: [&str; 3] = ["accept", "range", "if-none-match"];
 
 /// Headers of an answer of a vendor's own API that also pass to callers.
-const RESPONSE_API: [&str; 6] =
-    ["content-type", "content-length", "content-disposition", "content-range", "accept-ranges", "etag"];
+const RESPONSE_API: [&str; 7] = [
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "content-disposition",
+    "content-range",
+    "accept-ranges",
+    "etag",
+];
 
 /// Headers of an answer that pass to callers whatever the dialect.
 const RESPONSE_COMMON: [&str; 2] = ["retry-after", "retry-after-ms"];

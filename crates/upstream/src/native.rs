@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode, Phase},
@@ -216,6 +216,8 @@ impl NativeTraffic<'_> {
         })?;
         let usage = match self.call.asked() {
             Some(asked) => asked.used(answer.usage(), answer.beside(asked.task)),
+            // What is looked up says what it used when it was made.
+            None if self.call.is_free() => Usage::default(),
             None => answer.usage().unwrap_or_default(),
         };
         Ok(NativeBody::Document { answer: Box::new(answer), usage: Box::new(usage) })
@@ -280,6 +282,18 @@ impl RawStream {
         }
     }
 
+    fn succeeded(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            admitted.succeeded(clock::now());
+        }
+    }
+
+    /// Whether all bytes that the upstream announced are there. False says nothing: it may have announced none.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     /// Bytes that came so far.
     #[must_use]
     pub fn passed(&self) -> u64 {
@@ -296,12 +310,13 @@ impl RawStream {
             Ok(Some(bytes)) => {
                 self.passed = self.passed.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 self.read_usage(&bytes);
+                if self.is_over() {
+                    self.succeeded();
+                }
                 Some(Ok(bytes))
             }
             Ok(None) => {
-                if let Some(admitted) = self.admitted.take() {
-                    admitted.succeeded(clock::now());
-                }
+                self.succeeded();
                 None
             }
             Err(error) => {

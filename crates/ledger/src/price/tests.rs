@@ -69,6 +69,27 @@ fn cached_reasoning_and_tiered_tokens_are_priced_as_the_vendor_does() {
 }
 
 #[test]
+fn answers_are_priced_each_by_its_own_prompt_and_rounded_once() {
+    let rate = |input, output| Rates::uniform(PerMillion(input), PerMillion(output));
+    let tier = Tier { above: 100, rates: rate(1_000_003, 0) };
+    let price = Price { tiers: vec![tier], ..Price::configured(rate(400_001, 0)) };
+    let of = |tokens: &[u64]| {
+        let mut sum = CostSum::default();
+        tokens.iter().for_each(|tokens| sum.add(Some(&price), &usage(*tokens, 0, (0, 0), 0, 0)));
+        sum.cost()
+    };
+    assert_eq!(of(&[]), Some(NanoUsd::ZERO));
+    // 0.400001 each: a sum of rounded costs would be three.
+    assert_eq!(of(&[1, 1, 1]), Some(NanoUsd(2)));
+    assert_eq!(of(&[60, 60]), Some(NanoUsd(49)), "no prompt is above the tier, though both together are");
+    assert_eq!(of(&[120]), Some(NanoUsd(121)));
+    let mut unknown = CostSum::default();
+    unknown.add(None, &usage(1, 0, (0, 0), 0, 0));
+    unknown.add(Some(&price), &usage(1, 0, (0, 0), 0, 0));
+    assert_eq!(unknown.cost(), None);
+}
+
+#[test]
 fn a_cost_that_does_not_fit_is_no_cost() {
     let price = price("openai", "gpt-5.2");
     assert_eq!(cost(&price, &usage(0, 0, (0, 0), u64::MAX, 0)), None);

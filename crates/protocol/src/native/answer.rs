@@ -10,40 +10,16 @@ use tidegate_core::{
     usage::Usage,
 };
 
-use super::asked::{self, Task};
+use super::{
+    asked::{self, Task},
+    batch,
+};
 use crate::{
     body::EditableBody,
     json::{Limits, NodeId},
     llm::{AnswerError, Dialect, node::Node, texts_of, usage_of},
     places::Place,
 };
-
-/// The id of a provider's batch, and its files of results, where `body` is such a batch and has any.
-#[must_use]
-pub fn batch_results(body: &[u8]) -> Option<(String, Vec<String>)> {
-    let body = EditableBody::read(Bytes::copy_from_slice(body), &Limits::default()).ok()?;
-    let root = Node::new(body.tape(), body.original(), body.tape().root());
-    let text = |name: &str| root.present(name).and_then(Node::text).map(std::borrow::Cow::into_owned);
-    let id = text("id").filter(|_| text("object").as_deref() == Some("batch"))?;
-    let files: Vec<String> = text("output_file_id").into_iter().collect();
-    (!files.is_empty()).then_some((id, files))
-}
-
-/// The model that a line of a batch's results names, and what it used; `None` for one that was not answered.
-#[must_use]
-pub fn result_of_batch(line: &Bytes) -> Option<(String, Usage)> {
-    let body = EditableBody::read(line.clone(), &Limits::default()).ok()?;
-    let root = Node::new(body.tape(), body.original(), body.tape().root());
-    let answer = root.present("response")?.present("body")?;
-    let model = answer.present("model").and_then(Node::text)?.into_owned();
-    let is_response = answer.present("object").and_then(Node::text).as_deref() == Some("response");
-    let span = body.tape().span(answer.id());
-    let answer = EditableBody::read(line.slice(span), &Limits::default()).ok()?;
-    let of = |dialect| usage_of(dialect, answer.tape(), answer.original());
-    let usage = if is_response { of(Dialect::OpenAiResponses) } else { of(Dialect::OpenAiChat) };
-    let own = || asked::usage(Node::new(answer.tape(), answer.original(), answer.tape().root()));
-    Some((model, usage.or_else(own)?))
-}
 
 /// A whole answer in JSON.
 #[derive(Debug, Clone)]
@@ -87,6 +63,24 @@ impl NativeAnswer {
     pub fn id(&self) -> Option<String> {
         let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
         root.get("id").and_then(Node::text).map(std::borrow::Cow::into_owned)
+    }
+
+    /// The batches that the answer tells of which have results, each with the file that they are in.
+    #[must_use]
+    pub fn results_of_batches(&self) -> Vec<(String, String)> {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        batch::batches(root).filter_map(batch::output_of).collect()
+    }
+
+    /// Leads to results of batches by another address than the vendor's own, which clients would ask directly and show
+    /// their key to: `to` gives it for a batch's id.
+    pub fn lead_to_results(&mut self, to: impl Fn(&str) -> String) {
+        let root = Node::new(self.body.tape(), self.body.original(), self.body.tape().root());
+        let found = batch::batches(root).filter_map(batch::led_to);
+        let places: Vec<(NodeId, String)> = found.map(|(id, address)| (address.id(), to(&id))).collect();
+        for (place, address) in places {
+            self.body.replace_text(place, &address);
+        }
     }
 
     /// Every text, as it stands now.

@@ -7,6 +7,7 @@
 
 mod answer;
 mod asked;
+mod batch;
 mod form;
 mod path;
 mod sound;
@@ -41,6 +42,7 @@ use crate::{
 pub use answer::{Beside, NativeAnswer};
 use asked::Read;
 pub use asked::{Asked, Task, event_usage};
+pub use batch::{ResultLine, ResultLines, kept_at, results_at, tells_batches};
 use form::Form;
 pub use path::{NativePath, PathError};
 pub use upload::{UploadPart, UploadReader};
@@ -271,7 +273,7 @@ impl NativeCall {
     #[must_use]
     pub fn adds_to(&self) -> Option<&str> {
         let collection = self.path.decoded().strip_prefix('/')?;
-        (self.method == Method::POST && !collection.contains('/')).then_some(collection)
+        (self.method == Method::POST && batch::is_collection(collection)).then_some(collection)
     }
 
     /// Whether the answer is asked for as a stream of events.

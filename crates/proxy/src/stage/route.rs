@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header;
 use tidegate_config::snapshot::Caching;
 use tidegate_core::{
     clock,
@@ -17,7 +18,7 @@ use tidegate_ledger::{Most, upper_bound};
 use tidegate_protocol::{
     call::{Call, Estimate},
     llm::Dialect,
-    native::{Asked, NativeCall, Task},
+    native::{Asked, NativeCall, Task, tells_batches},
 };
 use tidegate_upstream::{LegSender, Provider, Route, Target, mcp::Leg};
 
@@ -130,7 +131,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let provider = Arc::clone(pinned.or(owner).or_else(default).ok_or_else(no_such_api)?);
             exchange.adds_to = native.adds_to().map(|collection| (Arc::from(collection), Arc::clone(&provider)));
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
-            exchange.tally = Tally::of(&exchange.gate, &native.path()).filter(|_| *native.method() == http::Method::GET);
+            of_batches(exchange, native, &provider);
             exchange.story.stream = native.stream();
             if native.stream() && caller.chain.applies(Origin::Completion) {
                 return Err(unguarded_stream());
@@ -139,6 +140,21 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             exchange.story.flat = Some(cost);
             let candidates = vec![Resource::Provider(provider.name.clone())];
             Ok(Routed::to(candidates, Way::Provider(provider, cost), call.estimate()))
+        }
+    }
+}
+
+/// Notes whether the call tells of batches at the provider, or fetches results of one that are to be counted: those are
+/// asked for whole, as a server may give them (RFC 9110, sections 13.1 and 14.2).
+fn of_batches(exchange: &mut Exchange, call: &NativeCall, provider: &Arc<Provider>) {
+    let path = call.path();
+    exchange.tells_batches = tells_batches(&path).then(|| Arc::clone(provider));
+    if *call.method() == http::Method::GET {
+        exchange.tally = Tally::of(&exchange.gate, &exchange.snapshot, &provider.name, &path);
+    }
+    if exchange.tally.is_some() {
+        for name in [header::RANGE, header::IF_NONE_MATCH] {
+            exchange.headers.remove(name);
         }
     }
 }

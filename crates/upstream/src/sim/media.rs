@@ -44,19 +44,21 @@ pub(super) fn is_known(path: &str) -> bool {
 }
 
 /// A request: JSON, or the fields of a form with the bytes of its files.
-struct Asked {
+pub(super) struct Asked {
     fields: Value,
     file: usize,
+    /// What is in the last file.
+    pub(super) content: Vec<u8>,
 }
 
 impl Asked {
-    fn read(is_form: bool, body: &[u8]) -> Option<Self> {
+    pub(super) fn read(is_form: bool, body: &[u8]) -> Option<Self> {
         if !is_form {
-            return Some(Self { fields: serde_json::from_slice(body).ok()?, file: 0 });
+            return Some(Self { fields: serde_json::from_slice(body).ok()?, file: 0, content: Vec::new() });
         }
         let end = body.windows(2).position(|two| two == b"\r\n")?;
         let boundary = body.get(..end)?;
-        let mut asked = Self { fields: json!({}), file: 0 };
+        let mut asked = Self { fields: json!({}), file: 0, content: Vec::new() };
         for part in split(body, boundary) {
             let Some(at) = part.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(part.get(..at)?).into_owned();
@@ -64,6 +66,7 @@ impl Asked {
             let name = head.split("name=\"").nth(1)?.split('"').next()?.to_owned();
             if head.contains("filename=") {
                 asked.file = asked.file.saturating_add(value.len());
+                asked.content = value.to_vec();
             } else if let Some(fields) = asked.fields.as_object_mut() {
                 fields.insert(name, String::from_utf8_lossy(value).into_owned().into());
             }
@@ -71,7 +74,7 @@ impl Asked {
         Some(asked)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         match self.fields.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(items)) => {

@@ -7,6 +7,7 @@
 
 mod answer;
 mod anthropic;
+mod batches;
 mod bedrock;
 mod body;
 mod gemini;
@@ -55,6 +56,9 @@ struct State {
     /// Calls of the model that fails every third time.
     flaky: AtomicU64,
     sessions: mcp::Sessions,
+    kept: batches::Kept,
+    /// How many things with an id were made.
+    numbers: AtomicU64,
 }
 
 /// Most prompts whose failures are counted at a time; then counting starts anew.

@@ -13,7 +13,7 @@ use tokio::{io::DuplexStream, net::TcpListener};
 use super::{
     Sim,
     answer::{Answer, Question, answer},
-    anthropic, bedrock,
+    anthropic, batches, bedrock,
     body::{Body, Entry, Piece, json, streamed, whole},
     gemini,
     ledger::{End, LedgerEntry},
@@ -112,6 +112,10 @@ async fn route(sim: Sim, request: Request<Incoming>) -> Response<Body> {
             let path = path.to_owned();
             media::serve(sim, request, path).await
         }
+        (_, path) if batches::is_known(path) => {
+            let path = path.to_owned();
+            batches::serve(sim, request, path).await
+        }
         (&Method::GET, "/realtime") => live::serve(sim, request),
         // Reached through memory, the server has no path of its own.
         (_, "/mcp" | "/") => mcp::serve(sim, request).await,
@@ -203,7 +207,7 @@ async fn generate(sim: Sim, request: Request<Incoming>, wire: Wire) -> Response<
     json(StatusCode::OK, bytes)
 }
 
-fn read(wire: Wire, path: &str, body: &[u8]) -> Option<Question> {
+pub(super) fn read(wire: Wire, path: &str, body: &[u8]) -> Option<Question> {
     match wire {
         Wire::OpenAi => openai::read(body),
         Wire::Plain => plain::read(body),
