@@ -197,7 +197,8 @@ pub fn mcp_answer(bytes: &[u8]) {
     let paths: Vec<_> = answer.segments().iter().map(|segment| segment.path).take(16).collect();
     for path in &paths {
         if choice & 0x20 != 0 {
-            assert!(answer.replace_segment(*path, "even"));
+            // A name that is replaced stays one that guards look at.
+            assert!(answer.replace_segment(*path, "even at 12:00 o'clock"));
         }
     }
     let again = Answer::new(method, message_of(answer.outgoing(b"5")));

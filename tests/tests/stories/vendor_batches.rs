@@ -366,7 +366,7 @@ async fn what_was_due_when_the_process_died_is_charged_once_at_the_next_start() 
         let usage = json!({"input": 600, "cache_read": 400, "cache_write_5m": 0, "cache_write_1h": 0, "output": 100,
             "reasoning": 0, "service": "batch", "source": "vendor"});
         let at = tidegate_core::clock::wall().0;
-        json!([{"call": call, "at": at, "model": "gpt-4.1", "lines": 1, "usage": usage, "cost": 1_200_000}])
+        json!([{"call": call, "at": at, "model": "gpt-4.1", "lines": 1, "usage": usage, "cost": "1200000"}])
     };
     change(&gateway, "files/out-b1", |told| told["results"]["due"] = due(&call));
     let lost = CallId::new().to_string();

@@ -41,12 +41,8 @@ pub fn kept_at(path: &str) -> Option<(&str, &str)> {
 #[must_use]
 pub fn results_at(path: &str) -> Option<(&str, &str)> {
     let (collection, id) = kept_at(path)?;
-    let tail = match collection {
-        "files" => "/content",
-        "messages/batches" => "/results",
-        _ => return None,
-    };
-    path.strip_suffix(tail).filter(|of| of.ends_with(id)).map(|_| (collection, id))
+    let below = path.strip_prefix("/v1/")?.strip_prefix(collection)?.strip_prefix('/')?.strip_prefix(id)?;
+    matches!((collection, below), ("files", "/content") | ("messages/batches", "/results")).then_some((collection, id))
 }
 
 /// Whether what stands at the path is a batch or a list of batches.

@@ -5,7 +5,10 @@ use tidegate_core::{
         BatchEndpoint, BatchId, BatchMoments, BatchStatus, Content, FileId, Maker, Owner, Page, StoredBatch, StoredFile,
     },
     clock::UnixMillis,
-    made::Made,
+    ids::CallId,
+    made::{Due, Made, Results},
+    money::NanoUsd,
+    usage::{Service, Usage},
 };
 
 use super::Engine;
@@ -126,6 +129,19 @@ pub(super) fn what_was_made_comes_back_newest_last_and_bounded(store: &impl Engi
     };
     assert_eq!(paths(9), told(&[("files/2", "b"), ("files/1", "c"), ("batches/3", "d")]));
     assert_eq!(paths(1), told(&[("batches/3", "d")]));
+    let due = Due {
+        call: CallId::new(),
+        at: UnixMillis(7),
+        model: Some("m".into()),
+        lines: 2,
+        usage: Usage { input: 3, service: Some(Service::Batch), ..Usage::default() },
+        cost: Some(NanoUsd(5)),
+    };
+    let results = Results { settled: Some(due.call), due: vec![due], ..Results::unread("b") };
+    let maker = batch("key/a", FileId::new(), BatchStatus::Completed).maker;
+    let settled = Made { maker: Some(maker), results: Some(results), ..made("d") };
+    store.note_made("batches/3", &settled, 3).unwrap();
+    assert_eq!(store.newest_made(1).unwrap(), [("batches/3".to_owned(), settled)]);
     store.forget_made("files/1").unwrap();
     for number in 0..4 {
         store.note_made(&format!("files/n{number}"), &made("z"), 3).unwrap();
