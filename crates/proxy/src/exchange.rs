@@ -168,7 +168,7 @@ pub(crate) struct Exchange {
     /// The provider that the path names: the call goes there or nowhere.
     pub(crate) pinned: Option<Arc<Provider>>,
     /// The collection of a provider that the call adds to, and the provider.
-    pub(crate) adds_to: Option<(Arc<str>, Arc<Provider>)>,
+    pub(crate) adds_to: Option<Box<(Arc<str>, Arc<Provider>)>>,
     /// The provider of whose batches the answer tells.
     pub(crate) tells_batches: Option<Arc<Provider>>,
     /// The count of a provider's batch whose results are fetched.

@@ -55,7 +55,8 @@ pub(crate) async fn document(
     usage: Usage,
 ) -> Response<Body> {
     exchange.story.usage = Some(usage);
-    of_batches(&mut exchange, status, &mut answer).await;
+    // Apart, since few calls make or fetch anything of the kind.
+    Box::pin(of_batches(&mut exchange, status, &mut answer)).await;
     let started = clock::now();
     let chain = chain(&exchange);
     let tokens = exchange.tokens.clone();
@@ -74,7 +75,8 @@ pub(crate) async fn document(
 /// Notes what the answer tells of what was made at its provider, batches and their results above all.
 async fn of_batches(exchange: &mut Exchange, status: u16, answer: &mut NativeAnswer) {
     let gate = Arc::clone(&exchange.gate);
-    if let (Some((collection, provider)), Some(id)) = (exchange.adds_to.clone(), answer.id()) {
+    if let (Some(added), Some(id)) = (exchange.adds_to.take(), answer.id()) {
+        let (collection, provider) = *added;
         // Where a batch leads to its own results and not to a file of them, they are known from the start.
         let results = (&*collection == "messages/batches").then(|| Results::unread(&id));
         let made = Made { provider: provider.name.clone(), maker: maker(exchange), results };

@@ -36,7 +36,7 @@ use tidegate_core::{
     made::MadeStore,
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
+use tidegate_proxy::{Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions, owed};
 use tidegate_store::{Contents, Sqlite};
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
@@ -204,8 +204,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     let owners = Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?;
-    let owed = tidegate_proxy::owed(&owners, &snapshot);
-    recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot, owed)?;
+    recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot, owed(&owners, &snapshot))?;
 
     let keys = key_table(pepper, &snapshot)?;
     let revision = snapshot.revision;
@@ -271,8 +270,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         loopback: control_plane.ip().is_loopback(),
         changes: Arc::clone(&changes),
     });
-    tidegate_proxy::resume_results(&gate).await;
-    resume(&gate)?;
+    resume(&gate).await?;
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));
     let last = CancellationToken::new();
@@ -305,8 +303,10 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     })
 }
 
-/// Goes on with the batches that had not ended.
-fn resume(gate: &Arc<Gate>) -> Result<()> {
+/// Goes on with what the last process had begun: what providers' batches came to is put on record, and the gateway's own
+/// batches that had not ended run.
+async fn resume(gate: &Arc<Gate>) -> Result<()> {
+    tidegate_proxy::resume_results(gate).await;
     let resumed = Batches::resume(gate).context("the batches could not be read")?;
     if resumed > 0 {
         tracing::info!(batches = resumed, "batches go on");

@@ -129,7 +129,8 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let default = || exchange.snapshot.api_provider(native.dialect(), native.model().as_deref());
             let pinned = exchange.pinned.as_ref();
             let provider = Arc::clone(pinned.or(owner).or_else(default).ok_or_else(no_such_api)?);
-            exchange.adds_to = native.adds_to().map(|collection| (Arc::from(collection), Arc::clone(&provider)));
+            exchange.adds_to =
+                native.adds_to().map(|collection| Box::new((Arc::from(collection), Arc::clone(&provider))));
             exchange.story.resource = Arc::from(format!("{} {} {}", provider.name, native.method(), native.path()));
             of_batches(exchange, native, &provider);
             exchange.story.stream = native.stream();
