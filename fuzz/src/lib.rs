@@ -42,7 +42,6 @@ pub const TARGETS: [Target; 26] = [
     ("live_client", live_client),
     ("live_server", live_server),
     ("form", form),
-    ("batch_results", batch_results),
     ("response_create", response_create),
     ("mcp_names", mcp_names),
     ("resume_ids", resume_ids),
@@ -51,4 +50,5 @@ pub const TARGETS: [Target; 26] = [
     ("price_list", price_list),
     ("guards", guards),
     ("tokens", tokens),
+    ("batch_results", batch_results),
 ];

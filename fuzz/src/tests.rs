@@ -100,8 +100,7 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more =
-        [MODELS, NATIVE, RESPONSES, SOCKETS, RESULTS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more = [MODELS, NATIVE, RESPONSES, SOCKETS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // Messages of an event stream, behind the byte that chooses the cuts.
     for payload in [&br#"{"delta":{"text":"a"},"contentBlockIndex":0}"#[..], br#"{"bytes":"e30="}"#, b""] {
@@ -210,5 +209,14 @@ fn no_target_breaks_on_mutations() {
                 panic!("{name} breaks on {:?}", String::from_utf8_lossy(&bytes));
             }
         }
+    }
+}
+
+#[test]
+fn results_of_batches_are_the_same_lines_however_they_are_mutated_and_cut() {
+    let corpus: Vec<Vec<u8>> = RESULTS.iter().map(|seed| seed.as_bytes().to_vec()).collect();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..20_000 {
+        super::batch_results(&mutate(&mut random, &corpus));
     }
 }
