@@ -27,7 +27,7 @@ use tidegate_upstream::{Destination, McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
-    document::{Bodies, CacheShare, Document, OnChange},
+    document::{Bodies, CacheKeep, CacheShare, Document, OnChange},
     identity::{Declared, StoredKey},
     pins::PinnedTool,
     problem::Problem,
@@ -69,6 +69,8 @@ pub struct Snapshot {
     pub idempotency_memory: usize,
     /// The most bytes of answers that are kept for the same question.
     pub cache_memory: usize,
+    /// The most bytes of them that are stored.
+    pub cache_store: u64,
     /// How long a client may take.
     pub client_times: ClientTimes,
     /// Where traces and metrics are sent; `None` where the file does not say.
@@ -149,6 +151,8 @@ pub struct Caching {
     pub ttl: Duration,
     /// To whom.
     pub share: CacheShare,
+    /// Where.
+    pub keep: CacheKeep,
     /// The digest of the model's entry: an answer of another entry is another model's.
     pub of: Digest,
     /// Whether to questions that are only similar, too.

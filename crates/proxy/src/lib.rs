@@ -75,7 +75,7 @@ pub mod doors {
 }
 
 pub use crate::{
-    answers::Answers,
+    answers::{AnswerStore, Answers, LARGEST_STORED},
     discovery::Discovery,
     floods::Floods,
     gate::Gate,

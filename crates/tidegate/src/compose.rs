@@ -34,13 +34,14 @@ use tidegate_core::{
     clock::{self, UnixMillis},
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Answers, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
+use tidegate_proxy::{AnswerStore, Answers, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
 use tidegate_store::Sqlite;
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answers::StoredAnswers,
     caller,
     cli::Run,
     descriptors, detect,
@@ -84,6 +85,7 @@ struct Parts {
     changes: Arc<Mutex<()>>,
     /// What this process calls itself in telemetry.
     instance: String,
+    answers: Arc<StoredAnswers>,
 }
 
 /// Reads the configuration of a start or of a reload.
@@ -198,6 +200,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
     let audit = Arc::new(audit);
     let blobs = open_bodies(&directory)?;
+    let answers = open_answers(&directory, snapshot.cache_store)?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
@@ -233,7 +236,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         export: Arc::clone(&export),
         sessions: Sessions::new(),
         repeats: Repeats::new(),
-        answers: Answers::new(),
+        answers: Answers::over(Arc::clone(&answers) as Arc<dyn AnswerStore>),
         floods: Floods::default(),
         owners: Owners::default(),
     });
@@ -272,7 +275,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         let stop = last.clone();
         (task::spawn("telemetry", async move { export.run(upstream, stop).await }), last)
     };
-    let parts = Arc::new(Parts { gate, store, directory, changes, instance });
+    let parts = Arc::new(Parts { gate, store, directory, changes, instance, answers });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
     if loader.paths.is_empty() {
         look_around(loader, Arc::clone(&parts), [data_plane.port(), control_plane.port()]);
@@ -387,6 +390,15 @@ fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
 fn open_bodies(directory: &Directory) -> Result<Arc<BlobQueue>> {
     let blobs = Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?;
     Ok(Arc::new(BlobQueue::start(Arc::new(blobs)).context("bodies cannot be kept")?))
+}
+
+/// The answers that are stored to be given again, and the thread that writes them.
+fn open_answers(directory: &Directory, most: u64) -> Result<Arc<StoredAnswers>> {
+    let files =
+        Blobs::open(directory.answers(), &directory.keys()).context("the stored answers could not be opened")?;
+    let answers = StoredAnswers::start(files)?;
+    answers.trim(most);
+    Ok(answers)
 }
 
 /// Binds `address`; under `up`, a taken port gives way to a free one.
@@ -512,6 +524,7 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
             Floods::flush(&parts.gate);
             parts.gate.ledger.expire(clock::wall());
             sweep(&parts.gate);
+            parts.answers.tidy(parts.gate.live.current().snapshot.cache_store);
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
         });
         if let Err(error) = done.await {
@@ -545,6 +558,7 @@ impl Running {
             if let Some(blobs) = &parts.gate.blobs {
                 blobs.close();
             }
+            parts.answers.close();
             parts.gate.audit.close();
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
             if let Err(error) = parts.store.close() {

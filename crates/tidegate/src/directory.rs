@@ -52,6 +52,11 @@ impl Directory {
         self.root.join("audit")
     }
 
+    /// Where answers are stored that are given again.
+    pub(crate) fn answers(&self) -> PathBuf {
+        self.root.join("answers")
+    }
+
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
     }

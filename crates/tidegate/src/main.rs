@@ -2,6 +2,7 @@
 //!
 //! Owns nothing but the way from an error to the process's exit code; what the codes mean stands in `exit`.
 
+mod answers;
 mod caller;
 mod cli;
 mod client;

@@ -35,6 +35,7 @@ mod secrets;
 mod setup;
 mod similar;
 mod stages;
+mod stored;
 mod streams;
 mod telemetry;
 mod terminal;

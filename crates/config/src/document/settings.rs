@@ -164,6 +164,10 @@ object! {
             /// not asked for longest leave first.
             #[schemars(example = &"64MiB")]
             pub cache_memory: Option<Size>,
+            /// How much of the disk answers may take that `cache: { keep: store }` of a model gives again; without it, 1
+            /// GiB. Those whose time is over soonest leave first.
+            #[schemars(example = &"1GiB")]
+            pub cache_store: Option<Size>,
             /// How long a client may take to send the head of a request; without it, 15 seconds.
             #[schemars(example = &"15s")]
             pub header_timeout: Option<Time>,

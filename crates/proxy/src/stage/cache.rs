@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use tidegate_config::{document::CacheShare, snapshot::Caching};
+use tidegate_config::{
+    document::{CacheKeep, CacheShare},
+    snapshot::Caching,
+};
 use tidegate_core::{
     clock,
     event::{Stage, StageEvent, StageVerdict},
@@ -44,9 +47,12 @@ pub(crate) async fn cache(
     let started = clock::now();
     let question = question(exchange, caller, call, caching);
     let most = exchange.snapshot.cache_memory;
-    let kept = if refresh { None } else { exchange.gate.answers.get(&question, most) };
+    let kept = if refresh { None } else { exchange.gate.answers.find(&question, caching.keep, most).await };
     let mut answer = kept.and_then(|kept| given_again(exchange, call, routed, permit, &kept));
     let mut keeping = Keeping::new(question, caching.ttl, most);
+    if caching.keep == CacheKeep::Store {
+        keeping = keeping.stored(exchange.snapshot.cache_store);
+    }
     let mut cached = if answer.is_some() { Cached::Hit } else { Cached::Miss };
     let mut detail = None;
     if answer.is_none()
