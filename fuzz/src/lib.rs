@@ -6,6 +6,7 @@
 mod dialects;
 mod models;
 mod product;
+mod sockets;
 mod targets;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use dialects::{model_request, model_stream};
 pub use models::{responses_answer, responses_call, responses_stream};
 pub use product::{configuration, guards, mcp_names, native_call, pins_file, price_list, resume_ids, tokens};
+pub use sockets::{form, live_client, live_server, response_create};
 pub use targets::{
     event_stream, json_canonical, json_edit, json_scan, jsonrpc_read, mcp_answer, mcp_tool_call, sse_chunks,
 };
@@ -22,7 +24,7 @@ pub use targets::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 25] = [
     ("json_scan", json_scan),
     ("json_edit", json_edit),
     ("json_canonical", json_canonical),
@@ -37,6 +39,10 @@ pub const TARGETS: [Target; 21] = [
     ("responses_call", responses_call),
     ("responses_answer", responses_answer),
     ("responses_stream", responses_stream),
+    ("live_client", live_client),
+    ("live_server", live_server),
+    ("form", form),
+    ("response_create", response_create),
     ("mcp_names", mcp_names),
     ("resume_ids", resume_ids),
     ("pins_file", pins_file),

@@ -44,6 +44,16 @@ const RESPONSES: &[&str] = &[
     r#"{"id":"r","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[{"type":"message","content":[{"type":"output_text","text":"a","logprobs":[1]}]},{"type":"function_call","call_id":"c","name":"f","arguments":"{\"a\":"},{"type":"reasoning","id":"rs","summary":[],"encrypted_content":"x"}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
     "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"output\":[]}}\n\ndata: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\"}}\n\ndata: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":0,\"delta\":\"{}\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":1,\"delta\":\"t\"}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"t\"}]}],\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n",
 ];
+const SOCKETS: &[&str] = &[
+    r#"{"type":"session.update","event_id":"e","session":{"type":"realtime","model":"m","instructions":"s","tools":[{"type":"function","name":"f","description":"d","parameters":{"type":"object"}}],"audio":{"input":{"transcription":{"model":"w"},"turn_detection":null}}}}"#,
+    r#"{"type":"conversation.item.create","item":{"type":"message","role":"user","content":[{"type":"input_text","text":"t"},{"type":"input_audio","audio":"QUFB"}]}}"#,
+    r#"{"type":"response.done","response":{"id":"r","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"t"}]}],"usage":{"input_tokens":1,"output_tokens":2}}}"#,
+    r#"{"type":"response.output_text.delta","response_id":"r","output_index":0,"content_index":0,"delta":"t"}"#,
+    r#"{"type":"response.create","stream_id":"a","model":"m","previous_response_id":"resp_1","input":[{"role":"user","content":"a"}],"generate":false,"background":null}"#,
+    r#"{"type":"response.create","model":"m","input":"text \u00e9"}"#,
+    r#"{"type":"response.completed","response":{"id":"r","store":false,"output":[{"type":"reasoning"},{"type":"message","content":[]}]}}"#,
+    "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nwords\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--b--\r\n",
+];
 const NAMES: &[&str] = &[
     "notes\nsearch",
     "a-very-long-name-of-some-server-in-here\nand_a_tool_whose_name_goes_on_and_on_and_on",
@@ -86,7 +96,7 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more = [MODELS, NATIVE, RESPONSES, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more = [MODELS, NATIVE, RESPONSES, SOCKETS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // Messages of an event stream, behind the byte that chooses the cuts.
     for payload in [&br#"{"delta":{"text":"a"},"contentBlockIndex":0}"#[..], br#"{"bytes":"e30="}"#, b""] {
@@ -114,6 +124,7 @@ const WORDS: &[&str] = &[
     "\n",
     "\r",
     "\r\n",
+    "--b",
     "\n\n",
     "data:",
     "event: e\n",

@@ -75,8 +75,12 @@ class Gateway:
 
     def command(self, *argv: str, **more) -> str:
         """A command of the command line that talks to this gateway."""
-        env = {"TIDEGATE_ADMIN_URL": self.admin, "TIDEGATE_DATA_DIR": str(self.data)}
-        return tidegate(*argv, env=env, **more)
+        return self.command_in({}, *argv, **more)
+
+    def command_in(self, env: dict, *argv: str, **more) -> str:
+        """The same, with more variables than those that name this gateway."""
+        named = {"TIDEGATE_ADMIN_URL": self.admin, "TIDEGATE_DATA_DIR": str(self.data)}
+        return tidegate(*argv, env={**named, **env}, **more)
 
     def json(self, *argv: str):
         return json.loads(self.command(*argv, "-o", "json"))

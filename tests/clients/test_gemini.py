@@ -180,7 +180,35 @@ def test_a_key_in_the_query_works_and_leaves_no_trace(before_sim, folder):
         assert answer.status_code == 200, answer.text
         assert answer.json()["candidates"][0]["content"]["parts"][0]["text"] == "echo: by query"
         plain = http.post(f"/v1/models/gemini/chat:streamGenerateContent?key={CALLER_KEY}", json=body)
-        assert plain.status_code == 400 and "alt=sse" in plain.json()["error"]["message"]
+        assert plain.status_code == 200 and plain.json()[0]["candidates"], plain.text
     for log in ["before-sim/tidegate.log", "sim.log"]:
         text = (folder / log).read_text()
         assert CALLER_KEY not in text and VENDOR_KEY not in text
+
+
+@every_provider
+def test_a_stream_without_alt_is_an_array_that_comes_in_pieces(before_sim, provider):
+    body = {"contents": [{"parts": [{"text": "[[sim: stream 20 chunks, 20ms]]"}]}]}
+    pieces = []
+    with before_sim.http(headers={"authorization": f"Bearer {CALLER_KEY}"}) as http:
+        with http.stream("POST", f"/v1beta/models/{provider}/chat:streamGenerateContent", json=body) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("application/json")
+            pieces = list(answer.iter_bytes())
+    elements = json.loads(b"".join(pieces))
+    assert len(pieces) > 5 and len(elements) >= 20, (len(pieces), len(elements))
+    parts = [part for element in elements for it in element.get("candidates", []) for part in it["content"].get("parts", [])]
+    assert "".join(part["text"] for part in parts).startswith("piece 0 piece 1 ")
+    assert elements[-1]["candidates"][0]["finishReason"] == "STOP" and elements[-1]["usageMetadata"]
+
+
+@every_provider
+def test_what_breaks_in_an_array_ends_it_with_an_error(before_sim, provider):
+    ask = lambda text: {"contents": [{"parts": [{"text": text}]}]}
+    with before_sim.http(headers={"authorization": f"Bearer {CALLER_KEY}"}) as http:
+        path = f"/v1beta/models/{provider}/chat:streamGenerateContent"
+        cut = http.post(path, json=ask("[[sim: stream 9 chunks, 1ms]] [[sim: cut after 3]]"))
+        elements = cut.json()
+        assert cut.status_code == 200 and elements[-1]["error"]["status"] and not any("error" in it for it in elements[:-1])
+        refused = http.post(path, json={"contents": "x" * 3, "nothing": {"of": "it"}})
+        assert refused.status_code == 400 and refused.json()[0]["error"]["code"] == 400

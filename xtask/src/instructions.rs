@@ -34,6 +34,25 @@ const HEAD: &str = "\
 # why. The counts hold for x86-64 with AVX2 and the toolchain of rust-toolchain.toml.
 ";
 
+/// The package that is linked last. With link-time optimisation its level holds for the code of all crates: at `s` no
+/// loop of theirs becomes vector instructions, which no count of a stage shows, since stages are linked for themselves.
+const LINKED_LAST: &str = "tidegate";
+
+/// Whether the release profile leaves the package that is linked last at its full level.
+fn ensure_built_for_speed(manifest: &str) -> Result<()> {
+    let manifest: toml::Table = toml::from_str(manifest).context("Cargo.toml")?;
+    let release = manifest.get("profile").and_then(|profile| profile.get("release")).context("no profile.release")?;
+    let package = release.get("package").and_then(|packages| packages.get(LINKED_LAST));
+    for of in [Some(release), package].into_iter().flatten() {
+        ensure!(
+            of.get("opt-level").is_none_or(|level| level.as_integer().is_some_and(|level| level >= 2)),
+            "Cargo.toml: profile.release builds `{LINKED_LAST}`, which is linked last, below opt-level 2; with \
+             link-time optimisation that takes vector instructions from every crate. Take the opt-level away."
+        );
+    }
+    Ok(())
+}
+
 /// Counts every stage, or those whose names contain one of the arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let update = arguments.iter().any(|argument| argument == "--update");
@@ -43,6 +62,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success()),
         "valgrind is missing: apt-get install valgrind"
     );
+    ensure_built_for_speed(&std::fs::read_to_string(root().join("Cargo.toml"))?)?;
     let stages = build()?;
     let file = root().join("bench/instructions.toml");
     let agreed: BTreeMap<String, u64> = match std::fs::read_to_string(&file) {
@@ -145,10 +165,19 @@ fn written(counted: &BTreeMap<String, u64>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{judge, line, written};
+    use super::{ensure_built_for_speed, judge, line, written};
 
     fn counts(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
         of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    #[test]
+    fn what_is_linked_last_is_built_for_speed() {
+        let with = |more: &str| ensure_built_for_speed(&format!("[profile.release]\nlto = \"thin\"\n{more}"));
+        assert!(with("").is_ok() && with("opt-level = 2").is_ok());
+        assert!(with("[profile.release.package]\ntidegate-admin = { opt-level = \"s\" }").is_ok());
+        assert!(with("opt-level = 1").is_err());
+        assert!(with("[profile.release.package]\ntidegate = { opt-level = \"s\" }").is_err());
     }
 
     #[test]

@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
   instructions   instructions of each stage of a call against bench/instructions.toml; --update writes it
   sdk-suites     the OpenAI and Anthropic SDKs' own test suites, directly and through the gateway; takes the vendors'
                    OpenAPI documents: --openai-spec FILE --anthropic-spec FILE, or OPENAI_OPENAPI, ANTHROPIC_OPENAPI
-  agents         Claude Code and Codex finish a task through the gateway; installs them (1.2 GB, Linux on x86-64)
+  agents         four coding agents finish a task through the gateway; installs them (1.6 GB, Linux on x86-64)
   bench          direct, nginx and the gateway side by side; writes docs/benchmarks.md
                    [--rounds 3] [--quick] [--legs c16,b100k] [--only nginx,everything] [--out DIR] [--from FILE]
                    --only translation measures that alone and writes no document

@@ -75,7 +75,9 @@ fn functions(text: &str) -> impl Iterator<Item = (String, usize)> + '_ {
         let indent = line.len().saturating_sub(trimmed.len());
         let Some(name) = function_name(trimmed) else { continue };
         let closing = format!("{}}}", " ".repeat(indent));
-        let length = lines.iter().skip(start).position(|line| *line == closing).map_or(1, |end| end.saturating_add(1));
+        let body = lines.iter().skip(start).position(|line| *line == closing);
+        // What a trait only names has no body: the next brace is that of another function.
+        let length = if line.ends_with(';') { 1 } else { body.map_or(1, |end| end.saturating_add(1)) };
         found.push((name, length));
     }
     found.into_iter()
@@ -98,5 +100,7 @@ mod tests {
     fn a_function_is_as_long_as_its_lines() {
         let text = "impl X {\n    pub fn a() {\n        1;\n    }\n}\nfn b() {}\n";
         assert_eq!(functions(text).collect::<Vec<_>>(), [("a".to_owned(), 3), ("b".to_owned(), 1)]);
+        let text = "trait X {\n    fn a();\n}\nimpl X for Y {\n    fn b() {\n        1;\n    }\n}\n";
+        assert_eq!(functions(text).collect::<Vec<_>>(), [("a".to_owned(), 1), ("b".to_owned(), 3)]);
     }
 }

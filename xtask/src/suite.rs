@@ -48,7 +48,7 @@ fn clients(root: &Path) -> Result<()> {
     pytest(root, &work, &folder, |tests| tests.args(["--ignore", "agents"]))
 }
 
-/// Claude Code and Codex, as their makers publish them, finish a task through the built gateway. Apart from the rest,
+/// Claude Code, Codex, opencode and Gemini CLI, as their makers publish them, finish a task through the built gateway. Apart from the rest,
 /// since they are large and under terms of their own.
 pub(crate) fn agents() -> Result<()> {
     let root = root();
@@ -93,6 +93,9 @@ pub(crate) fn venv(work: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// Installs what a lock file names, but for what is optional: that is built on the way, from what is no package.
+const NPM: [&str; 5] = ["ci", "--silent", "--no-audit", "--no-fund", "--omit=optional"];
+
 /// A folder below `work` with the packages that `package-lock.json` of `folder` names.
 pub(crate) fn node_packages(work: &Path, folder: &Path) -> Result<PathBuf> {
     let node = work.join("node");
@@ -102,7 +105,7 @@ pub(crate) fn node_packages(work: &Path, folder: &Path) -> Result<PathBuf> {
         std::fs::copy(&from, node.join(file)).with_context(|| from.display().to_string())?;
     }
     once(&work.join("node-ready"), &folder.join("package-lock.json"), || {
-        run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&node))
+        run(Command::new("npm").args(NPM).current_dir(&node))
     })?;
     Ok(node)
 }

@@ -20,7 +20,10 @@ use aws_lc_rs::{
 use tidegate_core::{clock::UnixMillis, ids::Digest};
 use zeroize::Zeroizing;
 
-use crate::keys::{self, KeyError};
+use crate::{
+    keys::{self, KeyError},
+    seal::Sealer,
+};
 
 mod named;
 mod queue;
@@ -109,6 +112,12 @@ impl Blobs {
             key
         };
         Ok(Self { dir, master: hmac::Key::new(hmac::HMAC_SHA256, &*key) })
+    }
+
+    /// What seals other things that are kept, with a key of the same file.
+    #[must_use]
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.master.clone())
     }
 
     fn key(&self, salt: &[u8]) -> Result<LessSafeKey, BlobError> {

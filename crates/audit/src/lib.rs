@@ -11,6 +11,7 @@ pub mod note;
 pub mod ports;
 pub mod prove;
 pub mod record;
+pub mod seal;
 pub mod tiles;
 pub mod tree;
 pub mod verify;

@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub cache_store: u64,
     /// How long a client may take.
     pub client_times: ClientTimes,
+    /// The gateway's own batches; `None` where it runs none.
+    pub batches: Option<OwnBatches>,
     /// Where traces and metrics are sent; `None` where the file does not say.
     pub telemetry: Option<Arc<Collector>>,
     /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
@@ -95,6 +97,19 @@ pub struct Snapshot {
     stored: Arc<[StoredKey]>,
     pins: Arc<[PinnedTool]>,
     without_guardrails: Arc<Chain>,
+}
+
+/// Bounds of the gateway's own batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnBatches {
+    /// The most lines that run at the same time.
+    pub concurrent: usize,
+    /// The most bytes of a file.
+    pub file: usize,
+    /// The most bytes of all files together.
+    pub storage: u64,
+    /// How long a file is kept.
+    pub keep: Duration,
 }
 
 /// How long a client may take for its part of an exchange.

@@ -41,11 +41,13 @@ pub enum Action {
     CallProviderApi,
     /// Call the part of a vendor's API that administers the account: members, projects, keys, bills.
     AdministerProvider,
+    /// Keep files for batches of the gateway's own, and have those run. Each line of one is decided again, as what it asks.
+    UseBatches,
 }
 
 impl Action {
     /// Every action, in the order of the schema.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvokeModel,
         Self::ListModels,
         Self::ProposeTool,
@@ -59,6 +61,7 @@ impl Action {
         Self::AnswerServer,
         Self::CallProviderApi,
         Self::AdministerProvider,
+        Self::UseBatches,
     ];
 
     /// The action's name in the policy schema, in records and metrics.
@@ -78,6 +81,7 @@ impl Action {
             Self::AnswerServer => "answer_server",
             Self::CallProviderApi => "call_provider_api",
             Self::AdministerProvider => "administer_provider",
+            Self::UseBatches => "use_batches",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns plain types and pure functions. Never does I/O, never starts a task, knows no protocol and no vendor.
 //! Everything above this crate may use it; it uses none of them.
 
+pub mod batches;
 pub mod blocks;
 pub mod calls;
 pub mod capability;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod facts;
 pub mod fault;
 pub mod ids;
+pub mod made;
 pub mod metric;
 pub mod money;
 pub mod principal;

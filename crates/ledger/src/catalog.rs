@@ -139,7 +139,7 @@ impl Catalog {
         if file.models.is_empty() {
             return Err(refuse("it has no models".to_owned()));
         }
-        let fees = file.fees().map_err(|problem| refuse(problem))?;
+        let fees = file.fees().map_err(refuse)?;
         let source: Arc<str> = file.source.as_str().into();
         for model in &file.models {
             let refuse = |problem: String| CatalogError::Model {

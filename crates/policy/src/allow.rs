@@ -73,14 +73,15 @@ fn models_permit(key: &KeyEntity, models: &[String]) -> Option<(Policy, When)> {
     Some((policy?, when))
 }
 
-/// `allow:<key>:list_models`: asking which models there are, which are then filtered one by one.
+/// `allow:<key>:list_models`: asking which models there are, which are then filtered one by one, and having batches run,
+/// whose lines are then decided one by one.
 fn list_models_permit(key: &KeyEntity, models: &[String]) -> Option<(Policy, When)> {
     if models.is_empty() {
         return None;
     }
     let scope = Scope {
         principal: principal(key)?,
-        action: actions(&[Action::ListModels])?,
+        action: actions(&[Action::ListModels, Action::UseBatches])?,
         resource: ResourceConstraint::Any,
     };
     let policy = build::policy(&format!("allow:{}:list_models", key.name), Effect::Permit, scope, Vec::new());

@@ -227,7 +227,7 @@ impl Catalog {
             (action, resource),
             (Action::InvokeModel, Resource::Model(_))
                 | (Action::CallProviderApi | Action::AdministerProvider, Resource::Provider(_))
-                | (Action::ListModels, Resource::Gateway)
+                | (Action::ListModels | Action::UseBatches, Resource::Gateway)
                 | (Action::ProposeTool, Resource::ProposedTool(_))
                 | (Action::CallTool, Resource::Tool(..))
                 | (Action::ReadResource, Resource::McpResource(..))

@@ -162,7 +162,8 @@ fn listed(action: Action) -> Option<Action> {
         | Action::UseServer
         | Action::AnswerServer
         | Action::CallProviderApi
-        | Action::AdministerProvider => None,
+        | Action::AdministerProvider
+        | Action::UseBatches => None,
     }
 }
 

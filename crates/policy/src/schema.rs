@@ -150,7 +150,7 @@ fn action_type(member_of: Vec<ActionRef>, resource: &'static str, context: Type)
 pub(crate) fn resource_type(action: Action) -> &'static str {
     match action {
         Action::InvokeModel => MODEL,
-        Action::ListModels => GATEWAY,
+        Action::ListModels | Action::UseBatches => GATEWAY,
         Action::ProposeTool => PROPOSED_TOOL,
         Action::CallTool => TOOL,
         Action::ReadResource => MCP_RESOURCE,

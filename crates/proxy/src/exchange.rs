@@ -137,6 +137,8 @@ pub(crate) struct Exchange {
     pub(crate) gathered: Option<Box<Gathered>>,
     pub(crate) at: UnixMillis,
     pub(crate) started: Instant,
+    /// The most bytes that its body may have.
+    pub(crate) body_limit: usize,
     /// When the caller's own patience ends.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
@@ -158,6 +160,8 @@ pub(crate) struct Exchange {
     pub(crate) keeping: Option<Keeping>,
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
+    /// Whether a stream is to be one JSON array.
+    pub(crate) as_array: bool,
     /// The connection, where it may become a live session.
     pub(crate) upgrading: Option<Box<Upgrading>>,
     /// The provider that the path names: the call goes there or nowhere.
@@ -196,6 +200,7 @@ impl Exchange {
         gate.metrics.in_flight.inc();
         let (trace, gathered) = traced::begin(&gate.export, id, &headers);
         Self {
+            body_limit: snapshot.body_limit,
             snapshot,
             gate,
             id,
@@ -218,6 +223,7 @@ impl Exchange {
             repeat: None,
             keeping: None,
             federation: None,
+            as_array: false,
             upgrading: None,
             pinned: None,
             adds_to: None,

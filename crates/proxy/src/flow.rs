@@ -24,6 +24,7 @@ use tidegate_upstream::{Event, EventStream, Patience};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
+    array::Array,
     exchange::{Ending, Exchange},
     respond::{self, Body, Broken},
     stage::{
@@ -42,6 +43,8 @@ struct Flow {
     hold: Hold<Event>,
     dialect: Dialect,
     ready: VecDeque<Bytes>,
+    /// What is written where the answer is to be one array.
+    array: Option<Array>,
     digester: Digester,
     guard_micros: u32,
     /// Resolves when the call is to be cut from outside.
@@ -65,6 +68,7 @@ pub(crate) fn respond(
     }
     let chain = exchange.caller.as_ref().map(|caller| caller.chain.clone()).unwrap_or_default();
     let tokens = exchange.tokens.clone();
+    let array = respond::is_array(&exchange).then(Array::new);
     let flow = Flow {
         cut: Box::pin(exchange.cut.clone().cancelled_owned()),
         patience: Patience::default(),
@@ -73,6 +77,7 @@ pub(crate) fn respond(
         hold: Hold::new(chain, Origin::Completion).restoring(tokens),
         dialect,
         ready: VecDeque::new(),
+        array,
         digester: Digester::new(),
         guard_micros: 0,
         begun: false,
@@ -229,6 +234,14 @@ impl Flow {
     }
 
     fn push(&mut self, raw: Bytes) {
+        let written = match &mut self.array {
+            Some(array) => array.elements(raw),
+            None => raw,
+        };
+        self.write(written);
+    }
+
+    fn write(&mut self, raw: Bytes) {
         self.digester.update(&raw);
         self.exchange.keep_response(&raw);
         if !raw.is_empty() {
@@ -243,6 +256,7 @@ impl Flow {
     }
 
     fn completed(&mut self) {
+        self.end_array();
         self.end(&Ending { status: 200, fault: None, complete: true });
         self.exchange.tell_others(true);
         self.exchange.keep_answer();
@@ -255,7 +269,14 @@ impl Flow {
         }
         let event = respond::fault_event(&self.exchange, self.dialect, fault);
         self.push(event);
+        self.end_array();
         self.end(&Ending { status: 200, fault: Some(fault), complete: false });
+    }
+
+    fn end_array(&mut self) {
+        if let Some(array) = self.array.take() {
+            self.write(array.end());
+        }
     }
 
     fn end(&mut self, ending: &Ending<'_>) {

@@ -9,8 +9,8 @@ use tidegate_ledger::Ledger;
 use tidegate_upstream::{Upstream, export::Exporter};
 
 use crate::{
-    answers::Answers, discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics, owners::Owners,
-    repeats::Repeats, session::Sessions,
+    answers::Answers, batches::Batches, discovery::Discovery, floods::Floods, live::Registry, metrics::Metrics,
+    owners::Owners, repeats::Repeats, session::Sessions,
 };
 
 /// The parts of the data plane.
@@ -45,6 +45,8 @@ pub struct Gate {
     pub answers: Answers,
     /// Refusals that are only counted.
     pub floods: Floods,
+    /// The gateway's own batches.
+    pub batches: Batches,
     /// Which provider keeps which stored response.
     pub owners: Owners,
 }

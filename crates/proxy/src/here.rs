@@ -25,11 +25,12 @@ use tidegate_upstream::{
 };
 
 use crate::{
-    batch,
+    batch, batches,
     exchange::{Caller, Exchange},
     federation::{self, Ask},
     replay::{self, Kept},
     respond::{self, Body},
+    responses_flow,
     session::With,
     stage::{
         authorize::visible_models,
@@ -56,6 +57,10 @@ pub(crate) enum Here {
         server: Option<ServerName>,
         messages: Vec<Message>,
     },
+    /// A WebSocket of answers.
+    Answers,
+    /// What is asked of the gateway's own files and batches.
+    Batches(Box<batches::Ask>),
     /// What is asked of all MCP servers together.
     Federated(Box<Ask>),
 }
@@ -87,6 +92,8 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, here: Here) -
         Here::Listen(server) => return listen(exchange, caller, server).await,
         Here::Close(server) => close(&mut exchange, &caller, &server).await,
         Here::Batch { server, messages } => return batch::answer(exchange, caller, server, messages).await,
+        Here::Answers => return responses_flow::open(exchange, caller),
+        Here::Batches(ask) => return batches::answer(exchange, caller, *ask).await,
         Here::Federated(ask) => return federation::answer(exchange, caller, *ask).await,
     };
     match result {

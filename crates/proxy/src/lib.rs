@@ -4,7 +4,9 @@
 //! `upstream`), never writes to a store, and serves no admin route.
 
 mod answers;
+mod array;
 mod batch;
+mod batches;
 mod client;
 mod discovery;
 mod exchange;
@@ -24,8 +26,10 @@ mod raw_flow;
 mod repeats;
 mod replay;
 mod respond;
+mod responses_flow;
 mod server;
 mod session;
+mod socket;
 mod stage;
 mod surface;
 mod tool_flow;
@@ -76,6 +80,7 @@ pub mod doors {
 
 pub use crate::{
     answers::{AnswerStore, Answers, LARGEST_STORED},
+    batches::Batches,
     discovery::Discovery,
     floods::Floods,
     gate::Gate,

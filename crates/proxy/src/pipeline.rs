@@ -51,8 +51,10 @@ pub(crate) async fn run(gate: Arc<Gate>, request: Request<Incoming>, address: Ip
         }
     };
     let upgrading = surface::realtime::upgrading(&mut head);
+    let as_array = surface::gemini::wants_array(&head.uri);
     let mut exchange = Exchange::begin(gate, entrance.surface, head.headers, address);
-    exchange.upgrading = upgrading;
+    (exchange.upgrading, exchange.as_array) = (upgrading, as_array);
+    exchange.body_limit = surface::largest_body(&exchange.snapshot, &head.method, &entrance.endpoint);
     OfCall::new(exchange.id, exchange.trace, async move {
         let mut body = Some(body);
         let response = match through(&mut exchange, &head.method, entrance.endpoint, &mut body).await {

@@ -13,10 +13,12 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tidegate_core::{
+    batches::Maker,
     clock,
     event::Stage,
     fault::{Fault, FaultCode},
     ids::{Digest, Digester},
+    made::Made,
     segment::Origin,
     usage::Usage,
 };
@@ -43,15 +45,17 @@ struct RawFlow {
 }
 
 /// The answer that is `answer`, guarded.
-pub(crate) fn document(
+pub(crate) async fn document(
     mut exchange: Exchange,
     (status, mut headers): (u16, HeaderMap),
     mut answer: Box<NativeAnswer>,
     usage: Usage,
 ) -> Response<Body> {
     exchange.story.usage = Some(usage);
-    if let (Some((collection, provider)), Some(id)) = (&exchange.adds_to, answer.id()) {
-        exchange.gate.owners.note(collection, &id, &provider.name);
+    if let (Some((collection, provider)), Some(id)) = (exchange.adds_to.clone(), answer.id()) {
+        let made = Made { provider: provider.name.clone(), maker: maker(&exchange), results: None };
+        let gate = Arc::clone(&exchange.gate);
+        gate.owners.keep(&collection, &id, made).await;
     }
     let started = clock::now();
     let chain = chain(&exchange);
@@ -66,6 +70,20 @@ pub(crate) fn document(
     exchange.story.response_digest = Some(Digest::of(&bytes));
     headers.remove(http::header::CONTENT_LENGTH);
     respond::answer(&mut exchange, status, headers, bytes)
+}
+
+/// The key that makes something by this call.
+fn maker(exchange: &Exchange) -> Option<Maker> {
+    let principal = &exchange.caller.as_ref()?.principal;
+    let key = exchange.gate.keys.get(&principal.org, principal.key)?;
+    Some(Maker {
+        org: principal.org.clone(),
+        key: principal.key,
+        key_name: principal.key_name.clone(),
+        team: principal.team.clone(),
+        key_created: key.created,
+        address: principal.address,
+    })
 }
 
 fn chain(exchange: &Exchange) -> Arc<Chain> {

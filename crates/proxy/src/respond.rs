@@ -14,6 +14,7 @@ use tidegate_core::{
 use tidegate_protocol::llm::{Dialect, ErrorView, Framing};
 
 use crate::{
+    array,
     exchange::{Ending, Exchange},
     repeats::Recorded,
     surface::{Surface, error_kind, mcp},
@@ -127,9 +128,15 @@ pub(crate) fn streaming(exchange: &Exchange, status: u16, vendor: HeaderMap) -> 
     response
 }
 
+/// Whether the answer is to be one JSON array.
+pub(crate) fn is_array(exchange: &Exchange) -> bool {
+    exchange.as_array && exchange.surface == Surface::Model(Dialect::Gemini)
+}
+
 /// How the surface's streams are framed.
 fn media_type(exchange: &Exchange) -> HeaderValue {
     match exchange.surface.dialect().map(Dialect::framing) {
+        _ if is_array(exchange) => HeaderValue::from_static("application/json; charset=UTF-8"),
         None | Some(Framing::Sse) => HeaderValue::from_static("text/event-stream; charset=utf-8"),
         Some(framing @ (Framing::EventStream | Framing::EventChunks)) => HeaderValue::from_static(framing.media_type()),
     }
@@ -160,7 +167,8 @@ fn fault_body(exchange: &Exchange, fault: &Fault) -> Bytes {
     match exchange.surface {
         Surface::Model(dialect) => {
             let kept = fault.upstream.as_ref().and_then(|upstream| upstream.body.clone());
-            kept.unwrap_or_else(|| with_view(exchange, fault, |view| dialect.error_body(view)))
+            let body = kept.unwrap_or_else(|| with_view(exchange, fault, |view| dialect.error_body(view)));
+            if is_array(exchange) { array::of_one(&body) } else { body }
         }
         Surface::Mcp => mcp::fault_body(exchange, fault),
     }

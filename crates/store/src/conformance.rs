@@ -8,20 +8,29 @@ use tidegate_config::{
     pins::PinStore,
 };
 use tidegate_core::{
+    batches::BatchStore,
     calls::{CallIndex, CallQuery, CallSummary},
     clock::UnixMillis,
     ids::CallId,
+    made::MadeStore,
     money::NanoUsd,
 };
 use tidegate_ledger::{Entry, EntryKind, LedgerStore, Scope, ScopeKind, SpendBy, SpendQuery, ports::summarize};
 
-use self::samples::{call, digest, entry, key, pin};
+use self::{
+    batches::{
+        a_batch_is_forgotten_when_it_has_ended_and_its_files_are_gone, files_and_batches_are_their_owners_alone,
+        files_are_listed_in_order_and_by_the_page, what_was_made_comes_back_newest_last_and_bounded,
+    },
+    samples::{call, digest, entry, key, pin},
+};
 use crate::{Memory, Sqlite};
 
+mod batches;
 pub(crate) mod samples;
 
-pub(crate) trait Engine: LedgerStore + KeyStore + CallIndex + PinStore {}
-impl<T: LedgerStore + KeyStore + CallIndex + PinStore> Engine for T {}
+pub(crate) trait Engine: LedgerStore + KeyStore + CallIndex + PinStore + BatchStore + MadeStore {}
+impl<T: LedgerStore + KeyStore + CallIndex + PinStore + BatchStore + MadeStore> Engine for T {}
 
 macro_rules! on_every_engine {
     ($($name:ident)*) => {
@@ -59,6 +68,10 @@ on_every_engine! {
     what_is_pinned_comes_back_and_is_replaced_only_where_accepted
     what_differs_from_a_pin_is_noted_until_it_is_accepted_or_forgotten
     auth_path_injection
+    files_and_batches_are_their_owners_alone
+    files_are_listed_in_order_and_by_the_page
+    a_batch_is_forgotten_when_it_has_ended_and_its_files_are_gone
+    what_was_made_comes_back_newest_last_and_bounded
 }
 
 fn sqlite_store() -> (TempDir, Sqlite) {

@@ -2,16 +2,20 @@
 //!
 //! Owns the engines [`Memory`] (nothing outlives the process) and [`Sqlite`] (one file), for finished calls' money
 //! ([`tidegate_ledger::LedgerStore`]), keys ([`tidegate_config::identity::KeyStore`]), pinned tools
-//! ([`tidegate_config::pins::PinStore`]) and the index of calls ([`tidegate_core::calls::CallIndex`]). Never decides anything, never sees a key itself, never opens a socket. The
-//! binary makes an engine and hands it to the ledger, the table of keys and the admin API. Every engine passes the
-//! same suite.
+//! ([`tidegate_config::pins::PinStore`]), the index of calls ([`tidegate_core::calls::CallIndex`]), files and batches
+//! ([`tidegate_core::batches::BatchStore`]) and what was made at providers ([`tidegate_core::made::MadeStore`]); and
+//! [`Contents`], a folder with what is in files. Never decides anything, never sees a key itself, never opens a socket.
+//! The binary makes an engine and hands it to the ledger, the table of keys, the proxy and the admin API. Every engine
+//! passes the same suite.
 
 #[cfg(test)]
 mod conformance;
+mod contents;
 mod memory;
 mod sqlite;
 
 pub use crate::{
+    contents::Contents,
     memory::Memory,
     sqlite::{Limits, OpenError, Sqlite, Standing, sqlite_version},
 };

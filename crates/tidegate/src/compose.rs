@@ -30,12 +30,16 @@ use tidegate_config::{
     watch::watch,
 };
 use tidegate_core::{
+    batches::BatchStore,
     calls::CallIndex,
     clock::{self, UnixMillis},
+    made::MadeStore,
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{AnswerStore, Answers, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
-use tidegate_store::Sqlite;
+use tidegate_proxy::{
+    AnswerStore, Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions,
+};
+use tidegate_store::{Contents, Sqlite};
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -201,6 +205,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let audit = Arc::new(audit);
     let blobs = open_bodies(&directory)?;
     let answers = open_answers(&directory, snapshot.cache_store)?;
+    let contents = Contents::open(directory.files(), blobs.blobs().sealer()).context("the files cannot be kept")?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
     recovery::recover(&directory, &audit, &recovered, &ledger, &store, &snapshot)?;
@@ -238,7 +243,8 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         repeats: Repeats::new(),
         answers: Answers::over(Arc::clone(&answers) as Arc<dyn AnswerStore>),
         floods: Floods::default(),
-        owners: Owners::default(),
+        batches: Batches::new(Arc::clone(&store) as Arc<dyn BatchStore>, Arc::new(contents)),
+        owners: Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?,
     });
     let data_listener = bind(arguments.listen, mode).await?;
     let admin_listener = bind(arguments.admin_listen, mode).await?;
@@ -268,6 +274,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         loopback: control_plane.ip().is_loopback(),
         changes: Arc::clone(&changes),
     });
+    resume(&gate)?;
     let data = task::spawn("data plane", data_plane_task(Arc::clone(&gate), data_listener, stop.clone()));
     let control = task::spawn("control plane", control_plane_task(control, feed, admin_listener, stop.clone()));
     let last = CancellationToken::new();
@@ -298,6 +305,15 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         telemetry,
         parts,
     })
+}
+
+/// Goes on with the batches that had not ended.
+fn resume(gate: &Arc<Gate>) -> Result<()> {
+    let resumed = Batches::resume(gate).context("the batches could not be read")?;
+    if resumed > 0 {
+        tracing::info!(batches = resumed, "batches go on");
+    }
+    Ok(())
 }
 
 /// What Prometheus reads, at the moment when it asks.
@@ -539,6 +555,9 @@ fn sweep(gate: &Gate) {
     if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(retention, clock::wall())) {
         tracing::error!(%error, "kept bodies could not be swept");
     }
+    if let Err(error) = gate.batches.sweep(retention, clock::wall()) {
+        tracing::error!(%error, "files of batches could not be swept");
+    }
 }
 
 impl Running {
@@ -546,9 +565,12 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.place.leave(&self.parts.directory);
-        for task in [self.data, self.control] {
-            task.finished().await;
-        }
+        let served = async {
+            for task in [self.data, self.control] {
+                task.finished().await;
+            }
+        };
+        tokio::join!(served, self.parts.gate.batches.stop(DRAIN));
         let (telemetry, last) = self.telemetry;
         last.cancel();
         telemetry.finished().await;

@@ -1,6 +1,6 @@
 //! The data directory: its layout, and the secrets that the first start puts there.
 //!
-//! `state.db`, `audit/`, `blobs/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
+//! `state.db`, `audit/`, `blobs/`, `files/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
 //! signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
 
 use std::{
@@ -59,6 +59,11 @@ impl Directory {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
+    }
+
+    /// The gateway's own files, and the lines of its batches.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.root.join("files")
     }
 
     /// Where the gateway over this directory listens.

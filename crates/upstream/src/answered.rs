@@ -75,7 +75,7 @@ pub enum AnswerBody {
         /// The answer.
         answer: Box<Answer>,
         /// Tokens used.
-        usage: Usage,
+        usage: Box<Usage>,
     },
     /// A stream of a model's events, in the surface's dialect.
     Events(Box<EventStream>),
@@ -86,7 +86,7 @@ pub enum AnswerBody {
         /// The answer.
         answer: Box<NativeAnswer>,
         /// Tokens used; none where it says nothing.
-        usage: Usage,
+        usage: Box<Usage>,
     },
     /// Any other answer of a vendor's own API, as it comes.
     Raw(Box<RawStream>),

@@ -55,7 +55,7 @@ pub(crate) struct ModelAnswer {
 }
 
 pub(crate) enum ModelBody {
-    Unary { answer: Box<Answer>, usage: Usage },
+    Unary { answer: Box<Answer>, usage: Box<Usage> },
     Events(Box<EventStream>),
 }
 
@@ -223,7 +223,7 @@ impl ModelTraffic<'_> {
             .map_err(|error| Failure::broken_answer(status, error.fault()))?;
         let malformed = |error: tidegate_protocol::llm::AnswerError| no_answer(status, &error.to_string());
         let answer = Answer::read_for(sent.dialect, self.call.operation(), bytes).map_err(malformed)?;
-        let usage = answer.usage().unwrap_or_else(|| estimated(&answer, sent.outgoing.body.len()));
+        let usage = Box::new(answer.usage().unwrap_or_else(|| estimated(&answer, sent.outgoing.body.len())));
         if sent.same {
             return Ok((ModelBody::Unary { answer: Box::new(answer), usage }, Vec::new()));
         }

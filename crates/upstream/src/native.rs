@@ -95,7 +95,7 @@ pub(crate) struct NativeAnswered {
 }
 
 pub(crate) enum NativeBody {
-    Document { answer: Box<NativeAnswer>, usage: Usage },
+    Document { answer: Box<NativeAnswer>, usage: Box<Usage> },
     Raw(Box<RawStream>),
 }
 
@@ -218,7 +218,7 @@ impl NativeTraffic<'_> {
             Some(asked) => asked.used(answer.usage(), answer.beside(asked.task)),
             None => answer.usage().unwrap_or_default(),
         };
-        Ok(NativeBody::Document { answer: Box::new(answer), usage })
+        Ok(NativeBody::Document { answer: Box::new(answer), usage: Box::new(usage) })
     }
 }
 

@@ -31,12 +31,12 @@ class Agent:
             **dict.fromkeys(["NO_PROXY", "no_proxy"], "127.0.0.1"),
         }
 
-    def run(self, *argv: str | pathlib.Path, seconds: float = 140) -> str:
+    def run(self, *argv: str | pathlib.Path, told: str = "", seconds: float = 140) -> str:
         done = subprocess.run(
             [str(word) for word in argv],
             cwd=self.work,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            input=told,
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -62,8 +62,8 @@ def claude_code(agent: Agent, url: str, key: str, prompt: str, model: str) -> di
     return json.loads(agent.run(program, "--print", prompt, *options))
 
 
-def codex(agent: Agent, url: str, key: str, prompt: str, model: str) -> list[dict]:
-    """Codex works on a prompt: the events of its way."""
+def codex(agent: Agent, url: str, key: str, prompt: str, model: str, socket: bool = False) -> list[dict]:
+    """Codex works on a prompt, over HTTP or a WebSocket: the events of its way."""
     folder = agent.home / ".codex"
     folder.mkdir()
     (folder / "config.toml").write_text(f"""
@@ -77,6 +77,7 @@ check_for_update_on_startup = false
 name = "Tidegate"
 base_url = "{url}/v1"
 wire_api = "responses"
+supports_websockets = {str(socket).lower()}
 env_key = "TIDEGATE_API_KEY"
 request_max_retries = 0
 stream_max_retries = 0
@@ -91,3 +92,40 @@ exporter = "none"
     program = next((programs() / "@openai/codex-linux-x64/vendor").glob("*/bin/codex"))
     said = agent.run(program, "exec", "--skip-git-repo-check", "--json", prompt)
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def opencode(agent: Agent, url: str, key: str, prompt: str, model: str) -> list[dict]:
+    """opencode works on a prompt: the events of its way. Its settings are those that `tidegate connect` writes."""
+    folder = agent.home / ".config/opencode"
+    folder.mkdir(parents=True)
+    options = {"baseURL": f"{url}/v1", "apiKey": "{env:TIDEGATE_API_KEY}"}
+    provider = {"npm": "@ai-sdk/openai-compatible", "name": "Tidegate", "options": options, "models": {model: {}}}
+    settings = {"provider": {"tidegate": provider}, "autoupdate": False, "share": "disabled"}
+    (folder / "opencode.json").write_text(json.dumps(settings))
+    agent.env |= {
+        "TIDEGATE_API_KEY": key,
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+    }
+    program = programs() / "opencode-linux-x64/bin/opencode"
+    # As an argument it would be put into quotes.
+    said = agent.run(program, "run", "--model", f"tidegate/{model}", "--format", "json", told=prompt)
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def gemini(agent: Agent, url: str, key: str, prompt: str, model: str) -> dict:
+    """Gemini CLI works on a prompt: what it says of its end. Its settings are those that `tidegate connect` writes."""
+    folder = agent.home / ".gemini"
+    folder.mkdir()
+    settings = {
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "privacy": {"usageStatisticsEnabled": False},
+        "general": {"disableAutoUpdate": True, "enableAutoUpdate": False},
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    agent.env |= {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": key, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
+    program = programs() / "@google/gemini-cli/bundle/gemini.js"
+    options = ["--model", model, "--yolo", "--output-format", "json", "--prompt", prompt]
+    return json.loads(agent.run("node", program, *options))

@@ -1,4 +1,4 @@
-"""Claude Code and Codex finish a task with their own tools through Tidegate, before the sim in every dialect.
+"""Claude Code, Codex, opencode and Gemini CLI finish a task with their own tools through Tidegate, before the sim in every dialect.
 
 The sim's script is the model's wits: it proposes a command, and says the last word once it has seen what came of it.
 """
@@ -56,9 +56,13 @@ def test_who_knocks_first_is_answered(before_sim):
 
 
 @every_provider
-def test_codex_writes_a_file(agent, before_sim, provider, asked):
+@pytest.mark.parametrize("socket", [False, True], ids=["http", "socket"])
+def test_codex_writes_a_file(agent, before_sim, provider, socket, asked):
     prompt = script("exec_command", cmd="echo written by the agent > made.txt")
-    events = agents.codex(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    sockets = lambda: [call["id"] for call in before_sim.json("calls") if call["status"] == 101]
+    before = sockets()
+    events = agents.codex(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat", socket)
+    assert bool(set(sockets()) - set(before)) == socket
     assert (agent.work / "made.txt").read_text() == "written by the agent\n"
     kinds = [event["type"] for event in events]
     assert kinds[0] == "thread.started" and kinds[-1] == "turn.completed" and "turn.failed" not in kinds
@@ -69,3 +73,29 @@ def test_codex_writes_a_file(agent, before_sim, provider, asked):
     assert events[-1]["usage"]["input_tokens"] > 0
     paths = asked()
     assert len(paths) == 2 and set(paths) <= UPSTREAMS[provider][3]
+
+
+@every_provider
+def test_opencode_writes_a_file(agent, before_sim, provider, asked):
+    prompt = script("bash", command="echo written by the agent > made.txt", description="Write a file")
+    events = agents.opencode(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    [ran] = [event["part"] for event in events if event["type"] == "tool_use"]
+    assert (ran["tool"], ran["state"]["status"], ran["state"]["metadata"]["exit"]) == ("bash", "completed", 0)
+    assert [event for event in events if event["type"] == "text"][-1]["part"]["text"].startswith("echo: ")
+    assert events[-1]["part"]["reason"] == "stop" and events[-1]["part"]["tokens"]["input"] > 0
+    paths = asked()
+    assert len(paths) >= 2 and set(paths) <= UPSTREAMS[provider][3]
+
+
+@every_provider
+def test_gemini_cli_writes_a_file(agent, before_sim, provider, asked):
+    prompt = script("run_shell_command", command="echo written by the agent > made.txt", description="Write a file")
+    end = agents.gemini(agent, before_sim.url, CALLER_KEY, prompt, f"{provider}/chat")
+    assert (agent.work / "made.txt").read_text() == "written by the agent\n"
+    ran = end["stats"]["tools"]["byName"]["run_shell_command"]
+    assert (ran["count"], ran["success"]) == (1, 1) and end["response"].startswith("echo: ")
+    [used] = end["stats"]["models"].values()
+    assert used["api"]["totalErrors"] == 0 and used["tokens"]["prompt"] > 0
+    paths = asked()
+    assert len(paths) >= 2 and set(paths) <= UPSTREAMS[provider][3]

@@ -17,7 +17,7 @@ async fn start(folder: &Path, upstream: &Scripted, secret: &str, budget: &str, m
         "version": 1,
         "providers": {"openai": provider("openai"), "cohere": provider("cohere"), "xai": provider("xai"),
             "mistral": provider("mistral"), "groq": provider("groq"),
-            "anthropic": {"base_url": upstream.url(""), "key": "env:VENDOR"}},
+            "anthropic": {"base_url": upstream.url("/v1"), "key": "env:VENDOR"}},
         "models": models,
         "keys": {"a": {"secret": "env:A", "allow": {"models": "*"}, "budget": budget}},
     });

@@ -23,14 +23,16 @@ const HINT: &str = "name a `catalog.v1` file, or a folder of such `.json` files;
 impl Checker<'_> {
     /// A price that a model's entry states: it prices something, and every unit is one.
     pub(super) fn price(&mut self, path: &str, price: &Price) {
-        let by_tokens = (price.input.is_some(), price.output.is_some());
+        // What is there and could not be read is reported already.
+        let stands = |field: &str| self.written.places.has(&join(path, field));
+        let by_tokens = (price.input.is_some() || stands("input"), price.output.is_some() || stands("output"));
         let caches = [price.cache_read, price.cache_write_5m, price.cache_write_1h];
         let nothing = price.units.is_empty() && price.pictures.is_empty();
         let half = by_tokens.0 != by_tokens.1;
         if half || (by_tokens == (false, false) && (nothing || caches.iter().any(Option::is_some))) {
             let field = if by_tokens.0 { "output" } else { "input" };
-            let message = format!("the field `{field}` is missing");
-            let hint = "state `input` and `output`; or `units` alone where the vendor charges by no token";
+            let message = format!("`{field}` is missing");
+            let hint = "write `input` and `output`, or `units` alone where the vendor charges by no token";
             self.error(codes::MISSING_FIELD, path, message, hint);
         }
         for (name, written) in &price.units {

@@ -83,9 +83,26 @@ impl Checker<'_> {
                 self.error(codes::OUT_OF_RANGE, &format!("limits.{name}"), message, "write for example `20s`");
             }
         }
+        self.batches();
         if document.audit.retention.is_some_and(|Time(time)| time.as_secs() < 60) {
             let message = "bodies are kept for at least a minute";
             self.error(codes::OUT_OF_RANGE, "audit.retention", message, "write for example `30d`, or `bodies: off`");
+        }
+    }
+
+    fn batches(&mut self) {
+        let batches = &self.document.batches;
+        if batches.concurrent.is_some_and(|most| !(1..=1_000).contains(&most)) {
+            let message = "from 1 to 1,000 lines run at the same time";
+            self.error(codes::OUT_OF_RANGE, "batches.concurrent", message, "write for example `8`");
+        }
+        if batches.file.is_some_and(|Size(size)| !(1_024..=200 << 20).contains(&size)) {
+            let message = "the largest file of a batch is from 1KiB to 200MiB";
+            self.error(codes::OUT_OF_RANGE, "batches.file", message, "write for example `200MiB`");
+        }
+        if batches.keep.is_some_and(|Time(time)| time < Duration::from_secs(3_600)) {
+            let message = "files are kept for at least an hour";
+            self.error(codes::OUT_OF_RANGE, "batches.keep", message, "write for example `30d`");
         }
     }
 

@@ -26,7 +26,7 @@ pub use route::{
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice, UnitPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};
 pub use settings::{
-    Audit, AuditClass, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, OnError, Requests,
+    Audit, AuditClass, Batches, Bodies, DefaultProvider, Guardrail, GuardrailAction, GuardrailPhase, OnError, Requests,
 };
 pub use telemetry::{Otlp, Share, Telemetry, TelemetryContent, TelemetryProfile};
 
@@ -95,6 +95,9 @@ object! {
             /// What is told to other systems of what the gateway does.
             #[schemars(example = serde_json::json!({ "otlp": { "endpoint": "http://127.0.0.1:4318" } }))]
             pub telemetry: Telemetry,
+            /// The gateway's own batches.
+            #[schemars(example = serde_json::json!({ "own": true }))]
+            pub batches: Batches,
         }
         later {
             "agents": "remove it: agents (A2A) come with a later version",
@@ -146,6 +149,7 @@ impl Document {
             audit: Audit::default(),
             limits: Requests::default(),
             telemetry: Telemetry::default(),
+            batches: Batches::default(),
         }
     }
 

@@ -188,6 +188,33 @@ object! {
     }
 }
 
+object! {
+    /// The gateway's own batches: files of requests that it runs by itself, on any model that it knows.
+    #[derive(Default)]
+    pub struct Batches("batch settings") {
+        required {}
+        optional {
+            /// Whether files with the purpose `batch`, and batches of them, are the gateway's own. Without it they pass to a
+            /// provider, where a policy permits `call_provider_api`.
+            #[schemars(example = true)]
+            pub own: bool,
+            /// The most lines that run at the same time, of all batches together: 1 to 1,000; without it, 8.
+            #[schemars(example = 8, range(min = 1, max = 1_000))]
+            pub concurrent: Option<u32>,
+            /// The largest file of lines: 1 KiB to 200 MiB; without it, 200 MiB.
+            #[schemars(example = &"200MiB")]
+            pub file: Option<Size>,
+            /// How much space all files of lines and of answers may take; without it, 10 GiB. Beyond it no file is taken.
+            #[schemars(example = &"10GiB")]
+            pub storage: Option<Size>,
+            /// How long files are kept, from an hour on; without it, 30 days. Then they are erased.
+            #[schemars(example = &"30d")]
+            pub keep: Option<Time>,
+        }
+        later {}
+    }
+}
+
 /// The provider for bare model names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

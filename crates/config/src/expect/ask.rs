@@ -139,7 +139,7 @@ fn resources(document: &Document, action: Action, row: &Row) -> Result<Vec<Resou
     };
     Ok(match action {
         Action::InvokeModel => models(document, named()?)?,
-        Action::ListModels => vec![Resource::Gateway],
+        Action::ListModels | Action::UseBatches => vec![Resource::Gateway],
         Action::ProposeTool => vec![Resource::ProposedTool(ToolName::from(named()?))],
         Action::CallTool => {
             let (server, tool) = within(named()?)?;
@@ -189,7 +189,8 @@ fn follow(document: &Document, name: &str, left: usize, seen: &mut HashSet<Strin
 
 fn facts(action: Action, resource: Resource, row: &Row) -> Facts {
     let context = &row.context;
-    let is_model = matches!(action, Action::InvokeModel | Action::ListModels | Action::ProposeTool);
+    let is_model =
+        matches!(action, Action::InvokeModel | Action::ListModels | Action::ProposeTool | Action::UseBatches);
     let surface = match context.surface {
         Some(Surface::Anthropic) => "anthropic",
         Some(Surface::Gemini) => "gemini",

@@ -13,7 +13,7 @@ use tidegate_ledger::Catalog;
 use tidegate_upstream::Route;
 
 use super::{
-    Caching, ClientTimes, Defaults, ListedModel, Similar, Snapshot, keys,
+    Caching, ClientTimes, Defaults, ListedModel, OwnBatches, Similar, Snapshot, keys,
     targets::{self, Known, refused},
     telemetry,
 };
@@ -42,7 +42,11 @@ const IDEMPOTENCY_MEMORY: u64 = 16 << 20;
 /// How long a client may take where nothing is set.
 const CLIENT_TIMES: ClientTimes =
     ClientTimes { headers: Duration::from_secs(15), body: Duration::from_secs(20), send: Duration::from_secs(60) };
-/// How long bodies are kept where nothing is set.
+/// The most lines of batches at the same time, bytes of one file, and of all, where nothing is set.
+const BATCH_LINES: u32 = 8;
+const BATCH_FILE: u64 = 200 << 20;
+const BATCH_STORAGE: u64 = 10 << 30;
+/// How long bodies, and files of batches, are kept where nothing is set.
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a snapshot is made of besides the configuration.
@@ -87,6 +91,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         cache_store: document.limits.cache_store.map_or(CACHE_STORE, |Size(size)| size),
         cache_memory: number(document.limits.cache_memory.map_or(CACHE_MEMORY, |Size(size)| size)),
         client_times: client_times(&document),
+        batches: own_batches(&document),
         telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
@@ -165,6 +170,16 @@ fn client_times(document: &Document) -> ClientTimes {
         body: or(limits.body_timeout, CLIENT_TIMES.body),
         send: or(limits.send_timeout, CLIENT_TIMES.send),
     }
+}
+
+fn own_batches(document: &Document) -> Option<OwnBatches> {
+    let written = &document.batches;
+    written.own.then(|| OwnBatches {
+        concurrent: usize::try_from(written.concurrent.unwrap_or(BATCH_LINES)).unwrap_or(usize::MAX),
+        file: usize::try_from(written.file.map_or(BATCH_FILE, |Size(size)| size)).unwrap_or(usize::MAX),
+        storage: written.storage.map_or(BATCH_STORAGE, |Size(size)| size),
+        keep: written.keep.map_or(RETENTION, |Time(time)| time),
+    })
 }
 
 fn audit(document: &Document) -> AuditPlan {

@@ -85,7 +85,13 @@ fn a_wrong_file_is_refused_whole() {
     let tier = r#"{"above":5,"input":"1","output":"1"}"#;
     let cases = [
         (String::new(), "no models"),
-        (model(r#""input":"1""#), "missing field `output`"),
+        (model(r#""input":"1""#), "output is missing"),
+        (model(r#""output":"1","units":{"image":"0.04 usd/image"}"#), "input is missing"),
+        (model(r#""units":{"image":"0.04 usd/page"}"#), "image: `0.04 usd/page` is no price"),
+        (model(r#""units":{"image":"0 usd/image"}"#), "image is zero"),
+        (model(r#""units":{"picture":"0.04 usd/image"}"#), "unit `picture`: write one of image"),
+        (model(r#""pictures":[{"size":"1024 x 1024","price":"0.04 usd/image"}]"#), "no size and no quality"),
+        (model(r#""max_input":5"#), "input is missing"),
         (model(r#""input":1,"output":"1""#), "invalid type"),
         (model(r#""input":"1","output":"1","ouput":"2""#), "unknown field `ouput`"),
         (model(r#""input":"1","input":"2","output":"1""#), "duplicate field `input`"),
@@ -106,7 +112,7 @@ fn a_wrong_file_is_refused_whole() {
         assert!(error.contains("test.json") && error.contains(problem), "{models}: {error}");
     }
     for (text, problem) in [
-        (file("{}").replace("catalog.v1", "catalog.v2"), "missing field"),
+        (file("{}"), "need a name"),
         (file(r#"{"provider":"p","model":"m","input":"1","output":"1"}"#).replace(".v1", ".v2"), "`catalog.v2`"),
         (file(r#"{"provider":"p","model":"m","input":"1","output":"1"}"#).replace("2026-03-21", "today"), "`date`"),
         (

@@ -276,3 +276,25 @@ pub(crate) enum StreamEvent {
     },
     Ping,
 }
+
+impl StreamEvent {
+    /// Whether the model says something with it.
+    pub(crate) fn is_said(&self) -> bool {
+        match self {
+            Self::Text { .. }
+            | Self::Refusal { .. }
+            | Self::Reasoning { .. }
+            | Self::Signature { .. }
+            | Self::Redacted { .. }
+            | Self::ToolStart { .. }
+            | Self::ToolArguments { .. } => true,
+            Self::Start { .. }
+            | Self::BlockEnd { .. }
+            | Self::Stop { .. }
+            | Self::Usage(_)
+            | Self::End
+            | Self::Error { .. }
+            | Self::Ping => false,
+        }
+    }
+}

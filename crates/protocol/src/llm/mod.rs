@@ -49,6 +49,7 @@ pub use likeness::{Likeness, embedding_in, embedding_of};
 pub use loss::Loss;
 pub use model_call::{ModelCall, Named, Operation};
 pub use models::ModelEntry;
+pub use openai_responses::socket;
 pub use params::Params;
 pub use refused::Members;
 pub(crate) use segments::texts_of;

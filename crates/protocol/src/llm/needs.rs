@@ -5,6 +5,7 @@
 //! a call is read, and by [`super::ModelCall`] when somebody asks.
 
 use tidegate_core::{
+    blocks::{BLOCK, marks},
     capability::{Capability, Needs},
     unit::Units,
     usage::Service,
@@ -62,12 +63,38 @@ pub(crate) fn fewest_tokens(raw: &[u8]) -> u64 {
     // The quotes of a JSON string are no words.
     let raw = raw.strip_prefix(b"\"").unwrap_or(raw);
     let raw = raw.strip_suffix(b"\"").unwrap_or(raw);
-    let mut inside = false;
-    let mut words = 0_u64;
-    for byte in raw {
-        let space = *byte == b' ';
-        words += u64::from(!space && !inside);
-        inside = !space;
+    let (blocks, rest) = raw.as_chunks::<BLOCK>();
+    let (mut words, mut inside) = (0_u64, 0_u64);
+    for block in blocks {
+        let letters = marks(block, |byte| byte != b' ');
+        // A word starts where what stands before is a space.
+        words += u64::from((letters & !(letters << 1 | inside)).count_ones());
+        inside = letters >> 63;
+    }
+    for byte in rest {
+        let letter = u64::from(*byte != b' ');
+        words += letter & !inside;
+        inside = letter;
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fewest_tokens;
+
+    #[test]
+    fn words_count_once_wherever_blocks_end() {
+        for words in [1_usize, 2, 11, 12, 13, 100] {
+            for word in ["a", "word", "averyverylongwordindeed"] {
+                for lead in 0..70 {
+                    let text = format!("\"{}{}\"", " ".repeat(lead), vec![word; words].join("  "));
+                    assert_eq!(fewest_tokens(text.as_bytes()), words as u64, "{text}");
+                }
+            }
+        }
+        assert_eq!(fewest_tokens(b"\"\""), 0);
+        assert_eq!(fewest_tokens(&[b' '; 200]), 0);
+        assert_eq!(fewest_tokens(&[b'a'; 200]), 1);
+    }
 }

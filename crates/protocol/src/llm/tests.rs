@@ -1,5 +1,6 @@
 //! The generated matrix over the golden corpus, and what holds for every dialect.
 
+mod bad;
 pub(crate) mod corpus;
 pub(crate) mod corpus_gemini;
 pub(crate) mod fold;

@@ -51,6 +51,8 @@ pub struct StreamTranslator {
     decoder: Box<dyn StreamDecoder>,
     encoder: Box<dyn StreamEncoder>,
     events: Vec<StreamEvent>,
+    /// The model has said why it stopped.
+    stopped: bool,
     ended: bool,
     renamed: Renamed,
     /// The caller's dialect, where it is the upstream's in another envelope: then nothing is taken apart.
@@ -71,6 +73,7 @@ impl StreamTranslator {
             decoder: from.codec().stream_decoder(context),
             encoder: to.codec().stream_encoder(context),
             events: Vec::new(),
+            stopped: false,
             ended: false,
             renamed: Renamed::new(context.tools),
             rewraps: bedrock::is_rewrapping(from, to).then_some(to),
@@ -108,6 +111,11 @@ impl StreamTranslator {
             if let StreamEvent::ToolStart { name, .. } = &mut event {
                 self.renamed.restore(name);
             }
+            if self.stopped && event.is_said() {
+                self.ended = true;
+                return Err(StreamError::Malformed("the model goes on after it has stopped".into()));
+            }
+            self.stopped |= matches!(event, StreamEvent::Stop { .. });
             self.ended |= matches!(event, StreamEvent::End | StreamEvent::Error { .. });
             if let Err(error) = self.encoder.push(event, &mut frames) {
                 self.ended = true;

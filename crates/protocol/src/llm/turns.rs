@@ -40,6 +40,7 @@ struct Waiting {
     slot: u32,
     kind: Kind,
     text: String,
+    signature: Option<String>,
     ended: bool,
 }
 
@@ -49,6 +50,9 @@ pub(crate) trait Blocks {
 
     /// More text of an open block; never empty.
     fn say(&self, index: u64, kind: &Kind, text: &str, out: &mut Vec<Frame>);
+
+    /// The signature of an open block of reasoning.
+    fn sign(&self, index: u64, signature: &str, out: &mut Vec<Frame>);
 
     fn close(&self, open: &Open, out: &mut Vec<Frame>);
 }
@@ -98,7 +102,7 @@ impl<B: Blocks> Turns<B> {
             if self.waiting.len() >= MOST_WAITING {
                 return Err(StreamError::TooLarge);
             }
-            self.waiting.push(Waiting { slot, kind, text: String::new(), ended: false });
+            self.waiting.push(Waiting { slot, kind, text: String::new(), signature: None, ended: false });
             return Ok(());
         }
         self.close(out);
@@ -106,12 +110,22 @@ impl<B: Blocks> Turns<B> {
         Ok(())
     }
 
-    /// The number of a block of reasoning that is open for a signature: `None` where it has to wait.
-    pub(crate) fn reasoning(&mut self, slot: u32, out: &mut Vec<Frame>) -> Result<Option<u64>, StreamError> {
-        if !self.is_open(slot) {
+    /// The signature of a block of reasoning, which waits where its block does.
+    pub(crate) fn sign(&mut self, slot: u32, signature: String, out: &mut Vec<Frame>) -> Result<(), StreamError> {
+        let waits = |waiting: &Waiting| waiting.slot == slot && !waiting.ended;
+        if !self.is_open(slot) && !self.waiting.iter().any(waits) {
             self.begin(slot, Kind::Thinking, out)?;
         }
-        Ok(self.open.as_ref().filter(|open| open.slot == slot).map(|open| open.index))
+        if let Some(open) = self.open.as_ref().filter(|open| open.slot == slot) {
+            self.blocks.sign(open.index, &signature, out);
+        } else if let Some(waiting) = self.waiting.iter_mut().rfind(|waiting| waits(waiting)) {
+            self.held = self.held.saturating_add(signature.len());
+            waiting.signature = Some(signature);
+            if self.held > HELD_BYTES {
+                return Err(StreamError::TooLarge);
+            }
+        }
+        Ok(())
     }
 
     /// The slot says no more.
@@ -166,6 +180,10 @@ impl<B: Blocks> Turns<B> {
             self.open(block.slot, block.kind, out);
             self.held = self.held.saturating_sub(block.text.len());
             self.say(&block.text, out);
+            if let Some((signature, open)) = block.signature.zip(self.open.as_ref()) {
+                self.held = self.held.saturating_sub(signature.len());
+                self.blocks.sign(open.index, &signature, out);
+            }
             if !all && !block.ended {
                 break;
             }

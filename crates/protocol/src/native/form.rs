@@ -18,7 +18,7 @@ use crate::{
 
 /// The most parts, the most bytes of a part's head, and of a field that is no file.
 const MOST_PARTS: usize = 64;
-const LONGEST_HEAD: usize = 2_048;
+pub(super) const LONGEST_HEAD: usize = 2_048;
 const LONGEST_FIELD: usize = 1024 * 1024;
 
 /// Fields that hold marks and numbers, never words.
@@ -65,7 +65,7 @@ fn essence(content_type: Option<&HeaderValue>) -> Option<&str> {
 }
 
 /// What separates the parts (RFC 2046, section 5.1.1).
-fn boundary(content_type: &HeaderValue) -> Option<&str> {
+pub(super) fn boundary(content_type: &HeaderValue) -> Option<&str> {
     let mut parameters = content_type.to_str().ok()?.split(';').skip(1);
     let (name, value) = parameters.next()?.split_once('=')?;
     let value = value.trim();
@@ -75,7 +75,7 @@ fn boundary(content_type: &HeaderValue) -> Option<&str> {
     (name.trim().eq_ignore_ascii_case("boundary") && fits && parameters.next().is_none()).then_some(value)
 }
 
-fn refused(why: &str) -> ReadError {
+pub(super) fn refused(why: &str) -> ReadError {
     ReadError::new("", format!("the form {why}"))
 }
 
@@ -113,7 +113,8 @@ impl Form {
             let head = part.get(..LONGEST_HEAD.min(part.len())).unwrap_or_default();
             let head_end =
                 memchr::memmem::find(head, b"\r\n\r\n").ok_or_else(|| refused("has a part without a head"))?;
-            let (name, is_file) = head_of(head.get(..head_end).unwrap_or_default())?;
+            let (name, file) = head_of(head.get(..head_end).unwrap_or_default())?;
+            let is_file = file.is_some();
             let value_start = start.saturating_add(head_end).saturating_add(4);
             // The separator of an empty value is the end of the head.
             let search = value_start.saturating_sub(2);
@@ -223,8 +224,8 @@ impl Form {
     }
 }
 
-/// The name of a part, and whether it is a file.
-fn head_of(head: &[u8]) -> Result<(String, bool), ReadError> {
+/// The name of a part, and the file's, where it is one.
+pub(super) fn head_of(head: &[u8]) -> Result<(String, Option<String>), ReadError> {
     let head = std::str::from_utf8(head).map_err(|_| refused("has a part whose head is no UTF-8"))?;
     let mut found = None;
     for line in head.split("\r\n") {
@@ -243,10 +244,10 @@ fn head_of(head: &[u8]) -> Result<(String, bool), ReadError> {
 }
 
 /// Reads `form-data; name="…"; filename="…"`.
-fn disposition(value: &str) -> Result<(String, bool), ReadError> {
+fn disposition(value: &str) -> Result<(String, Option<String>), ReadError> {
     let broken = || refused("has a part whose name cannot be read in one way");
     let mut rest = value.trim().strip_prefix("form-data").ok_or_else(broken)?.trim_start();
-    let (mut name, mut is_file) = (None, false);
+    let (mut name, mut file) = (None, None);
     while let Some(after) = rest.strip_prefix(';') {
         let (key, quoted) = after.trim_start().split_once("=\"").ok_or_else(broken)?;
         let (text, next) = quoted.split_once('"').ok_or_else(broken)?;
@@ -255,7 +256,7 @@ fn disposition(value: &str) -> Result<(String, bool), ReadError> {
         }
         match key {
             "name" if name.is_none() && !text.is_empty() && text.len() <= 128 => name = Some(text.to_owned()),
-            "filename" if !is_file => is_file = true,
+            "filename" if file.is_none() => file = Some(text.to_owned()),
             _ => return Err(broken()),
         }
         rest = next.trim_start();
@@ -263,5 +264,5 @@ fn disposition(value: &str) -> Result<(String, bool), ReadError> {
     if !rest.is_empty() {
         return Err(broken());
     }
-    Ok((name.ok_or_else(broken)?, is_file))
+    Ok((name.ok_or_else(broken)?, file))
 }

@@ -10,6 +10,7 @@ mod asked;
 mod form;
 mod path;
 mod sound;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use asked::Read;
 pub use asked::{Asked, Task, event_usage};
 use form::Form;
 pub use path::{NativePath, PathError};
+pub use upload::{UploadPart, UploadReader};
 
 /// A request as a listener hands it over.
 #[derive(Debug)]

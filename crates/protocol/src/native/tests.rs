@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, header::HeaderValue};
 use serde_json::json;
-use tidegate_core::facts::Action;
+use tidegate_core::{facts::Action, unit::Unit};
 
 use super::*;
 

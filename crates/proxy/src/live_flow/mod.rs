@@ -16,8 +16,7 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderMap, HeaderValue, Response, header};
-use hyper::upgrade::Upgraded;
+use http::{HeaderMap, Response};
 use hyper_util::rt::TokioIo;
 use tidegate_core::{
     clock,
@@ -31,11 +30,7 @@ use tidegate_protocol::realtime::{Context, refusal_event};
 use tidegate_upstream::{LegSender, LiveLeg, Said, Target, live::socket_bounds, task};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        Bytes as SocketBytes, Error as SocketError, Message,
-        handshake::derive_accept_key,
-        protocol::{CloseFrame, Role},
-    },
+    tungstenite::{Bytes as SocketBytes, Message, protocol::Role},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,63 +39,27 @@ use crate::{
     gate::Gate,
     live::Entered,
     respond::{self, Body},
+    socket::{
+        Frame, GOODBYE, Goodbye, IDLE, MOST_WRONG, PING, SILENCE, Socket, agreed, heard, lasting, leave, no_socket,
+        still_valid,
+    },
     stage::{dispatch::killed, guard_request::add, identify::identify},
     surface::{Surface, realtime::Upgrading},
 };
 use turn::Turn;
 
-/// After this long without a word of either side, a session ends.
-const IDLE: Duration = Duration::from_secs(15 * 60);
-
 /// The longest session: vendors end theirs after an hour.
 const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// How often each side is asked for a sign of life, and how long it may give none.
-const PING: Duration = Duration::from_secs(20);
-const SILENCE: Duration = Duration::from_secs(65);
 
 /// How often clocks are looked at, with a turn under way and without.
 const TICK: Duration = Duration::from_millis(500);
 const SLOW_TICK: Duration = Duration::from_secs(5);
 
-/// Events that a client may get wrong, and those that may be refused, before the session ends.
-const MOST_WRONG: u32 = 16;
+/// Events that may be refused before the session ends.
 const MOST_REFUSED: u32 = 256;
 
 /// Turns that may be under way at a time.
 const MOST_TURNS: usize = 8;
-
-/// How long saying goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(5);
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// How a session ends: the code and the words of the last frame (RFC 6455, section 7.4), and what became of its turns.
-struct Goodbye {
-    code: u16,
-    reason: String,
-    fault: Option<Box<Fault>>,
-}
-
-impl Goodbye {
-    fn new(code: u16, reason: &str) -> Self {
-        Self { code, reason: reason.to_owned(), fault: None }
-    }
-
-    /// The end for a fault: whoever is not allowed is told so, and what broke is told as such.
-    fn of(fault: Fault) -> Self {
-        let code = match fault.origin() {
-            FaultOrigin::Client | FaultOrigin::Policy => 1008,
-            FaultOrigin::Upstream | FaultOrigin::Internal => 1011,
-        };
-        Self { code, reason: fault.code.as_str().to_owned(), fault: Some(Box::new(fault)) }
-    }
-
-    /// The client is not there any more.
-    fn gone() -> Self {
-        Self::new(1006, "")
-    }
-}
 
 /// One session.
 struct Session {
@@ -136,42 +95,19 @@ struct Session {
     _entered: Option<Entered>,
 }
 
-/// What is about the first request alone.
-const OF_THE_CONNECTION: [&str; 9] = [
-    "connection",
-    "upgrade",
-    "sec-websocket-version",
-    "sec-websocket-extensions",
-    "content-length",
-    "idempotency-key",
-    "x-tidegate-timeout-ms",
-    "x-tidegate-cache",
-    "x-tidegate-call-id",
-];
-
 /// Agrees to the session that `leg` is one end of, and runs it.
 pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>) -> Response<Body> {
     let (Some(upgrading), Some(caller), Some(model)) =
         (exchange.upgrading.take(), exchange.caller.clone(), exchange.story.asked.clone())
     else {
-        let fault = Fault::new(FaultCode::InvalidRequest, "This connection cannot become a WebSocket: use HTTP/1.1.");
-        return respond::refusal(&mut exchange, fault);
+        return respond::refusal(&mut exchange, no_socket());
     };
     let Upgrading { on, key, named, kept } = *upgrading;
     // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
     let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
-    let mut headers = exchange.headers.clone();
-    for name in OF_THE_CONNECTION {
-        headers.remove(name);
-    }
+    let headers = lasting(&exchange.headers);
     let (gate, surface, address) = (Arc::clone(&exchange.gate), exchange.surface, exchange.address);
-    let mut response = respond::switching(&mut exchange, vendor);
-    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    if named {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
-    }
+    let response = agreed(&mut exchange, vendor, &key, named);
     task::spawn("live session", async move {
         let upgraded = match on.await {
             Ok(upgraded) => upgraded,
@@ -229,15 +165,15 @@ enum Next {
     Stop,
     Tick,
     Server(Option<Result<Said, Fault>>),
-    Client(Option<Result<Message, SocketError>>),
+    Client(Frame),
 }
 
 impl Session {
     async fn run(mut self) {
-        let goodbye = self.converse().await;
+        let mut goodbye = self.converse().await;
         let ended = || Fault::new(FaultCode::UpstreamUnavailable, "The live session ended before this turn did.");
-        let fault = goodbye.fault.unwrap_or_else(|| Box::new(ended()));
-        let left = goodbye.code == 1006;
+        let fault = goodbye.fault.take().unwrap_or_else(|| Box::new(ended()));
+        let left = goodbye.is_gone();
         for turn in self.pending.take().into_iter().chain(self.turns.drain(..)) {
             turn.abandon(if left { None } else { Some(&fault) }, &self.context);
         }
@@ -249,13 +185,8 @@ impl Session {
             if !left && killed && self.tell(&fault, None, "").await.is_err() {
                 tracing::debug!("the client of a session that was cut takes nothing");
             }
-            let Self { mut socket, sender, .. } = self;
-            if !left {
-                let frame = CloseFrame { code: goodbye.code.into(), reason: goodbye.reason.into() };
-                // Whoever has left needs no goodbye.
-                let _ = socket.close(Some(frame)).await;
-                while let Some(Ok(_)) = socket.next().await {}
-            }
+            let Self { socket, sender, .. } = self;
+            leave(socket, goodbye).await;
             sender.close().await;
         };
         // What takes longer is dropped with its sockets.
@@ -324,20 +255,11 @@ impl Session {
         }
     }
 
-    async fn heard_of_client(&mut self, frame: Option<Result<Message, SocketError>>) -> Result<(), Goodbye> {
+    async fn heard_of_client(&mut self, frame: Frame) -> Result<(), Goodbye> {
         self.heard = clock::now();
-        match frame {
-            Some(Ok(Message::Text(text))) => {
-                self.spoke = self.heard;
-                self.client_event(text.into()).await
-            }
-            Some(Ok(Message::Binary(_))) => Err(Goodbye::new(1003, "events are JSON texts")),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
-            Some(Ok(Message::Close(_))) => Err(Goodbye::new(1000, "")),
-            Some(Err(SocketError::Capacity(_))) => Err(Goodbye::new(1009, "an event may have 4 MiB")),
-            Some(Err(SocketError::Protocol(_) | SocketError::Utf8(_))) => Err(Goodbye::new(1002, "no WebSocket frame")),
-            Some(Err(_)) | None => Err(Goodbye::gone()),
-        }
+        let Some(event) = heard(frame, "an event may have 4 MiB")? else { return Ok(()) };
+        self.spoke = self.heard;
+        self.client_event(event).await
     }
 
     /// Looks at every clock.
@@ -357,21 +279,11 @@ impl Session {
         self.turn_clocks(now).await?;
         if since(self.pinged) > PING {
             self.pinged = now;
-            self.still_valid()?;
+            still_valid(&self.gate, &self.caller.principal)?;
             self.sender.ping().await.map_err(Goodbye::of)?;
             self.push(Message::Ping(SocketBytes::new())).await?;
         }
         Ok(())
-    }
-
-    /// Whether the key that opened the session is still one.
-    fn still_valid(&self) -> Result<(), Goodbye> {
-        let (keys, principal) = (&self.gate.keys, &self.caller.principal);
-        let known = keys.get(&principal.org, principal.key);
-        if known.is_some_and(|key| keys.is_valid(&key, clock::wall())) {
-            return Ok(());
-        }
-        Err(Goodbye::of(Fault::new(FaultCode::Unauthenticated, "The key of this session is no longer valid.")))
     }
 
     async fn push(&mut self, message: Message) -> Result<(), Goodbye> {

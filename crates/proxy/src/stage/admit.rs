@@ -29,7 +29,7 @@ fn admitted(exchange: &mut Exchange) -> Result<((), StageVerdict), Fault> {
         ));
     }
     known_host(exchange)?;
-    let largest = u64::try_from(exchange.snapshot.body_limit).unwrap_or(u64::MAX);
+    let largest = u64::try_from(exchange.body_limit).unwrap_or(u64::MAX);
     let declared = exchange.header("content-length").and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > largest) {
         return Err(too_large(largest));

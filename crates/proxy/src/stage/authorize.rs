@@ -186,6 +186,23 @@ pub(crate) fn visible_models(
     reported.unwrap_or_default()
 }
 
+/// Whether this caller may keep files and have batches run. What each line asks is decided when it is run.
+pub(crate) fn may_use_batches(exchange: &mut Exchange, caller: &Caller) -> Result<(), Fault> {
+    exchange.story.action = Some(Action::UseBatches);
+    exchange.story.resource = Arc::from("batches");
+    let facts = Facts::new(exchange.surface.as_str(), Action::UseBatches, Resource::Gateway);
+    let decision = exchange.policies().decide(&caller.principal, &facts, &Resource::Gateway, exchange.at);
+    exchange.story.policies = decision.determining.iter().map(ToString::to_string).collect();
+    if decision.is_allowed() {
+        return Ok(());
+    }
+    let words = "This key may not keep files or have batches run here: that takes a policy that permits `use_batches`, as \
+         an `allow` list with models does.";
+    let mut fault = Fault::new(FaultCode::PolicyDenied, words);
+    fault.policies = exchange.story.policies.clone();
+    Err(fault)
+}
+
 /// Whether a model's answer may propose a call of `tool`: yes, unless a policy forbids it. Running it is decided again,
 /// where it is run.
 pub(crate) fn may_propose(exchange: &Exchange, tool: &str) -> Result<(), Fault> {

@@ -15,7 +15,6 @@ use tidegate_core::{
     event::{Stage, StageEvent, StageVerdict},
     facts::Resource,
     ids::{Digest, Digester},
-    usage::Usage,
 };
 use tidegate_policy::Permit;
 use tidegate_protocol::{
@@ -150,7 +149,7 @@ fn given_again(
         AnswerBody::Events(Box::new(EventStream::kept(dialect, bytes)))
     } else {
         let answer = llm::Answer::read_for(dialect, call.operation(), bytes).ok()?;
-        AnswerBody::Unary { answer: Box::new(answer), usage: Usage::default() }
+        AnswerBody::Unary { answer: Box::new(answer), usage: Box::default() }
     };
     exchange.story.served_by = Some(Arc::from(target.id.to_string()));
     exchange.target = Some(Arc::clone(&target));

@@ -18,6 +18,7 @@ use tidegate_protocol::{
 };
 
 use crate::{
+    batches::{claim::claim, receive::receive},
     client::Pace,
     exchange::Exchange,
     federation,
@@ -49,8 +50,16 @@ pub(crate) async fn decode(
         },
         endpoint => endpoint,
     };
+    if let Some(claim) = claim(exchange, method, &endpoint) {
+        let result = match claim {
+            Ok(claim) => Box::pin(receive(exchange, (method, endpoint), claim, body)).await,
+            Err(fault) => Err(fault),
+        };
+        return exchange.stage(Stage::Decode, started, result);
+    }
     let result = match endpoint {
         Endpoint::Mcp(_) | Endpoint::McpAll if !mcp::is_spoken(exchange) => Err(mcp::not_spoken()),
+        Endpoint::Answers => Ok((Decoded::Here(Here::Answers), StageVerdict::Pass)),
         Endpoint::Models => Ok((Decoded::Here(Here::Models), StageVerdict::Pass)),
         Endpoint::OneModel(name) => Ok((Decoded::Here(Here::OneModel(name)), StageVerdict::Pass)),
         Endpoint::Mcp(server) if *method != Method::POST => {
@@ -72,13 +81,30 @@ pub(crate) async fn decode(
     exchange.stage(Stage::Decode, started, result)
 }
 
-/// Reads a body of at most `largest` bytes that keeps coming.
-async fn read(unread: &mut Option<Incoming>, largest: usize, patience: Duration) -> Result<Bytes, Fault> {
-    let Some(body) = unread else { return Ok(Bytes::new()) };
-    let mut pace = Pace::new(patience);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut length = 0_usize;
+/// Makes a call of a body that came otherwise than with its request.
+pub(crate) fn decode_whole(exchange: &mut Exchange, endpoint: Endpoint, body: Bytes) -> Result<Call, Fault> {
+    match whole(exchange, &Method::POST, endpoint, body)? {
+        Decoded::Call(call) => Ok(call),
+        Decoded::Here(_) => Err(Fault::new(FaultCode::Internal, "This is no call of a model.")),
+    }
+}
+
+/// Makes a call of a whole body that no client is sending.
+pub(crate) fn whole(
+    exchange: &mut Exchange,
+    method: &Method,
+    endpoint: Endpoint,
+    bytes: Bytes,
+) -> Result<Decoded, Fault> {
+    let started = clock::now();
+    let fits = bytes.len() <= exchange.snapshot.body_limit;
+    let too_large = || Err(too_large(u64::try_from(exchange.snapshot.body_limit).unwrap_or(u64::MAX)));
+    let result = if fits { understand(exchange, method, endpoint, bytes) } else { too_large() };
+    exchange.stage(Stage::Decode, started, result)
+}
+
+/// The next bytes of a body that keeps coming; `None` at its end.
+pub(crate) async fn next_data(body: &mut Incoming, pace: &mut Pace) -> Result<Option<Bytes>, Fault> {
     loop {
         let asked = clock::now();
         let frame = match tokio::time::timeout(pace.left(), body.frame()).await {
@@ -88,14 +114,27 @@ async fn read(unread: &mut Option<Incoming>, largest: usize, patience: Duration)
                     "The body came more slowly than 1 KiB a second for longer than limits.body_timeout allows.",
                 ));
             }
-            Ok(None) => break,
+            Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => {
                 return Err(Fault::invalid("", "The body ended before its announced end.").with_source(error));
             }
             Ok(Some(Ok(frame))) => frame,
         };
-        let Ok(data) = frame.into_data() else { continue };
-        pace.moved(clock::now().saturating_duration_since(asked), data.len());
+        if let Ok(data) = frame.into_data() {
+            pace.moved(clock::now().saturating_duration_since(asked), data.len());
+            return Ok(Some(data));
+        }
+    }
+}
+
+/// Reads a body of at most `largest` bytes that keeps coming.
+pub(crate) async fn read(unread: &mut Option<Incoming>, largest: usize, patience: Duration) -> Result<Bytes, Fault> {
+    let Some(body) = unread else { return Ok(Bytes::new()) };
+    let mut pace = Pace::new(patience);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(data) = next_data(body, &mut pace).await? {
         length = length.saturating_add(data.len());
         if length > largest {
             return Err(too_large(u64::try_from(largest).unwrap_or(u64::MAX)));
@@ -114,7 +153,7 @@ async fn read(unread: &mut Option<Incoming>, largest: usize, patience: Duration)
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn understand(
+pub(crate) fn understand(
     exchange: &mut Exchange,
     method: &Method,
     endpoint: Endpoint,
@@ -141,8 +180,8 @@ fn understand(
             mcp::Read::Call(call) => Call::Tool(call),
             mcp::Read::Frame(here) => return Ok((Decoded::Here(here), StageVerdict::Pass)),
         },
-        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Proxied(_) => {
-            return Err(Fault::new(FaultCode::Internal, "A list has no body to decode."));
+        Endpoint::Models | Endpoint::OneModel(_) | Endpoint::McpAll | Endpoint::Answers | Endpoint::Proxied(_) => {
+            return Err(Fault::new(FaultCode::Internal, "This path has no body to decode."));
         }
     };
     tell(exchange, &call);

@@ -14,6 +14,7 @@ use tidegate_protocol::llm;
 use tidegate_upstream::AnswerBody;
 
 use crate::{
+    array,
     exchange::Exchange,
     flow, live_flow as live, raw_flow,
     respond::{self, Body},
@@ -30,7 +31,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
     let Answer { head, body, request } = answer;
     match body {
         AnswerBody::Unary { mut answer, usage } => {
-            exchange.story.usage = Some(usage);
+            exchange.story.usage = Some(*usage);
             if let Some(gathered) = &mut exchange.gathered {
                 gathered.answered(&answer);
             }
@@ -52,6 +53,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
                     let bytes = answer.body();
                     exchange.story.response_digest = Some(Digest::of(&bytes));
                     exchange.keep_answer();
+                    let bytes = if respond::is_array(&exchange) { array::of_one(&bytes) } else { bytes };
                     respond::answer(&mut exchange, head.status, head.headers, bytes)
                 }
                 Err(fault) => respond::refusal(&mut exchange, fault),
@@ -69,7 +71,7 @@ pub(crate) async fn guard_response(mut exchange: Exchange, answer: Answer) -> Re
             }
         },
         AnswerBody::Document { answer, usage } => {
-            raw_flow::document(exchange, (head.status, head.headers), answer, usage)
+            raw_flow::document(exchange, (head.status, head.headers), answer, *usage).await
         }
         AnswerBody::Raw(raw) => raw_flow::respond(exchange, head.status, head.headers, raw),
         AnswerBody::Messages(messages) => match request {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tidegate_config::identity::KeyRecord;
 use tidegate_core::{
+    batches::Maker,
     clock,
     control::LiveCall,
     event::{Stage, StageVerdict},
@@ -22,7 +23,32 @@ const HEADERS: [&str; 4] = ["x-api-key", "x-goog-api-key", "x-portkey-api-key", 
 pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
     let started = clock::now();
     let result = identified(exchange).map(|identified| (identified, StageVerdict::Pass));
-    let (caller, record) = exchange.stage(Stage::Identify, started, result)?;
+    let identified = exchange.stage(Stage::Identify, started, result)?;
+    enter(exchange, identified)
+}
+
+/// Finds the key again that made what is now run for it; refused where it was revoked or has expired.
+pub(crate) fn identify_maker(exchange: &mut Exchange, maker: &Maker) -> Result<Caller, Fault> {
+    let started = clock::now();
+    let result = made_by(exchange, maker).map(|identified| (identified, StageVerdict::Pass));
+    let identified = exchange.stage(Stage::Identify, started, result)?;
+    enter(exchange, identified)
+}
+
+/// The key of `maker`, also where its secret, and its id with it, was replaced by another.
+fn made_by(exchange: &Exchange, maker: &Maker) -> Result<(Caller, Arc<KeyRecord>), Fault> {
+    let keys = &exchange.gate.keys;
+    let rotated = || {
+        let same = |key: &Arc<KeyRecord>| key.name == maker.key_name && key.created == maker.key_created;
+        keys.list(&maker.org).into_iter().find(same)
+    };
+    let key = keys.get(&maker.org, maker.key).or_else(rotated);
+    let key = key.filter(|key| key.name == maker.key_name && key.valid(exchange.at)).ok_or_else(unauthenticated)?;
+    caller_of(exchange, key)
+}
+
+/// Enters the call among those in flight.
+fn enter(exchange: &mut Exchange, (caller, record): (Caller, Arc<KeyRecord>)) -> Result<Caller, Fault> {
     let call = LiveCall {
         id: exchange.id,
         key: caller.principal.key,
@@ -44,6 +70,11 @@ pub(crate) fn identify(exchange: &mut Exchange) -> Result<Caller, Fault> {
 fn identified(exchange: &Exchange) -> Result<(Caller, Arc<KeyRecord>), Fault> {
     let presented = presented(&exchange.headers)?;
     let key = exchange.gate.keys.authenticate(presented, exchange.at).map_err(|_| unauthenticated())?;
+    caller_of(exchange, key)
+}
+
+/// Who calls with `key`, with everything that follows from it.
+fn caller_of(exchange: &Exchange, key: Arc<KeyRecord>) -> Result<(Caller, Arc<KeyRecord>), Fault> {
     let rules = exchange.snapshot.key(&key.org, &key.name).ok_or_else(unauthenticated)?;
     let principal = Principal {
         org: key.org.clone(),

@@ -77,7 +77,7 @@ fn read(exchange: &mut Exchange, passed: Passed) -> Result<Vec<f32>, Fault> {
     let AnswerBody::Unary { answer, usage } = answer.body else {
         return Err(Fault::new(FaultCode::UpstreamUnavailable, "The upstream sent no whole answer."));
     };
-    exchange.story.usage = Some(usage);
+    exchange.story.usage = Some(*usage);
     embedding_in(&answer.body())
         .ok_or_else(|| Fault::new(FaultCode::UpstreamUnavailable, "The upstream's answer holds no numbers of a text."))
 }

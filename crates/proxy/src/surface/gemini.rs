@@ -79,14 +79,24 @@ fn called_model(method: &Method, uri: &Uri, name: &str, operation: Operation, st
         None if name.starts_with("tunedModels/") => name,
         None => return Err(no_such_path(uri.path())),
     };
-    if stream && !parameters(uri).any(|(name, value)| matches!(name, "alt" | "$alt" | "%24alt") && value == "sse") {
+    if stream && form(uri).is_some_and(|form| !matches!(form, "sse" | "json")) {
         return Err(Fault::new(
             FaultCode::InvalidRequest,
-            "Streams are answered as server-sent events here: add `?alt=sse` to the address.",
+            "Streams are answered as server-sent events (`?alt=sse`) or as a JSON array (`?alt=json`) here.",
         ));
     }
     let named = Named { model: model.to_owned(), stream };
     Ok(Entrance { surface: SURFACE, endpoint: Endpoint::Model(operation, Some(named)) })
+}
+
+/// The form in which an answer is asked for.
+fn form(uri: &Uri) -> Option<&str> {
+    parameters(uri).find(|(name, _)| matches!(*name, "alt" | "$alt" | "%24alt")).map(|(_, value)| value)
+}
+
+/// Whether a stream of this path is to be one JSON array: what the vendor gives where nothing else is asked for.
+pub(crate) fn wants_array(uri: &Uri) -> bool {
+    form(uri) != Some("sse") && percent_decoded(uri.path()).ends_with(":streamGenerateContent")
 }
 
 /// Files, cached contents, operations and whatever else the vendor has.
@@ -178,9 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_an_array_unless_events_are_asked_for() {
+        let wants = |uri: &str| wants_array(&uri.parse().unwrap());
+        for uri in ["/v1beta/models/m:streamGenerateContent", "/v1/models/m%3AstreamGenerateContent?alt=json&x=y"] {
+            assert!(wants(uri) && at(Method::POST, uri).is_ok(), "{uri}");
+        }
+        for uri in ["/v1beta/models/m:streamGenerateContent?%24alt=sse", "/v1beta/models/m:generateContent"] {
+            assert!(!wants(uri), "{uri}");
+        }
+    }
+
+    #[test]
     fn what_is_no_call_of_a_model_is_told() {
         for (method, uri, status) in [
-            (Method::POST, "/v1beta/models/m:streamGenerateContent", 400),
+            (Method::POST, "/v1beta/models/m:streamGenerateContent?alt=proto", 400),
             (Method::GET, "/v1beta/models/m:generateContent", 405),
             (Method::POST, "/v1beta/models", 405),
             (Method::POST, "/v1beta/dynamic/m:generateContent", 404),

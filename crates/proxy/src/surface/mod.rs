@@ -4,12 +4,13 @@
 //! `decode` and `respond` the rest.
 
 mod bedrock;
-mod gemini;
+pub(crate) mod gemini;
 pub(crate) mod mcp;
 pub(crate) mod proxied;
 pub(crate) mod realtime;
 
 use http::{HeaderMap, Method, Uri};
+use tidegate_config::snapshot::Snapshot;
 use tidegate_core::{
     fault::{Fault, FaultCode},
     ids::ServerName,
@@ -63,6 +64,8 @@ pub(crate) enum Endpoint {
     McpAll,
     /// A live session with this model.
     Live(String),
+    /// A WebSocket of answers: each frame asks for one.
+    Answers,
     /// A path of a named provider: what it asks is known once the provider is.
     Proxied(proxied::Proxied),
 }
@@ -98,6 +101,11 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
     let speaks_anthropic = headers.contains_key("anthropic-version");
     let model_surface = Surface::Model(if speaks_anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat });
     let (surface, endpoint, wanted) = match path {
+        "/v1/responses" if *method == Method::GET && realtime::is_upgrade(headers) => {
+            let surface = Surface::Model(Dialect::OpenAiResponses);
+            realtime::shaken(headers).map_err(|fault| (surface, fault))?;
+            return Ok(Entrance { surface, endpoint: Endpoint::Answers });
+        }
         _ if let Some((dialect, operation)) = path.strip_prefix("/v1").and_then(asks_model) => {
             (Surface::Model(dialect), Endpoint::Model(operation, None), Method::POST)
         }
@@ -134,6 +142,17 @@ pub(crate) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
         return native(method, uri, speaks_anthropic);
     }
     Err((surface, only(path, &wanted)))
+}
+
+/// The most bytes that a body may have: files for batches of the gateway's own may be larger than other bodies.
+pub(crate) fn largest_body(snapshot: &Snapshot, method: &Method, endpoint: &Endpoint) -> usize {
+    match (endpoint, snapshot.batches) {
+        (Endpoint::Native(path, _), Some(own)) if *method == Method::POST && path.decoded() == "/files" => {
+            // Beside the file stands the rest of its form.
+            snapshot.body_limit.max(own.file.saturating_add(64 << 10))
+        }
+        _ => snapshot.body_limit,
+    }
 }
 
 /// The call of a model that a path below the version is.

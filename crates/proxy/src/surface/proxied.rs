@@ -57,8 +57,14 @@ impl Proxied {
     /// The call of a model that the path is, whatever its letters' case and however they are escaped.
     fn asking(&self, exchange: &Exchange, method: &Method, path: &NativePath) -> Option<Result<Entrance, Fault>> {
         let plain = path.decoded().to_ascii_lowercase();
+        // The handshake was looked at, and taken out of the headers, before the provider was known.
+        let shaken = || exchange.upgrading.as_ref().map(drop).ok_or_else(realtime::no_handshake);
         if plain == "/realtime" && *method == Method::GET {
-            return Some(self.uri("/v1/realtime").and_then(|uri| realtime::asked(method, &uri, &exchange.headers)));
+            return Some(self.uri("/v1/realtime").and_then(|uri| realtime::asked(method, &uri, shaken)));
+        }
+        if plain == "/responses" && *method == Method::GET && realtime::is_upgrade(&exchange.headers) {
+            let surface = Surface::Model(Dialect::OpenAiResponses);
+            return Some(shaken().map(|()| Entrance { surface, endpoint: Endpoint::Answers }));
         }
         if *method != Method::POST {
             return None;

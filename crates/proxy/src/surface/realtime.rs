@@ -31,7 +31,8 @@ pub(crate) struct Upgrading {
     pub(crate) kept: Kept,
 }
 
-fn is_upgrade(headers: &HeaderMap) -> bool {
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
@@ -76,21 +77,15 @@ pub(super) fn classify(method: &Method, uri: &Uri, headers: &HeaderMap) -> Optio
     if !percent_decoded(uri.path()).eq_ignore_ascii_case("/v1/realtime") {
         return None;
     }
-    Some(asked(method, uri, headers).map_err(|fault| (SURFACE, fault)))
+    Some(asked(method, uri, || shaken(headers)).map_err(|fault| (SURFACE, fault)))
 }
 
-pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Entrance, Fault> {
+/// What the path asks, where it is asked as it must be and the handshake is `shaken`.
+pub(super) fn asked(method: &Method, uri: &Uri, shaken: impl FnOnce() -> Result<(), Fault>) -> Result<Entrance, Fault> {
     if *method != Method::GET {
         return Err(only(uri.path(), &Method::GET));
     }
-    if !is_upgrade(headers) || !is_handshake(headers) {
-        let mut fault = Fault::new(
-            FaultCode::InvalidRequest,
-            "This path is a WebSocket's: open one (RFC 6455, version 13, over HTTP/1.1).",
-        );
-        fault.status = 426;
-        return Err(fault);
-    }
+    shaken()?;
     let mut model = None;
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -109,6 +104,21 @@ pub(super) fn asked(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<E
     Ok(Entrance { surface: SURFACE, endpoint: Endpoint::Live(model) })
 }
 
+/// Refuses what is no handshake that can be answered.
+pub(super) fn shaken(headers: &HeaderMap) -> Result<(), Fault> {
+    if is_upgrade(headers) && is_handshake(headers) { Ok(()) } else { Err(no_handshake()) }
+}
+
+/// A path of a WebSocket that is asked for otherwise.
+pub(super) fn no_handshake() -> Fault {
+    let mut fault = Fault::new(
+        FaultCode::InvalidRequest,
+        "This path is a WebSocket's: open one (RFC 6455, version 13, over HTTP/1.1).",
+    );
+    fault.status = 426;
+    fault
+}
+
 /// Whether the headers are those of a handshake that can be answered.
 fn is_handshake(headers: &HeaderMap) -> bool {
     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
@@ -121,7 +131,7 @@ fn is_handshake(headers: &HeaderMap) -> bool {
 /// Takes the connection out of a request that asks for a WebSocket, and the headers that are about the connection alone.
 pub(crate) fn upgrading(head: &mut Parts) -> Option<Box<Upgrading>> {
     let kept = head.extensions.remove::<Kept>()?;
-    if !is_upgrade(&head.headers) {
+    if !is_upgrade(&head.headers) || !is_handshake(&head.headers) {
         return None;
     }
     let on = head.extensions.remove::<OnUpgrade>()?;

@@ -1,5 +1,7 @@
-//! The engine that keeps everything in the process: for trial runs and tests. Owns four maps; never does I/O. What
+//! The engine that keeps everything in the process: for trial runs and tests. Owns a few maps; never does I/O. What
 //! it keeps of money grows for as long as the process lives, so a gateway that stays up uses another engine.
+
+mod batches;
 
 use std::{
     cmp::Reverse,
@@ -12,9 +14,11 @@ use tidegate_config::{
     pins::{PinStore, PinStoreError, PinnedTool},
 };
 use tidegate_core::{
+    batches::{BatchId, FileId, StoredBatch, StoredFile},
     calls::{CallIndex, CallIndexError, CallQuery, CallSummary},
     clock::UnixMillis,
     ids::{CallId, KeyId, OrgId, ServerName, ToolName},
+    made::Made,
     money::NanoUsd,
 };
 use tidegate_ledger::{Balance, Entry, LedgerStore, Scope, SpendQuery, SpendRow, StoreError, ports::summarize};
@@ -32,6 +36,9 @@ pub struct Memory {
     calls: Mutex<Calls>,
     pins: Mutex<BTreeMap<(ServerName, ToolName), PinnedTool>>,
     changed: Mutex<BTreeMap<(ServerName, ToolName), PinnedTool>>,
+    files: Mutex<BTreeMap<FileId, StoredFile>>,
+    batches: Mutex<BTreeMap<BatchId, StoredBatch>>,
+    made: Mutex<Vec<(String, Made)>>,
 }
 
 /// Calls by the order in which they were recorded.

@@ -2,7 +2,7 @@
 
 use rusqlite::ErrorCode;
 use tidegate_config::{identity::KeyStoreError, pins::PinStoreError};
-use tidegate_core::calls::CallIndexError;
+use tidegate_core::{batches::BatchStoreError, calls::CallIndexError, made::MadeStoreError};
 use tidegate_ledger::StoreError;
 
 /// Why the engine did not do something. Never holds a value that was stored.
@@ -41,6 +41,14 @@ impl Failure {
 
     pub(crate) fn pins(self) -> PinStoreError {
         PinStoreError(format!("does not answer: {self}"))
+    }
+
+    pub(crate) fn batches(self) -> BatchStoreError {
+        BatchStoreError(format!("does not answer: {self}"))
+    }
+
+    pub(crate) fn made(self) -> MadeStoreError {
+        MadeStoreError(format!("does not answer: {self}"))
     }
 
     pub(crate) fn keys(self) -> KeyStoreError {

@@ -2,10 +2,12 @@
 //! few that read. Money and calls are written behind; a key is on the disk before its change returns. Never used on
 //! the request path but to record. Every statement is a constant; every value is bound.
 
+mod batches;
 mod calls;
 mod failure;
 mod keys;
 mod ledger;
+mod made;
 mod open;
 mod pins;
 mod queue;

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x5447_4154;
 
 /// What brings a file of version `n` to `n + 1`, by `n`.
-const MIGRATIONS: [&str; 6] = [FIRST, TOOL_PINS, TOOL_DEFINITIONS, COMPACT_CALLS, BATCHED_CALLS, COMPACT_ENTRIES];
+const MIGRATIONS: [&str; 7] =
+    [FIRST, TOOL_PINS, TOOL_DEFINITIONS, COMPACT_CALLS, BATCHED_CALLS, COMPACT_ENTRIES, FILES_AND_BATCHES];
 
 /// Amounts are whole nano-dollars, moments are milliseconds since 1970, both clamped to what a signed 64-bit integer
 /// holds. Whole scope lists are kept once, since there are few and every entry has one.
@@ -176,6 +177,39 @@ INSERT INTO entry
     ORDER BY call;
 DROP TABLE wide_entry;
 CREATE INDEX entry_at ON entry (at);
+"#;
+
+/// The gateway's own files and batches, as JSON beside what they are looked up by; and which provider keeps what was made
+/// there.
+const FILES_AND_BATCHES: &str = r#"
+CREATE TABLE batch_file (
+    id      TEXT NOT NULL PRIMARY KEY,
+    org     TEXT NOT NULL,
+    owner   TEXT NOT NULL,
+    bytes   INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    batch   TEXT,
+    told    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_file_owner ON batch_file (org, owner, id);
+CREATE INDEX batch_file_expires ON batch_file (expires);
+
+CREATE TABLE batch (
+    id      TEXT NOT NULL PRIMARY KEY,
+    org     TEXT NOT NULL,
+    owner   TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    ended   INTEGER NOT NULL,
+    told    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batch_owner ON batch (org, owner, id);
+CREATE INDEX batch_unended ON batch (id) WHERE ended = 0;
+
+CREATE TABLE made (
+    place INTEGER PRIMARY KEY,
+    path  TEXT NOT NULL UNIQUE,
+    told  TEXT NOT NULL
+) STRICT;
 "#;
 
 /// The version that this build writes.

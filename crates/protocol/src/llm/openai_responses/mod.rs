@@ -11,6 +11,7 @@ mod head;
 mod items;
 mod parts;
 mod quirks;
+pub mod socket;
 mod stream;
 mod tools;
 mod walk;

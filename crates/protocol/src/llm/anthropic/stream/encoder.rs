@@ -65,19 +65,6 @@ impl Encoder {
         }));
     }
 
-    fn signature(&mut self, slot: u32, signature: &str, out: &mut Vec<Frame>) -> Result<(), StreamError> {
-        if let Some(index) = self.turns.reasoning(slot, out)? {
-            out.push(frame("content_block_delta", |json| {
-                json.number_member("index", index);
-                json.object_member("delta", |json| {
-                    json.string_member("type", "signature_delta");
-                    json.string_member("signature", &opaque::scoped(signature, self.scope.as_deref()));
-                });
-            }));
-        }
-        Ok(())
-    }
-
     fn redacted(&mut self, data: &str, out: &mut Vec<Frame>) {
         let index = self.turns.whole(out);
         out.push(frame("content_block_start", |json| {
@@ -142,6 +129,16 @@ impl Blocks for Writer {
         }));
     }
 
+    fn sign(&self, index: u64, signature: &str, out: &mut Vec<Frame>) {
+        out.push(frame("content_block_delta", |json| {
+            json.number_member("index", index);
+            json.object_member("delta", |json| {
+                json.string_member("type", "signature_delta");
+                json.string_member("signature", signature);
+            });
+        }));
+    }
+
     fn close(&self, open: &Open, out: &mut Vec<Frame>) {
         out.push(frame("content_block_stop", |json| json.number_member("index", open.index)));
     }
@@ -176,7 +173,9 @@ impl StreamEncoder for Encoder {
                 self.turns.text(slot, Kind::Text, &text, out)?;
             }
             StreamEvent::Reasoning { slot, text } => self.turns.text(slot, Kind::Thinking, &text, out)?,
-            StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
+            StreamEvent::Signature { slot, signature } => {
+                self.turns.sign(slot, opaque::scoped(&signature, self.scope.as_deref()).into_owned(), out)?;
+            }
             StreamEvent::Redacted { data, .. } => {
                 let data = opaque::scoped(&data, self.scope.as_deref());
                 self.redacted(&data, out);

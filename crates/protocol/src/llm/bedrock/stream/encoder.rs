@@ -71,6 +71,12 @@ impl Blocks for Writer {
         }));
     }
 
+    fn sign(&self, index: u64, signature: &str, out: &mut Vec<Frame>) {
+        out.push(delta(index, |json| {
+            json.object_member("reasoningContent", |json| json.string_member("signature", signature));
+        }));
+    }
+
     fn close(&self, open: &Open, out: &mut Vec<Frame>) {
         // Clients parse what the fragments make together, and nothing is no JSON.
         if matches!(open.kind, Kind::Tool { .. }) && !open.said {
@@ -95,16 +101,6 @@ impl Encoder {
         if !std::mem::replace(&mut self.started, true) {
             out.push(frame("messageStart", |json| json.string_member("role", "assistant")));
         }
-    }
-
-    fn signature(&mut self, slot: u32, signature: &str, out: &mut Vec<Frame>) -> Result<(), StreamError> {
-        let told = opaque::scoped(signature, self.scope.as_deref());
-        if let Some(index) = self.turns.reasoning(slot, out)? {
-            out.push(delta(index, |json| {
-                json.object_member("reasoningContent", |json| json.string_member("signature", &told));
-            }));
-        }
-        Ok(())
     }
 
     fn redacted(&mut self, data: &str, out: &mut Vec<Frame>) {
@@ -143,7 +139,9 @@ impl StreamEncoder for Encoder {
                 self.turns.text(slot, Kind::Text, &text, out)?;
             }
             StreamEvent::Reasoning { slot, text } => self.turns.text(slot, Kind::Thinking, &text, out)?,
-            StreamEvent::Signature { slot, signature } => self.signature(slot, &signature, out)?,
+            StreamEvent::Signature { slot, signature } => {
+                self.turns.sign(slot, opaque::scoped(&signature, self.scope.as_deref()).into_owned(), out)?;
+            }
             StreamEvent::Redacted { data, .. } => self.redacted(&data, out),
             StreamEvent::ToolStart { slot, id, name } => self.turns.begin(slot, Kind::Tool { id, name }, out)?,
             StreamEvent::ToolArguments { slot, fragment } => {
