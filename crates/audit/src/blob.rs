@@ -25,7 +25,6 @@ use crate::{
     seal::Sealer,
 };
 
-mod named;
 mod queue;
 
 pub use queue::BlobQueue;
@@ -145,11 +144,6 @@ impl Blobs {
 
     /// Encrypts a body, which gives it its name.
     fn seal(&self, body: &[u8]) -> Result<Sealed, BlobError> {
-        self.seal_for(body, &[]).map(|file| Sealed { digest: Digest::of(&file), file })
-    }
-
-    /// Encrypts a body for this name alone; none where the file is named by its content.
-    fn seal_for(&self, body: &[u8], name: &[u8]) -> Result<Vec<u8>, BlobError> {
         if body.len() > MAX_BODY {
             return Err(BlobError::TooLarge(body.len()));
         }
@@ -162,11 +156,10 @@ impl Blobs {
         file.extend_from_slice(&head);
         file.extend_from_slice(body);
         let nonce = Nonce::assume_unique_for_key([0; 12]);
-        let bound = Aad::from([head.as_slice(), name].concat());
         let sealed = file.get_mut(head.len()..).ok_or(BlobError::Seal)?;
-        let tag = key.seal_in_place_separate_tag(nonce, bound, sealed).map_err(|_| BlobError::Seal)?;
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(head), sealed).map_err(|_| BlobError::Seal)?;
         file.extend_from_slice(tag.as_ref());
-        Ok(file)
+        Ok(Sealed { digest: Digest::of(&file), file })
     }
 
     /// Writes an encrypted body under its name, and syncs it.

@@ -75,6 +75,8 @@ pub struct Snapshot {
     pub client_times: ClientTimes,
     /// The gateway's own batches; `None` where it runs none.
     pub batches: Option<OwnBatches>,
+    /// How long its files, and batches that have ended, are kept; also where it runs none any more.
+    pub batches_keep: Duration,
     /// Where traces and metrics are sent; `None` where the file does not say.
     pub telemetry: Option<Arc<Collector>>,
     /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
@@ -108,8 +110,6 @@ pub struct OwnBatches {
     pub file: usize,
     /// The most bytes of all files together.
     pub storage: u64,
-    /// How long a file is kept.
-    pub keep: Duration,
 }
 
 /// How long a client may take for its part of an exchange.

@@ -1,9 +1,9 @@
 //! Answers of models that are given again to the same question.
 //!
 //! Owns the answers that are kept, in memory and within a bound; `stored.rs` has those that a model's entry wants to
-//! outlive the process. They are kept as the upstream gave them, in the caller's dialect and before any guard looked at them, so that guards look again each
-//! time. Never asks an upstream, never decides who may have an answer. The stage `cache` looks here, `guard_response`
-//! and `flow` tell what came.
+//! outlive the process. They are kept as the upstream gave them, in the caller's dialect and before any guard looked at
+//! them, so that guards look again each time. Never asks an upstream, never decides who may have an answer. The stage
+//! `cache` looks here, `guard_response` and `flow` tell what came.
 
 mod stored;
 
@@ -172,8 +172,8 @@ pub(crate) struct Keeping {
     question: Digest,
     ttl: Duration,
     most: usize,
-    /// The most bytes of the store, where the answer is stored too.
-    store: Option<u64>,
+    /// Whether the answer is stored too.
+    store: bool,
     head: Option<(u16, HeaderMap, TargetId)>,
     /// The body so far; `None` once it is too large to be kept.
     body: Option<BytesMut>,
@@ -183,12 +183,12 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn new(question: Digest, ttl: Duration, most: usize) -> Self {
-        Self { question, ttl, most, store: None, head: None, body: Some(BytesMut::new()), like: None }
+        Self { question, ttl, most, store: false, head: None, body: Some(BytesMut::new()), like: None }
     }
 
-    /// The answer is stored too, within so many bytes of all that are.
-    pub(crate) fn stored(mut self, most: u64) -> Self {
-        self.store = Some(most);
+    /// The answer is kept where the model's entry says.
+    pub(crate) fn kept(mut self, keep: CacheKeep) -> Self {
+        self.store = keep == CacheKeep::Store;
         self
     }
 
@@ -219,8 +219,8 @@ impl Keeping {
         let (Some(body), Some((status, headers, served_by))) = (self.body, self.head) else { return };
         let body = Bytes::copy_from_slice(&body);
         let kept = Kept { status, headers, body, served_by, since: clock::now(), ttl: self.ttl };
-        if let (Some(stored), Some(most)) = (&answers.stored, self.store) {
-            stored.put(self.question, &kept, most);
+        if let Some(stored) = answers.stored.as_ref().filter(|_| self.store) {
+            stored.put(self.question, &kept);
         }
         let both = answers.within(self.most);
         both.answers.insert(self.question, Arc::new(kept));

@@ -39,7 +39,7 @@ use tidegate_ledger::{Catalog, Ledger, LedgerStore};
 use tidegate_proxy::{
     AnswerStore, Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions,
 };
-use tidegate_store::{Contents, Sqlite};
+use tidegate_store::{AnswerFiles, Contents, Sqlite};
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -204,7 +204,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
     let audit = Arc::new(audit);
     let blobs = open_bodies(&directory)?;
-    let answers = open_answers(&directory, snapshot.cache_store)?;
+    let answers = AnswerFiles::new(directory.answers(), blobs.blobs().sealer());
     let contents = Contents::open(directory.files(), blobs.blobs().sealer()).context("the files cannot be kept")?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
@@ -215,6 +215,8 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (sim, upstream) = way_out(mode, &snapshot)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
+    let bounds = Arc::clone(&live);
+    let answers = Arc::new(StoredAnswers::start(answers, move || bounds.current().snapshot.cache_store)?);
     let changes = Arc::new(Mutex::new(()));
     let (registry, export, instance) = measures(&live);
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
@@ -408,15 +410,6 @@ fn open_bodies(directory: &Directory) -> Result<Arc<BlobQueue>> {
     Ok(Arc::new(BlobQueue::start(Arc::new(blobs)).context("bodies cannot be kept")?))
 }
 
-/// The answers that are stored to be given again, and the thread that writes them.
-fn open_answers(directory: &Directory, most: u64) -> Result<Arc<StoredAnswers>> {
-    let files =
-        Blobs::open(directory.answers(), &directory.keys()).context("the stored answers could not be opened")?;
-    let answers = StoredAnswers::start(files)?;
-    answers.trim(most);
-    Ok(answers)
-}
-
 /// Binds `address`; under `up`, a taken port gives way to a free one.
 async fn bind(address: SocketAddr, mode: Mode) -> Result<TcpListener> {
     match TcpListener::bind(address).await {
@@ -540,7 +533,6 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
             Floods::flush(&parts.gate);
             parts.gate.ledger.expire(clock::wall());
             sweep(&parts.gate);
-            parts.answers.tidy(parts.gate.live.current().snapshot.cache_store);
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
         });
         if let Err(error) = done.await {
@@ -549,13 +541,13 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
     }
 }
 
-/// Erases bodies that were kept for longer than the configuration says.
+/// Erases bodies, files and batches that were kept for longer than the configuration says.
 fn sweep(gate: &Gate) {
-    let retention = gate.live.current().snapshot.retention;
-    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(retention, clock::wall())) {
+    let snapshot = Arc::clone(&gate.live.current().snapshot);
+    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(snapshot.retention, clock::wall())) {
         tracing::error!(%error, "kept bodies could not be swept");
     }
-    if let Err(error) = gate.batches.sweep(retention, clock::wall()) {
+    if let Err(error) = gate.batches.sweep(snapshot.batches_keep, clock::wall()) {
         tracing::error!(%error, "files of batches could not be swept");
     }
 }

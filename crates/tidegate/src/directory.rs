@@ -1,7 +1,7 @@
 //! The data directory: its layout, and the secrets that the first start puts there.
 //!
-//! `state.db`, `audit/`, `blobs/`, `files/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
-//! signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
+//! `state.db`, `audit/`, `blobs/`, `files/`, `answers/`, and `keys/` (mode 0700) with the pepper, the admin token and the
+//! log's signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
 
 use std::{
     fs::{self, OpenOptions},

@@ -487,7 +487,7 @@ choice! {
         /// In this process's memory: a restart begins anew.
         #[default]
         Memory = "memory",
-        /// Also in the data directory, encrypted: they outlive a restart, and all processes on it share them.
+        /// Also in the data directory, encrypted: they outlive a restart.
         Store = "store",
     }
     later {}

@@ -207,7 +207,8 @@ object! {
             /// How much space all files of lines and of answers may take; without it, 10 GiB. Beyond it no file is taken.
             #[schemars(example = &"10GiB")]
             pub storage: Option<Size>,
-            /// How long files are kept, from an hour on; without it, 30 days. Then they are erased.
+            /// How long files are kept, from an hour on; without it, 30 days. Then they are erased. A batch that has ended and
+            /// has no file left is forgotten a day later than that.
             #[schemars(example = &"30d")]
             pub keep: Option<Time>,
         }

@@ -92,6 +92,7 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         cache_memory: number(document.limits.cache_memory.map_or(CACHE_MEMORY, |Size(size)| size)),
         client_times: client_times(&document),
         batches: own_batches(&document),
+        batches_keep: document.batches.keep.map_or(RETENTION, |Time(time)| time),
         telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
@@ -178,7 +179,6 @@ fn own_batches(document: &Document) -> Option<OwnBatches> {
         concurrent: usize::try_from(written.concurrent.unwrap_or(BATCH_LINES)).unwrap_or(usize::MAX),
         file: usize::try_from(written.file.map_or(BATCH_FILE, |Size(size)| size)).unwrap_or(usize::MAX),
         storage: written.storage.map_or(BATCH_STORAGE, |Size(size)| size),
-        keep: written.keep.map_or(RETENTION, |Time(time)| time),
     })
 }
 

@@ -33,9 +33,8 @@ pub trait AnswerStore: Send + Sync {
     /// What is stored under this name; blocks. `None` where there is nothing that can be read.
     fn get(&self, name: &Digest) -> Option<Vec<u8>>;
 
-    /// Stores an answer until about `until`, within `most` bytes of all of them. Never blocks: what there is no room for
-    /// is left out.
-    fn put(&self, name: Digest, answer: Vec<u8>, until: UnixMillis, most: u64);
+    /// Stores an answer until about `until`. Never blocks: what there is no room for is left out.
+    fn put(&self, name: Digest, answer: Vec<u8>, until: UnixMillis);
 }
 
 /// A store, and how many calls ask it.
@@ -63,10 +62,10 @@ impl Stored {
         read(found)
     }
 
-    pub(super) fn put(&self, question: Digest, kept: &Kept, most: u64) {
+    pub(super) fn put(&self, question: Digest, kept: &Kept) {
         let since = clock::wall();
         if let Some(answer) = written(kept, since) {
-            self.store.put(question, answer, ends(since, kept.ttl), most);
+            self.store.put(question, answer, ends(since, kept.ttl));
         }
     }
 }
@@ -172,7 +171,7 @@ mod tests {
             self.0.lock().get(name).cloned()
         }
 
-        fn put(&self, name: Digest, answer: Vec<u8>, _: UnixMillis, _: u64) {
+        fn put(&self, name: Digest, answer: Vec<u8>, _: UnixMillis) {
             self.0.lock().insert(name, answer);
         }
     }
@@ -181,12 +180,12 @@ mod tests {
     async fn a_store_that_is_slow_is_not_waited_for_and_then_not_asked() {
         let question = Digest::of(b"q");
         let quick = Stored::new(Arc::new(Slow::default()));
-        quick.put(question, &kept(Duration::from_secs(60)), 1 << 20);
+        quick.put(question, &kept(Duration::from_secs(60)));
         assert!(quick.get(question).await.is_some());
         assert!(quick.get(Digest::of(b"other")).await.is_none());
 
         let slow = Stored::new(Arc::new(Slow(Mutex::default(), Duration::from_secs(2))));
-        slow.put(question, &kept(Duration::from_secs(60)), 1 << 20);
+        slow.put(question, &kept(Duration::from_secs(60)));
         let started = clock::now();
         let asked = (0..MOST_WAITING).map(|_| slow.get(question));
         assert!(futures_util::future::join_all(asked).await.iter().all(Option::is_none));

@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use tidegate_config::{
-    document::{CacheKeep, CacheShare},
-    snapshot::Caching,
-};
+use tidegate_config::{document::CacheShare, snapshot::Caching};
 use tidegate_core::{
     clock,
     event::{Stage, StageEvent, StageVerdict},
@@ -48,10 +45,7 @@ pub(crate) async fn cache(
     let most = exchange.snapshot.cache_memory;
     let kept = if refresh { None } else { exchange.gate.answers.find(&question, caching.keep, most).await };
     let mut answer = kept.and_then(|kept| given_again(exchange, call, routed, permit, &kept));
-    let mut keeping = Keeping::new(question, caching.ttl, most);
-    if caching.keep == CacheKeep::Store {
-        keeping = keeping.stored(exchange.snapshot.cache_store);
-    }
+    let mut keeping = Keeping::new(question, caching.ttl, most).kept(caching.keep);
     let mut cached = if answer.is_some() { Cached::Hit } else { Cached::Miss };
     let mut detail = None;
     if answer.is_none()
