@@ -354,6 +354,12 @@ pub trait BatchStore: Send + Sync {
     /// Where the store cannot be read.
     fn over(&self, now: UnixMillis) -> Result<Vec<StoredFile>, BatchStoreError>;
 
+    /// Whether there is such a file, whoever owns it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn has_file(&self, id: FileId) -> Result<bool, BatchStoreError>;
+
     /// The bytes of all files together.
     ///
     /// # Errors

@@ -77,13 +77,15 @@ impl Batches {
         }
     }
 
-    /// Takes up the batches that had not ended when the last process did. Blocks on the disk; called once, in the
-    /// runtime.
+    /// Takes up the batches that had not ended when the last process did, and erases what it left half made. Blocks on
+    /// the disk; called once, in the runtime, before anybody is listened to.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn resume(gate: &Arc<Gate>) -> Result<usize, BatchStoreError> {
         let own = &gate.batches;
+        // What cannot be looked up is kept.
+        own.contents.tidy(&|id| own.store.has_file(id).unwrap_or(true))?;
         own.bytes.store(own.store.bytes()?, Ordering::Relaxed);
         let unended = own.store.unended()?;
         let count = unended.len();

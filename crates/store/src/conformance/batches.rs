@@ -72,7 +72,7 @@ pub(super) fn files_and_batches_are_their_owners_alone(store: &impl Engine) {
     let elsewhere = Owner { org: "other".into(), name: "team/a".into() };
     assert_eq!(store.file(&elsewhere, mine.id).unwrap(), None);
     assert_eq!(store.bytes().unwrap(), 14);
-    assert_eq!(store.unended().unwrap(), [running.clone()]);
+    assert_eq!(store.unended().unwrap(), std::slice::from_ref(&running));
     let ended = StoredBatch { status: BatchStatus::Completed, completed: 3, ..running };
     store.keep(Some(&ended), &[]).unwrap();
     assert_eq!(store.unended().unwrap(), []);
@@ -92,7 +92,9 @@ pub(super) fn files_are_listed_in_order_and_by_the_page(store: &impl Engine) {
     assert_eq!(store.files(&whose, page(9, false, Some(files[3].id))).unwrap(), [files[4].clone()]);
     let over = store.over(UnixMillis(101)).unwrap();
     assert_eq!(over.len(), 2);
+    assert!(store.has_file(files[0].id).unwrap() && !store.has_file(FileId::new()).unwrap());
     assert!(store.forget_file(files[0].id).unwrap());
+    assert!(!store.has_file(files[0].id).unwrap());
     assert!(!store.forget_file(files[0].id).unwrap());
     assert_eq!(store.bytes().unwrap(), 28);
 }
@@ -101,7 +103,7 @@ pub(super) fn a_batch_is_forgotten_when_it_has_ended_and_its_files_are_gone(stor
     let ended = batch("key/a", FileId::new(), BatchStatus::Completed);
     let running = batch("key/a", FileId::new(), BatchStatus::InProgress);
     let answers = file("key/a", Content::Answers(ended.id), 100);
-    store.keep(Some(&ended), &[answers.clone()]).unwrap();
+    store.keep(Some(&ended), std::slice::from_ref(&answers)).unwrap();
     store.keep(Some(&running), &[]).unwrap();
     assert_eq!(store.forget_batches(UnixMillis(6)).unwrap(), 0);
     store.forget_file(answers.id).unwrap();

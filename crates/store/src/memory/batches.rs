@@ -47,6 +47,10 @@ impl BatchStore for Memory {
         Ok(over)
     }
 
+    fn has_file(&self, id: FileId) -> Result<bool, BatchStoreError> {
+        Ok(self.files.lock().contains_key(&id))
+    }
+
     fn bytes(&self) -> Result<u64, BatchStoreError> {
         Ok(self.files.lock().values().fold(0, |sum, file| sum.saturating_add(file.bytes)))
     }

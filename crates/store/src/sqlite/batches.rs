@@ -55,6 +55,14 @@ impl BatchStore for Sqlite {
         self.many(sql, &[&clamp(now.0), &MOST_OVER])
     }
 
+    fn has_file(&self, id: FileId) -> Result<bool, BatchStoreError> {
+        let read = |connection: &Connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM batch_file WHERE id = ?1)";
+            Ok(connection.query_row(sql, [id.to_string()], |row| row.get(0))?)
+        };
+        self.readers.read(read).map_err(Failure::batches)
+    }
+
     fn bytes(&self) -> Result<u64, BatchStoreError> {
         let read = |connection: &Connection| {
             let sum: i64 =

@@ -262,9 +262,11 @@ fn a_server_cannot_have_tools_pinned_without_end() {
 fn two_definitions_before_the_pin_are_a_change_and_a_refused_one_is_replaced() {
     let mut tools = Tools::default();
     assert_eq!(tools.look(pin("add")), Look::Unpinned);
-    assert_eq!(tools.look(described("add", "Other.")), Look::Changed(None));
+    // One value, since each says when it was made.
+    let other = described("add", "Other.");
+    assert_eq!(tools.look(other.clone()), Look::Changed(None));
     tools.refused_by = Some(RevisionId(Digest::of(b"")));
-    assert_eq!(tools.look(described("add", "Other.")), Look::Unpinned);
+    assert_eq!(tools.look(other.clone()), Look::Unpinned);
     assert_eq!(tools.refused_by, None);
-    assert_eq!(tools.waiting.values().next().unwrap(), &described("add", "Other."));
+    assert_eq!(tools.waiting.values().next().unwrap(), &other);
 }
