@@ -18,7 +18,7 @@ def gateway(tmp_path_factory, sim_url):
         "version": 1,
         "batches": {"own": True, "concurrent": 4},
         "providers": {"out": {"type": "openai", "base_url": f"{sim_url}/v1"}},
-        "models": {"chat": "out/chat", "numbers": "out/embed", "judge": "out/judge"},
+        "models": {"chat": "out/chat", "numbers": "out/embed", "judge": "out/chat"},
         "keys": {
             "maker": {"secret": "env:MAKER", "allow": {"models": ["chat", "numbers", "judge"]}},
             "other": {"secret": "env:OTHER", "allow": {"models": ["chat"]}},

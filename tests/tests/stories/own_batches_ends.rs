@@ -90,7 +90,8 @@ async fn on_a_full_disk_a_batch_waits_and_loses_nothing() {
     let a = &keys.0[0];
     // Each answer needs a page of its own.
     let words = "word ".repeat(1_600);
-    let lines: Vec<String> = (0..6).map(|at| request(&format!("{at}"), "slow", &words)).collect();
+    let line = |at| request(&format!("{at}"), "slow", &words).replace(r#""max_tokens":64"#, r#""max_tokens":4000"#);
+    let lines: Vec<String> = (0..6).map(line).collect();
     let id = batch(&gateway, a, &lines).await;
     until("two answers", LONG, || async { asked(&sim).await >= 3 }).await;
     mounted.fill();

@@ -157,7 +157,7 @@ async fn a_stored_answer_is_given_to_nobody_who_may_not_ask() {
     stored(folder.path(), 1).await;
     gateway.stop().await;
     for (path, value, status, code) in [
-        ("/keys/one/allow", json!({"models": ["shared"]}), 403, "policy_denied"),
+        ("/keys/one/allow", json!({"models": ["shared"]}), 404, "not_found"),
         ("/keys/one/budget", json!("0.000001 usd/month"), 402, "budget_exhausted"),
         ("/keys/one/guardrails", json!(["mail"]), 403, "guardrail_blocked"),
     ] {
