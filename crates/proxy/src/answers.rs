@@ -88,7 +88,8 @@ impl Answers {
             return Some(kept);
         }
         let stored = self.stored.as_ref().filter(|_| keep == CacheKeep::Store)?;
-        let kept = Arc::new(stored.get(*question).await?);
+        // Boxed, so that calls that ask no store carry none of its size.
+        let kept = Arc::new(Box::pin(stored.get(*question)).await?);
         self.within(most).answers.insert(*question, Arc::clone(&kept));
         Some(kept)
     }

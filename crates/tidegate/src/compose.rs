@@ -204,7 +204,6 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (audit, recovered) = Audit::open(OpenOptions::new(directory.audit(), directory.keys()))?;
     let audit = Arc::new(audit);
     let blobs = open_bodies(&directory)?;
-    let answers = AnswerFiles::new(directory.answers(), blobs.blobs().sealer());
     let contents = Contents::open(directory.files(), blobs.blobs().sealer()).context("the files cannot be kept")?;
     let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn LedgerStore>);
     ledger.configure(snapshot.ledger_rules.clone());
@@ -215,8 +214,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (sim, upstream) = way_out(mode, &snapshot)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
-    let bounds = Arc::clone(&live);
-    let answers = Arc::new(StoredAnswers::start(answers, move || bounds.current().snapshot.cache_store)?);
+    let answers = Arc::new(start_answers(&directory, &blobs, Arc::clone(&live))?);
     let changes = Arc::new(Mutex::new(()));
     let (registry, export, instance) = measures(&live);
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
@@ -408,6 +406,12 @@ fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
 fn open_bodies(directory: &Directory) -> Result<Arc<BlobQueue>> {
     let blobs = Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?;
     Ok(Arc::new(BlobQueue::start(Arc::new(blobs)).context("bodies cannot be kept")?))
+}
+
+/// The store of answers that are given again, within the bound that is configured at the time.
+fn start_answers(directory: &Directory, blobs: &BlobQueue, live: Arc<Live>) -> Result<StoredAnswers> {
+    let files = AnswerFiles::new(directory.answers(), blobs.blobs().sealer());
+    StoredAnswers::start(files, move || live.current().snapshot.cache_store)
 }
 
 /// Binds `address`; under `up`, a taken port gives way to a free one.

@@ -4,6 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
+use tidegate_core::clock;
 
 use super::{
     gateway::{Gateway, Sim, until},
@@ -19,8 +20,7 @@ fn slow(count: usize) -> Vec<String> {
 }
 
 fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+    i64::try_from(clock::wall().0).unwrap()
 }
 
 /// Moves what the state of a gateway that does not run knows of a batch.

@@ -4,10 +4,11 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
+use tidegate_core::clock;
 
 use super::{
     gateway::{Gateway, Start, key, question, until},
@@ -224,7 +225,7 @@ async fn a_stored_answer_grows_old_while_no_process_runs_and_an_erased_one_is_go
 
     // A file whose time of change says otherwise is as old as it is.
     gateway.stop().await;
-    let later = std::time::SystemTime::now() + Duration::from_secs(3_600);
+    let later = std::time::UNIX_EPOCH + Duration::from_millis(clock::wall().0) + Duration::from_secs(3_600);
     for file in files(folder.path()) {
         std::fs::File::options().write(true).open(file).unwrap().set_modified(later).unwrap();
     }
@@ -288,20 +289,20 @@ async fn a_disk_that_hangs_holds_up_no_call_and_no_stop() {
     // Longer than the time for which a call waits, by what a call takes on a busy machine.
     let patience = Duration::from_millis(550);
     for (wish, state) in [("", "miss"), ("refresh", "miss"), ("", "hit")] {
-        let began = Instant::now();
+        let began = clock::now();
         let answer = wished(&gateway, &callers.one, wish, &body).await;
         assert_eq!((answer.status, answer.header("x-tidegate-cache")), (200, state), "{}", answer.text());
         assert!(began.elapsed() < patience, "{:?} with `{wish}`", began.elapsed());
     }
     // The thread that writes hangs by now: new answers are given, and wait for it within their bound.
     for at in 0..40 {
-        let began = Instant::now();
+        let began = clock::now();
         let body = question("own", &format!("next {at} {}", "x".repeat(1 << 20)), false);
         assert_eq!(cached(&gateway, &callers.one, &body).await.0, "miss");
         assert!(began.elapsed() < 4 * patience, "{:?} for {at}", began.elapsed());
     }
     assert!(files(folder.path()).len() == 1, "nothing could be written");
-    let began = Instant::now();
+    let began = clock::now();
     gateway.stop().await;
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

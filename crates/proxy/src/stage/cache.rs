@@ -74,7 +74,7 @@ pub(crate) async fn cache(
     exchange.story.cache = cached;
     exchange.story.again = answer.is_some();
     if answer.is_none() {
-        exchange.keeping = Some(keeping);
+        exchange.keeping = Some(Box::new(keeping));
     }
     let detail = Some(detail.map_or_else(|| Arc::from(result), Arc::from));
     exchange.report(StageEvent { stage: Stage::Cache, verdict, micros: clock::micros_since(started), detail });
