@@ -287,7 +287,7 @@ async fn a_disk_that_hangs_holds_up_no_call_and_no_stop() {
     until("the first trim", Duration::from_secs(10), async || !draft.exists()).await;
     pipe(&draft);
     // Longer than the time for which a call waits, by what a call takes on a busy machine.
-    let patience = Duration::from_millis(550);
+    let patience = Duration::from_secs(1);
     for (wish, state) in [("", "miss"), ("refresh", "miss"), ("", "hit")] {
         let began = clock::now();
         let answer = wished(&gateway, &callers.one, wish, &body).await;
@@ -297,9 +297,9 @@ async fn a_disk_that_hangs_holds_up_no_call_and_no_stop() {
     // The thread that writes hangs by now: new answers are given, and wait for it within their bound.
     for at in 0..40 {
         let began = clock::now();
-        let body = question("own", &format!("next {at} {}", "x".repeat(1 << 20)), false);
+        let body = question("own", &format!("next {at} {}", "x".repeat(1_000)), false);
         assert_eq!(cached(&gateway, &callers.one, &body).await.0, "miss");
-        assert!(began.elapsed() < 4 * patience, "{:?} for {at}", began.elapsed());
+        assert!(began.elapsed() < patience, "{:?} for {at}", began.elapsed());
     }
     assert!(files(folder.path()).len() == 1, "nothing could be written");
     let began = clock::now();
