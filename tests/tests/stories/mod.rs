@@ -43,3 +43,4 @@ mod terminal;
 mod tokens;
 mod transcript;
 mod units;
+mod websocket;
