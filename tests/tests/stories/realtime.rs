@@ -7,14 +7,18 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::{CloseFrame, frame::coding::CloseCode},
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest as _,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::{
-    gateway::{Gateway, key, until},
+    gateway::{Gateway, Start, key, until},
     websocket::{self, WebSocket, calls},
 };
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    gateway::{Gateway, key, until},
+    gateway::{Gateway, Start, key, until},
     websocket::{self, WebSocket, calls},
 };
 
