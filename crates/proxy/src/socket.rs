@@ -117,7 +117,7 @@ pub(crate) fn open<S: Future<Output = ()> + Send + 'static>(
                 None
             }
         };
-        Box::pin(session(begun)).await;
+        session(begun).await;
         drop((entered, kept));
     });
     response

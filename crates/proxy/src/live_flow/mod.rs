@@ -113,7 +113,7 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
             refused: 0,
             clocks,
         };
-        session.run().await;
+        Box::pin(session.run()).await;
     };
     socket::open(&mut exchange, vendor, ("live session", socket_bounds()), run)
 }

@@ -63,7 +63,7 @@ pub(crate) fn open(mut exchange: Exchange, caller: Caller) -> Response<Body> {
         let (memory, waiting) = (Memory::new(MOST_REMEMBERED.min(largest)), VecDeque::new());
         let session =
             Session { calls, caller, socket, largest, cut, stop, waiting, answering: None, memory, wrong: 0, clocks };
-        session.run().await;
+        Box::pin(session.run()).await;
     };
     socket::open(&mut exchange, HeaderMap::new(), ("session of answers", bounds(largest)), run)
 }
