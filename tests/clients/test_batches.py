@@ -18,9 +18,9 @@ def gateway(tmp_path_factory, sim_url):
         "version": 1,
         "batches": {"own": True, "concurrent": 4},
         "providers": {"out": {"type": "openai", "base_url": f"{sim_url}/v1"}},
-        "models": {"chat": "out/chat", "numbers": "out/embed"},
+        "models": {"chat": "out/chat", "numbers": "out/embed", "judge": "out/chat"},
         "keys": {
-            "maker": {"secret": "env:MAKER", "allow": {"models": ["chat", "numbers"]}},
+            "maker": {"secret": "env:MAKER", "allow": {"models": ["chat", "numbers", "judge"]}},
             "other": {"secret": "env:OTHER", "allow": {"models": ["chat"]}},
         },
     }
@@ -106,6 +106,7 @@ def test_lists_are_paged(client):
         ("/v1/embeddings", {"model": "numbers", "input": "a text"}, lambda body: body["data"][0]["embedding"]),
         ("/v1/responses", {"model": "chat", "input": "a text"}, lambda body: body["output"][0]["content"][0]["text"]),
         ("/v1/completions", {"model": "chat", "prompt": "a text"}, lambda body: body["choices"][0]["text"]),
+        ("/v1/moderations", {"model": "judge", "input": "harm"}, lambda body: body["results"][0]["flagged"]),
     ],
 )
 def test_other_endpoints(client, endpoint, body, seen):

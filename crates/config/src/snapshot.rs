@@ -27,7 +27,7 @@ use tidegate_upstream::{Destination, McpServer, Provider, Route};
 
 use crate::{
     check::model_name,
-    document::{Bodies, CacheShare, Document, OnChange},
+    document::{Bodies, CacheKeep, CacheShare, Document, OnChange},
     identity::{Declared, StoredKey},
     pins::PinnedTool,
     problem::Problem,
@@ -69,10 +69,14 @@ pub struct Snapshot {
     pub idempotency_memory: usize,
     /// The most bytes of answers that are kept for the same question.
     pub cache_memory: usize,
+    /// The most bytes of them that are stored.
+    pub cache_store: u64,
     /// How long a client may take.
     pub client_times: ClientTimes,
     /// The gateway's own batches; `None` where it runs none.
     pub batches: Option<OwnBatches>,
+    /// How long its files, and batches that have ended, are kept; also where it runs none any more.
+    pub batches_keep: Duration,
     /// Where traces and metrics are sent; `None` where the file does not say.
     pub telemetry: Option<Arc<Collector>>,
     /// Budgets and limits by scope: for [`tidegate_ledger::Ledger::configure`].
@@ -106,8 +110,6 @@ pub struct OwnBatches {
     pub file: usize,
     /// The most bytes of all files together.
     pub storage: u64,
-    /// How long a file is kept.
-    pub keep: Duration,
 }
 
 /// How long a client may take for its part of an exchange.
@@ -164,6 +166,8 @@ pub struct Caching {
     pub ttl: Duration,
     /// To whom.
     pub share: CacheShare,
+    /// Where.
+    pub keep: CacheKeep,
     /// The digest of the model's entry: an answer of another entry is another model's.
     pub of: Digest,
     /// Whether to questions that are only similar, too.

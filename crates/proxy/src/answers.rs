@@ -1,9 +1,11 @@
 //! Answers of models that are given again to the same question.
 //!
-//! Owns the answers that are kept, in memory and within a bound; all of them go when the process ends. They are kept as
-//! the upstream gave them, in the caller's dialect and before any guard looked at them, so that guards look again each
-//! time. Never asks an upstream, never decides who may have an answer. The stage `cache` looks here, `guard_response`
-//! and `flow` tell what came.
+//! Owns the answers that are kept, in memory and within a bound; `stored.rs` has those that a model's entry wants to
+//! outlive the process. They are kept as the upstream gave them, in the caller's dialect and before any guard looked at
+//! them, so that guards look again each time. Never asks an upstream, never decides who may have an answer. The stage
+//! `cache` looks here, `guard_response` and `flow` tell what came.
+
+mod stored;
 
 use std::{
     sync::Arc,
@@ -14,10 +16,14 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use moka::{Expiry, sync::Cache};
 use parking_lot::RwLock;
+use tidegate_config::document::CacheKeep;
 use tidegate_core::{
     clock,
     ids::{Digest, TargetId},
 };
+
+use stored::Stored;
+pub use stored::{AnswerStore, LARGEST_STORED};
 
 /// The largest answer that is kept, in bytes.
 const LARGEST_KEPT: usize = 4 << 20;
@@ -60,6 +66,7 @@ struct Both {
 pub struct Answers {
     /// With the bound that they are kept within; another bound begins anew.
     kept: RwLock<Option<(usize, Both)>>,
+    stored: Option<Stored>,
 }
 
 impl Answers {
@@ -67,6 +74,24 @@ impl Answers {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing is kept in memory yet; `store` has what models want stored.
+    #[must_use]
+    pub fn over(store: Arc<dyn AnswerStore>) -> Self {
+        Self { kept: RwLock::default(), stored: Some(Stored::new(store)) }
+    }
+
+    /// The answer to this question, from memory, or from the store where it may be there.
+    pub(crate) async fn find(&self, question: &Digest, keep: CacheKeep, most: usize) -> Option<Arc<Kept>> {
+        if let Some(kept) = self.get(question, most) {
+            return Some(kept);
+        }
+        let stored = self.stored.as_ref().filter(|_| keep == CacheKeep::Store)?;
+        // Boxed, so that calls that ask no store carry none of its size.
+        let kept = Arc::new(Box::pin(stored.get(*question)).await?);
+        self.within(most).answers.insert(*question, Arc::clone(&kept));
+        Some(kept)
     }
 
     /// The answer to this question. `most` bounds in bytes what is kept.
@@ -148,6 +173,8 @@ pub(crate) struct Keeping {
     question: Digest,
     ttl: Duration,
     most: usize,
+    /// Whether the answer is stored too.
+    store: bool,
     head: Option<(u16, HeaderMap, TargetId)>,
     /// The body so far; `None` once it is too large to be kept.
     body: Option<BytesMut>,
@@ -157,7 +184,13 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn new(question: Digest, ttl: Duration, most: usize) -> Self {
-        Self { question, ttl, most, head: None, body: Some(BytesMut::new()), like: None }
+        Self { question, ttl, most, store: false, head: None, body: Some(BytesMut::new()), like: None }
+    }
+
+    /// The answer is kept where the model's entry says.
+    pub(crate) fn kept(mut self, keep: CacheKeep) -> Self {
+        self.store = keep == CacheKeep::Store;
+        self
     }
 
     /// The answer is also one to similar questions: those with the same `context`, by their `numbers`.
@@ -187,6 +220,9 @@ impl Keeping {
         let (Some(body), Some((status, headers, served_by))) = (self.body, self.head) else { return };
         let body = Bytes::copy_from_slice(&body);
         let kept = Kept { status, headers, body, served_by, since: clock::now(), ttl: self.ttl };
+        if let Some(stored) = answers.stored.as_ref().filter(|_| self.store) {
+            stored.put(self.question, &kept);
+        }
         let both = answers.within(self.most);
         both.answers.insert(self.question, Arc::new(kept));
         if let Some((context, numbers)) = self.like {

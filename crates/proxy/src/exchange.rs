@@ -157,7 +157,7 @@ pub(crate) struct Exchange {
     /// Others may be waiting for the same answer.
     pub(crate) repeat: Option<Running>,
     /// The answer is to be kept for the same question.
-    pub(crate) keeping: Option<Keeping>,
+    pub(crate) keeping: Option<Box<Keeping>>,
     /// The session with all MCP servers that the call belongs to.
     pub(crate) federation: Option<Arc<Federation>>,
     /// Whether a stream is to be one JSON array.

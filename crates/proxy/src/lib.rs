@@ -79,7 +79,7 @@ pub mod doors {
 }
 
 pub use crate::{
-    answers::Answers,
+    answers::{AnswerStore, Answers, LARGEST_STORED},
     batches::Batches,
     discovery::Discovery,
     floods::Floods,

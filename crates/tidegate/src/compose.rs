@@ -36,13 +36,16 @@ use tidegate_core::{
     made::MadeStore,
 };
 use tidegate_ledger::{Catalog, Ledger, LedgerStore};
-use tidegate_proxy::{Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions};
-use tidegate_store::{Contents, Sqlite};
+use tidegate_proxy::{
+    AnswerStore, Answers, Batches, Bounds, Floods, Gate, Metrics, Owners, Registry, Repeats, Sessions,
+};
+use tidegate_store::{AnswerFiles, Contents, Sqlite};
 use tidegate_upstream::{Destination, Upstream, UpstreamOptions, export::Exporter, sim::Sim, task};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answers::StoredAnswers,
     caller,
     cli::Run,
     descriptors, detect,
@@ -86,6 +89,7 @@ struct Parts {
     changes: Arc<Mutex<()>>,
     /// What this process calls itself in telemetry.
     instance: String,
+    answers: Arc<StoredAnswers>,
 }
 
 /// Reads the configuration of a start or of a reload.
@@ -210,6 +214,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
     let (sim, upstream) = way_out(mode, &snapshot)?;
     record_activation(&audit, &snapshot, None, if mode == Mode::Up { "system:up" } else { "system:file" });
     let live = Arc::new(Live::new(snapshot, clock::wall()));
+    let answers = Arc::new(start_answers(&directory, &blobs, Arc::clone(&live))?);
     let changes = Arc::new(Mutex::new(()));
     let (registry, export, instance) = measures(&live);
     let feed = Arc::new(Feed::before(Arc::clone(&store) as Arc<dyn CallIndex>));
@@ -236,7 +241,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         export: Arc::clone(&export),
         sessions: Sessions::new(),
         repeats: Repeats::new(),
-        answers: Answers::new(),
+        answers: Answers::over(Arc::clone(&answers) as Arc<dyn AnswerStore>),
         floods: Floods::default(),
         batches: Batches::new(Arc::clone(&store) as Arc<dyn BatchStore>, Arc::new(contents)),
         owners: Owners::load(Arc::clone(&store) as Arc<dyn MadeStore>).context("what was made could not be read")?,
@@ -277,7 +282,7 @@ pub(crate) async fn start(arguments: &Run, mode: Mode) -> Result<Running> {
         let stop = last.clone();
         (task::spawn("telemetry", async move { export.run(upstream, stop).await }), last)
     };
-    let parts = Arc::new(Parts { gate, store, directory, changes, instance });
+    let parts = Arc::new(Parts { gate, store, directory, changes, instance, answers });
     let _ = task::spawn("housekeeping", housekeeping(Arc::clone(&parts), stop.clone()));
     if loader.paths.is_empty() {
         look_around(loader, Arc::clone(&parts), [data_plane.port(), control_plane.port()]);
@@ -401,6 +406,12 @@ fn look_around(mut loader: Loader, parts: Arc<Parts>, ports: [u16; 2]) {
 fn open_bodies(directory: &Directory) -> Result<Arc<BlobQueue>> {
     let blobs = Blobs::open(directory.blobs(), &directory.keys()).context("the kept bodies could not be opened")?;
     Ok(Arc::new(BlobQueue::start(Arc::new(blobs)).context("bodies cannot be kept")?))
+}
+
+/// The store of answers that are given again, within the bound that is configured at the time.
+fn start_answers(directory: &Directory, blobs: &BlobQueue, live: Arc<Live>) -> Result<StoredAnswers> {
+    let files = AnswerFiles::new(directory.answers(), blobs.blobs().sealer());
+    StoredAnswers::start(files, move || live.current().snapshot.cache_store)
 }
 
 /// Binds `address`; under `up`, a taken port gives way to a free one.
@@ -534,13 +545,13 @@ async fn housekeeping(parts: Arc<Parts>, stop: CancellationToken) {
     }
 }
 
-/// Erases bodies that were kept for longer than the configuration says.
+/// Erases bodies, files and batches that were kept for longer than the configuration says.
 fn sweep(gate: &Gate) {
-    let retention = gate.live.current().snapshot.retention;
-    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(retention, clock::wall())) {
+    let snapshot = Arc::clone(&gate.live.current().snapshot);
+    if let Some(Err(error)) = gate.blobs.as_ref().map(|blobs| blobs.blobs().sweep(snapshot.retention, clock::wall())) {
         tracing::error!(%error, "kept bodies could not be swept");
     }
-    if let Err(error) = gate.batches.sweep(retention, clock::wall()) {
+    if let Err(error) = gate.batches.sweep(snapshot.batches_keep, clock::wall()) {
         tracing::error!(%error, "files of batches could not be swept");
     }
 }
@@ -565,6 +576,7 @@ impl Running {
             if let Some(blobs) = &parts.gate.blobs {
                 blobs.close();
             }
+            parts.answers.close();
             parts.gate.audit.close();
             recovery::mark_applied(&parts.directory, &parts.gate.audit, &parts.store);
             if let Err(error) = parts.store.close() {

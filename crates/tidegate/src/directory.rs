@@ -1,7 +1,7 @@
 //! The data directory: its layout, and the secrets that the first start puts there.
 //!
-//! `state.db`, `audit/`, `blobs/`, `files/`, and `keys/` (mode 0700) with the pepper, the admin token and the log's
-//! signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
+//! `state.db`, `audit/`, `blobs/`, `files/`, `answers/`, and `keys/` (mode 0700) with the pepper, the admin token and the
+//! log's signing key. `gateway.json` says where the gateway listens. No caller's key stands here but as its HMAC.
 
 use std::{
     fs::{self, OpenOptions},
@@ -50,6 +50,11 @@ impl Directory {
 
     pub(crate) fn audit(&self) -> PathBuf {
         self.root.join("audit")
+    }
+
+    /// Where answers are stored that are given again.
+    pub(crate) fn answers(&self) -> PathBuf {
+        self.root.join("answers")
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 //!
 //! Owns nothing but the way from an error to the process's exit code; what the codes mean stands in `exit`.
 
+mod answers;
 mod caller;
 mod cli;
 mod client;
@@ -30,6 +31,9 @@ use crate::{cli::Cli, output::Exit};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long a process that is done waits for what still reads or writes.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let cli =
         match cli::examples::with(Cli::command()).try_get_matches().and_then(|found| Cli::from_arg_matches(&found)) {
@@ -48,7 +52,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(commands::run(cli)) {
+    let done = runtime.block_on(commands::run(cli));
+    // A read that a disk does not answer is no reason to stay.
+    runtime.shutdown_timeout(LAST_WORK);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.downcast_ref::<Exit>().map_or(exit::ERROR, |exit| exit.code);

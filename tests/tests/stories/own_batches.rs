@@ -10,9 +10,9 @@ use super::{
     http,
 };
 
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-fn config(sim: &Sim, more: &Value) -> Value {
+pub(crate) fn config(sim: &Sim, more: &Value) -> Value {
     let mut config = json!({
         "version": 1,
         "providers": {"out": {"type": "openai", "base_url": format!("{}/v1", sim.url)}},
@@ -36,27 +36,27 @@ fn config(sim: &Sim, more: &Value) -> Value {
     config
 }
 
-struct Keys([String; 4]);
+pub(crate) struct Keys(pub(crate) [String; 4]);
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::array::from_fn(|_| key()))
     }
 
-    fn start<'a>(&self, folder: &Path, config: Value) -> Start<'a> {
+    pub(crate) fn start<'a>(&self, folder: &Path, config: Value) -> Start<'a> {
         let start = Start::new("serve", folder).config(config);
         ["A", "B", "C", "D"].iter().zip(&self.0).fold(start, |start, (name, key)| start.env(name, key))
     }
 }
 
-async fn send(gateway: &Gateway, key: &str, method: &str, path: &str, body: Value) -> http::Answer {
+pub(crate) async fn send(gateway: &Gateway, key: &str, method: &str, path: &str, body: Value) -> http::Answer {
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let body = if body.is_null() { String::new() } else { body.to_string() };
     http::send(method, &format!("{}{path}", gateway.url), &headers, body).await
 }
 
-async fn upload(gateway: &Gateway, key: &str, purpose: &str, lines: &str) -> http::Answer {
+pub(crate) async fn upload(gateway: &Gateway, key: &str, purpose: &str, lines: &str) -> http::Answer {
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=xyz")];
     // The file before its purpose, as some clients send it.
@@ -67,12 +67,12 @@ async fn upload(gateway: &Gateway, key: &str, purpose: &str, lines: &str) -> htt
     http::send("POST", &format!("{}/v1/files", gateway.url), &headers, body).await
 }
 
-fn request(id: &str, model: &str, prompt: &str) -> String {
+pub(crate) fn request(id: &str, model: &str, prompt: &str) -> String {
     let body = json!({"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": prompt}]});
     json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body}).to_string()
 }
 
-async fn batch(gateway: &Gateway, key: &str, lines: &[String]) -> String {
+pub(crate) async fn batch(gateway: &Gateway, key: &str, lines: &[String]) -> String {
     let file = upload(gateway, key, "batch", &lines.join("\n")).await;
     assert_eq!(file.status, 200, "{}", file.text());
     let asked = json!({
@@ -84,13 +84,13 @@ async fn batch(gateway: &Gateway, key: &str, lines: &[String]) -> String {
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-async fn shown(gateway: &Gateway, key: &str, id: &str) -> Value {
+pub(crate) async fn shown(gateway: &Gateway, key: &str, id: &str) -> Value {
     let answer = send(gateway, key, "GET", &format!("/v1/batches/{id}"), Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }
 
-async fn ended(gateway: &Gateway, key: &str, id: &str) -> Value {
+pub(crate) async fn ended(gateway: &Gateway, key: &str, id: &str) -> Value {
     until("the end of a batch", LONG, || async {
         let status = shown(gateway, key, id).await["status"].as_str().unwrap().to_owned();
         ["completed", "failed", "expired", "cancelled"].contains(&status.as_str())
@@ -99,7 +99,7 @@ async fn ended(gateway: &Gateway, key: &str, id: &str) -> Value {
     shown(gateway, key, id).await
 }
 
-async fn lines_of(gateway: &Gateway, key: &str, file: &Value) -> Vec<Value> {
+pub(crate) async fn lines_of(gateway: &Gateway, key: &str, file: &Value) -> Vec<Value> {
     let Some(id) = file.as_str() else { return Vec::new() };
     let answer = send(gateway, key, "GET", &format!("/v1/files/{id}/content"), Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -109,7 +109,7 @@ async fn lines_of(gateway: &Gateway, key: &str, file: &Value) -> Vec<Value> {
     lines
 }
 
-fn ids(lines: &[Value]) -> Vec<&str> {
+pub(crate) fn ids(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["custom_id"].as_str().unwrap()).collect()
 }
 

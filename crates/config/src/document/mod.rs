@@ -20,8 +20,8 @@ pub use budget::{BudgetScope, SharedBudget};
 pub use provider::{Aws, Credentials, Headers, Provider};
 pub use read::Places;
 pub use route::{
-    Cache, CacheShare, Capabilities, Case, Model, Parameters, PicturePrice, Price, Retry, Route, Similar, Sticky,
-    TargetName, Timeouts, Tuning, Weighted,
+    Cache, CacheKeep, CacheShare, Capabilities, Case, Model, Parameters, PicturePrice, Price, Retry, Route, Similar,
+    Sticky, TargetName, Timeouts, Tuning, Weighted,
 };
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice, UnitPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};

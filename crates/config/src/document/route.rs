@@ -491,6 +491,19 @@ choice! {
     later {}
 }
 
+choice! {
+    /// Where answers are kept that are given again.
+    #[derive(Default)]
+    pub enum CacheKeep {
+        /// In this process's memory: a restart begins anew.
+        #[default]
+        Memory = "memory",
+        /// Also in the data directory, encrypted: they outlive a restart.
+        Store = "store",
+    }
+    later {}
+}
+
 object! {
     /// Which questions are similar: the same but for the user's last words, whose numbers are close to each other.
     pub struct Similar("`{ by: openai/text-embedding-3-small, least: 0.95 }`") {
@@ -521,6 +534,9 @@ object! {
             /// Who gets an answer again that another call was given. Only calls of the same key is the rule.
             #[schemars(example = &"team")]
             pub share: CacheShare,
+            /// Where answers are kept. In memory alone is the rule.
+            #[schemars(example = &"store")]
+            pub keep: CacheKeep,
             /// Whether an answer is also given to a question that is only similar. Never is the rule.
             #[schemars(example = serde_json::json!({ "by": "openai/text-embedding-3-small", "least": 0.95 }))]
             pub similar: Option<Similar>,

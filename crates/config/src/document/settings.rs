@@ -164,6 +164,10 @@ object! {
             /// not asked for longest leave first.
             #[schemars(example = &"64MiB")]
             pub cache_memory: Option<Size>,
+            /// How much of the disk answers may take that `cache: { keep: store }` of a model gives again; without it, 1
+            /// GiB. Those whose time is over soonest leave first.
+            #[schemars(example = &"1GiB")]
+            pub cache_store: Option<Size>,
             /// How long a client may take to send the head of a request; without it, 15 seconds.
             #[schemars(example = &"15s")]
             pub header_timeout: Option<Time>,
@@ -203,7 +207,8 @@ object! {
             /// How much space all files of lines and of answers may take; without it, 10 GiB. Beyond it no file is taken.
             #[schemars(example = &"10GiB")]
             pub storage: Option<Size>,
-            /// How long files are kept, from an hour on; without it, 30 days. Then they are erased.
+            /// How long files are kept, from an hour on; without it, 30 days. Then they are erased. A batch that has ended and
+            /// has no file left is forgotten a day later than that.
             #[schemars(example = &"30d")]
             pub keep: Option<Time>,
         }

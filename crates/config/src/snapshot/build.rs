@@ -34,6 +34,7 @@ const BODY_LIMIT: u64 = 32 << 20;
 const CONCURRENT_LIMIT: u32 = 20_000;
 /// The most bytes of answers that are kept for the same question, where nothing is set.
 const CACHE_MEMORY: u64 = 64 << 20;
+const CACHE_STORE: u64 = 1 << 30;
 /// The least closeness of similar questions, where nothing is set.
 const SIMILAR_ENOUGH: f32 = 0.95;
 /// The most bytes of answers that are kept to be given again, where nothing is set.
@@ -87,9 +88,11 @@ pub(super) fn compile(checked: Checked, ingredients: &Ingredients<'_>) -> Result
         body_limit: number(document.limits.body.map_or(BODY_LIMIT, |Size(size)| size)),
         concurrent_limit: number(document.limits.concurrent.unwrap_or(CONCURRENT_LIMIT).into()),
         idempotency_memory: number(document.limits.idempotency_memory.map_or(IDEMPOTENCY_MEMORY, |Size(size)| size)),
+        cache_store: document.limits.cache_store.map_or(CACHE_STORE, |Size(size)| size),
         cache_memory: number(document.limits.cache_memory.map_or(CACHE_MEMORY, |Size(size)| size)),
         client_times: client_times(&document),
         batches: own_batches(&document),
+        batches_keep: document.batches.keep.map_or(RETENTION, |Time(time)| time),
         telemetry: telemetry::collector(&document, &checked.secrets).map_err(one)?.map(Arc::new),
         ledger_rules: HashMap::new(),
         declared: declared(&document, &checked.secrets),
@@ -176,7 +179,6 @@ fn own_batches(document: &Document) -> Option<OwnBatches> {
         concurrent: usize::try_from(written.concurrent.unwrap_or(BATCH_LINES)).unwrap_or(usize::MAX),
         file: usize::try_from(written.file.map_or(BATCH_FILE, |Size(size)| size)).unwrap_or(usize::MAX),
         storage: written.storage.map_or(BATCH_STORAGE, |Size(size)| size),
-        keep: written.keep.map_or(RETENTION, |Time(time)| time),
     })
 }
 
@@ -227,7 +229,10 @@ fn caches(document: &Document) -> HashMap<Arc<str>, Caching> {
         let cache = model.cache.as_ref()?;
         let of = Digest::of(&serde_json::to_vec(model).unwrap_or_default());
         let similar = cache.similar.as_ref().and_then(similar);
-        Some((Arc::from(name.as_str()), Caching { ttl: cache.ttl.0, share: cache.share, of, similar }))
+        Some((
+            Arc::from(name.as_str()),
+            Caching { ttl: cache.ttl.0, share: cache.share, keep: cache.keep, of, similar },
+        ))
     };
     document.models.iter().filter_map(caching).collect()
 }

@@ -21,16 +21,13 @@ use tidegate_core::{
     fault::{Fault, FaultCode},
 };
 
-use super::{MOST_RUNNING, beside, claim::pair, no_such, shown, unkept, upload::Uploaded};
+use super::{MOST_RUNNING, WINDOW, beside, claim::pair, no_such, shown, unkept, upload::Uploaded};
 use crate::{
     exchange::{Caller, Ending, Exchange},
     gate::Gate,
     respond::{self, Body, Broken},
     stage::authorize::may_use_batches,
 };
-
-/// How long a batch has.
-const WINDOW: Duration = Duration::from_secs(86_400);
 
 /// What is asked.
 pub(crate) enum Ask {
@@ -56,10 +53,7 @@ pub(crate) async fn answer(mut exchange: Exchange, caller: Caller, ask: Ask) -> 
     let result = async {
         may_use_batches(&mut exchange, &caller)?;
         Ok(Passing::Told(match ask {
-            Ask::Upload(uploaded) => {
-                let keep = exchange.snapshot.batches.map_or(WINDOW, |own| own.keep);
-                upload(keep, &gate, owner, *uploaded).await?
-            }
+            Ask::Upload(uploaded) => upload(exchange.snapshot.batches_keep, &gate, owner, *uploaded).await?,
             Ask::Files(query) => {
                 let (page, asked) = page(&query, 10_000)?;
                 let kept = beside(move || gate.batches.store.files(&owner, page)).await.map_err(unkept)?;

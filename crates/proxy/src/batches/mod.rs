@@ -41,6 +41,9 @@ use crate::gate::Gate;
 /// The most batches that are not at their end at the same time.
 const MOST_RUNNING: usize = 1_000;
 
+/// How long a batch has.
+const WINDOW: Duration = Duration::from_secs(86_400);
+
 /// A batch that runs, as it stands now.
 pub(crate) struct Running {
     state: Mutex<StoredBatch>,
@@ -109,7 +112,8 @@ impl Batches {
         }
     }
 
-    /// Erases files whose time is over, and forgets batches that have none left. Blocks on the disk.
+    /// Erases files whose time is over, and forgets batches that have none left and ended `keep` ago at least. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// Where something could not be erased; it is tried again the next time.
@@ -119,8 +123,9 @@ impl Batches {
                 self.erase(&file)?;
             }
         }
-        self.store
-            .forget_batches(UnixMillis(now.0.saturating_sub(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))))?;
+        // When a batch ended is not looked up by; how long it may have taken is known.
+        let longest = u64::try_from(keep.saturating_add(WINDOW).as_millis()).unwrap_or(u64::MAX);
+        self.store.forget_batches(UnixMillis(now.0.saturating_sub(longest)))?;
         Ok(())
     }
 

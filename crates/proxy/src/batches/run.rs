@@ -42,6 +42,8 @@ enum Over {
     Expired,
     KeyIsGone,
     Full,
+    /// The file of lines cannot be read to its end.
+    Unreadable,
     /// The gateway stops: the batch goes on at the next start.
     Stopped,
 }
@@ -53,8 +55,29 @@ impl Over {
             Self::Cancelled => ("batch_cancelled", "The batch was cancelled before this line was run."),
             Self::Expired => ("batch_expired", "The time of the batch was over before this line was run."),
             Self::KeyIsGone => ("batch_failed", "The key that made the batch was revoked or has expired."),
+            Self::Unreadable => ("batch_failed", UNREADABLE),
             Self::Full | Self::Stopped => ("batch_failed", "There was no space left for answers (batches.storage)."),
         }
+    }
+}
+
+/// What is told of a file of lines that is there no more, or was changed.
+const UNREADABLE: &str = "The file of this batch cannot be read: upload it again.";
+
+/// What is told of a line that had begun when the gateway was killed.
+const UNKNOWN: (&str, &str) = (
+    "outcome_unknown",
+    "The gateway stopped while this line was being run, and its end is not known: it may have been paid for, and is not \
+     run again by itself.",
+);
+
+/// Why a batch failed whose file cannot be read.
+fn unreadable() -> BatchError {
+    BatchError {
+        code: "invalid_input_file".into(),
+        message: UNREADABLE.to_owned(),
+        param: Some("input_file_id".into()),
+        line: None,
     }
 }
 
@@ -188,13 +211,7 @@ async fn validated(gate: &Arc<Gate>, running: &Arc<Running>) -> bool {
         Ok(Err(errors)) => errors,
         Err(error) => {
             tracing::error!(%error, "the file of a batch cannot be read");
-            let message = "The file of this batch cannot be read: upload it again.".to_owned();
-            vec![BatchError {
-                code: "invalid_input_file".into(),
-                message,
-                param: Some("input_file_id".into()),
-                line: None,
-            }]
+            vec![unreadable()]
         }
     };
     change(gate, running, Vec::new(), |batch| failed(batch, errors)).await;
@@ -308,7 +325,7 @@ async fn lines(gate: &Arc<Gate>, running: &Arc<Running>, log: &Arc<Log>) -> Opti
                 }
                 Some((Err(error), _)) => {
                     tracing::error!(%error, "the file of a batch cannot be read to its end");
-                    over = Some(Over::Stopped);
+                    over = Some(Over::Unreadable);
                 }
             },
         }
@@ -349,9 +366,7 @@ async fn one(
     let plain = |state| LineNote { line: number, state, text: Vec::new() };
     let Ok(line) = check::line(&bytes) else { return None };
     if log.lines.lock().state(number) == Some(LineState::Begun) {
-        let words = "The gateway stopped while this line was being run, and its end is not known: it may have been paid \
-             for, and is not run again by itself.";
-        let text = line::of_failure(&line.custom_id, &failure_id(batch, number), "outcome_unknown", words);
+        let text = line::of_failure(&line.custom_id, &failure_id(batch, number), UNKNOWN.0, UNKNOWN.1);
         note(gate, running, log, vec![LineNote { text, ..plain(LineState::Failed) }]).await;
         return None;
     }
@@ -403,16 +418,17 @@ fn failure_id(batch: &StoredBatch, number: u32) -> String {
     format!("{}_{number}", batch.id.to_string().replace("batch_tg_", "batch_req_"))
 }
 
-/// Tells of every line that has no end why it was not run.
+/// Tells of every line that has no end why it was not run; of one that had begun before a crash, that nobody knows.
 async fn leftovers(gate: &Arc<Gate>, running: &Arc<Running>, log: &Arc<Log>, over: Over) {
     let batch = running.state.lock().clone();
-    let (code, words) = over.told();
     let mut input = reading(gate, running);
     let mut notes = Vec::new();
     while let Some(Ok((number, bytes))) = input.recv().await {
-        if !has_ended(log, number)
+        let known = log.lines.lock().state(number);
+        if !matches!(known, Some(LineState::Answered | LineState::Failed))
             && let Ok(line) = check::line(&bytes)
         {
+            let (code, words) = if known == Some(LineState::Begun) { UNKNOWN } else { over.told() };
             let text = line::of_failure(&line.custom_id, &failure_id(&batch, number), code, words);
             notes.push(LineNote { line: number, state: LineState::Failed, text });
         }
@@ -431,7 +447,7 @@ async fn ended(gate: &Arc<Gate>, running: &Arc<Running>, log: &Log, over: Option
         (known.answered, known.failed)
     };
     let batch = running.state.lock().clone();
-    let keep = gate.live.current().snapshot.batches.map_or(Duration::from_secs(30 * 86_400), |own| own.keep);
+    let keep = gate.live.current().snapshot.batches_keep;
     let file = |sum: Sum, content: Content, kind: &str| {
         (sum.lines > 0).then(|| StoredFile {
             id: FileId::new(),
@@ -457,6 +473,7 @@ async fn ended(gate: &Arc<Gate>, running: &Arc<Running>, log: &Log, over: Option
             }
             Some(Over::Cancelled) => (batch.status, moments.cancelled) = (BatchStatus::Cancelled, Some(now)),
             Some(Over::Expired) => (batch.status, moments.expired) = (BatchStatus::Expired, Some(now)),
+            Some(Over::Unreadable) => failed(batch, vec![unreadable()]),
             Some(over @ (Over::KeyIsGone | Over::Full)) => {
                 let (code, words) = match over {
                     Over::KeyIsGone => ("key_revoked", over.told().1),

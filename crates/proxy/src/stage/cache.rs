@@ -43,9 +43,9 @@ pub(crate) async fn cache(
     let started = clock::now();
     let question = question(exchange, caller, call, caching);
     let most = exchange.snapshot.cache_memory;
-    let kept = if refresh { None } else { exchange.gate.answers.get(&question, most) };
+    let kept = if refresh { None } else { exchange.gate.answers.find(&question, caching.keep, most).await };
     let mut answer = kept.and_then(|kept| given_again(exchange, call, routed, permit, &kept));
-    let mut keeping = Keeping::new(question, caching.ttl, most);
+    let mut keeping = Keeping::new(question, caching.ttl, most).kept(caching.keep);
     let mut cached = if answer.is_some() { Cached::Hit } else { Cached::Miss };
     let mut detail = None;
     if answer.is_none()
@@ -74,7 +74,7 @@ pub(crate) async fn cache(
     exchange.story.cache = cached;
     exchange.story.again = answer.is_some();
     if answer.is_none() {
-        exchange.keeping = Some(keeping);
+        exchange.keeping = Some(Box::new(keeping));
     }
     let detail = Some(detail.map_or_else(|| Arc::from(result), Arc::from));
     exchange.report(StageEvent { stage: Stage::Cache, verdict, micros: clock::micros_since(started), detail });

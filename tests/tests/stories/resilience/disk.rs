@@ -11,6 +11,7 @@ use crate::stories::{
     http::Answer,
     kill::files,
     mcp::Session,
+    mounted::Mounted,
     streams::Dialect,
 };
 
@@ -19,7 +20,7 @@ enum Disk<'a> {
     /// No file may grow beyond what the log has taken already (`RLIMIT_FSIZE`): needs no rights.
     Limit(u32),
     /// A small file system of its own: needs to be mounted.
-    Small(&'a Path),
+    Small(&'a Mounted),
 }
 
 impl Disk<'_> {
@@ -32,18 +33,14 @@ impl Disk<'_> {
                 let largest = log.map(|file| file.metadata().unwrap().len()).max().unwrap();
                 limit(*process, &largest.to_string());
             }
-            Self::Small(folder) => {
-                // Until nothing fits any more.
-                let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
-                while std::io::Write::write_all(&mut filler, &[7; 4096]).is_ok() {}
-            }
+            Self::Small(mounted) => mounted.fill(),
         }
     }
 
     fn empty(&self) {
         match self {
             Self::Limit(process) => limit(*process, "unlimited"),
-            Self::Small(folder) => std::fs::remove_file(folder.join("filler")).unwrap(),
+            Self::Small(mounted) => mounted.empty(),
         }
     }
 }
@@ -65,25 +62,10 @@ async fn p15_on_a_full_disk_nothing_is_sent_and_it_recovers_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p15_on_a_small_file_system_nothing_is_sent_and_it_recovers_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(folder.path()).output().unwrap();
-    if !mounted.status.success() {
-        println!("not run: mounting a file system needs rights that this process does not have");
-        return;
-    }
+    let Some(mounted) = Mounted::at(folder.path(), "16m") else { return };
     let secret = key();
-    let path = folder.path().to_owned();
-    let done = async {
-        let gateway = start(&secret).at(&path).await;
-        full(gateway, &secret, |_| Disk::Small(&path)).await;
-    };
-    // Unmounted also when the test fails.
-    let done = std::panic::AssertUnwindSafe(done);
-    let result = futures_util::FutureExt::catch_unwind(done).await;
-    assert!(Command::new("umount").arg("-l").arg(&path).status().unwrap().success());
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
+    let gateway = start(&secret).at(folder.path()).await;
+    full(gateway, &secret, |_| Disk::Small(&mounted)).await;
 }
 
 struct Prepared<'a>(&'a str);
