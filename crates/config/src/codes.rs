@@ -129,7 +129,7 @@ catalogue! {
     ROUTE_CYCLE = 224, "a route leads back to itself",
         "An alias may stand in another alias's route, but following them must end at targets.";
     ROUTE_FORM = 225, "a route needs exactly one form",
-        "A route is one of: a target, `fallback`, `weighted`, `least_latency`, `least_busy`, `least_cost`, `sticky`, `when` with `else`, `target` with `params`. A model has either one of these or `route`.";
+        "A route is one of: a target, `fallback`, `weighted`, `least_latency`, `least_busy`, `least_cost`, `sticky`, `when` with `else`, `target` with `params`, `max_input`, `max_output` or `capabilities` of its own. What stands beside a form that it says nothing to would have no effect, and is refused. A model has either one of these or `route`.";
     BAD_WEIGHT = 226, "a weight is out of range",
         "Weights are whole numbers from 0 to 1,000,000, and at least one of a route's is above 0.";
     BAD_HOST = 227, "a host name cannot be read",

@@ -51,6 +51,8 @@ pub struct Vendor {
     /// Its own address, or where such a server usually listens on this machine; `None` for the simulator. Its
     /// `{variables}` are filled from the provider's own settings.
     pub base_url: Option<String>,
+    /// Where documents are ranked, where that is not `/rerank` below its own address.
+    pub rerank_url: Option<String>,
     /// Other addresses, for some values of one variable: the variable, its value, the address.
     pub base_url_for: Vec<(String, String, String)>,
     /// What has to be known of an account before its address is.

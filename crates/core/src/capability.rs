@@ -1,6 +1,6 @@
 //! What a model can take and give beside plain text, and what a request asks for. Owns the words and the sets; never
 //! decides what is done about a lack. The catalogue and the configuration say what a model has, the protocol what a
-//! request needs, and the stage `route` compares them.
+//! request needs, and the proxy compares them (`fit.rs`).
 
 use std::fmt;
 
@@ -98,6 +98,12 @@ impl Needs {
         Self(self.0 | others.0)
     }
 
+    /// These, but for one.
+    #[must_use]
+    pub fn without(self, capability: Capability) -> Self {
+        Self(self.0 & !capability.bit())
+    }
+
     /// Whether one is among them.
     #[must_use]
     pub fn has(self, capability: Capability) -> bool {
@@ -178,6 +184,7 @@ mod tests {
             needs.add(capability);
         }
         assert_eq!(catalogue.lacking(needs).iter().collect::<Vec<_>>(), [Capability::Vision]);
+        assert!(catalogue.lacking(needs.without(Capability::Vision)).is_empty());
         let mut configured = Capabilities::default();
         configured.set(Capability::Vision, true);
         configured.set(Capability::Audio, false);

@@ -192,19 +192,22 @@ impl<'de> Deserialize<'de> for Units {
 }
 
 /// What a picture was asked to be, in the vendor's words: a size (`1024x1792`, `2k`) or a quality (`hd`). At most twelve
-/// characters of ASCII; longer words are none.
+/// characters of ASCII; every other word is [`Word::OTHER`], so that it is never taken for what goes without saying.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Word([u8; 12]);
 
 impl Word {
-    /// The word, in small letters; none where it is empty, longer than twelve characters or other than letters, digits
-    /// and `-_.:`.
+    /// A word that no price names.
+    pub const OTHER: Self = Self(*b"?\0\0\0\0\0\0\0\0\0\0\0");
+
+    /// The word, in small letters; none where it is empty, and [`Self::OTHER`] where it is longer than twelve characters
+    /// or other than letters, digits and `-_.:`.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut word = [0; 12];
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if text.len() > word.len() || !text.bytes().all(plain) {
-            return Self::default();
+            return Self::OTHER;
         }
         for (own, byte) in word.iter_mut().zip(text.bytes()) {
             *own = byte.to_ascii_lowercase();
@@ -288,11 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn words_are_small_letters_and_long_ones_are_none() {
+    fn words_are_small_letters_and_long_ones_are_of_no_price() {
         assert_eq!(Word::new("HD").as_str(), "hd");
         assert_eq!(Word::new("1024x1792").as_str(), "1024x1792");
-        for text in ["", "thirteen-char", "a b", "ä", "a\"b"] {
-            assert!(Word::new(text).is_none(), "{text}");
+        assert!(Word::new("").is_none());
+        for text in ["thirteen-char", "a b", "ä", "a\"b", "?", "\0"] {
+            assert_eq!(Word::new(text), Word::OTHER, "{text}");
         }
+        assert_eq!(Word::new(Word::OTHER.as_str()), Word::OTHER, "also in records");
     }
 }

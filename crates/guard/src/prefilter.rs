@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use tidegate_core::blocks::{BLOCK, marks};
+use tidegate_core::blocks::{BLOCK, HIGHS, ONES, first, marks};
 
 use crate::guard::{Class, Input, MANY_DIGITS, Trigger, Triggers};
 
@@ -147,23 +147,13 @@ fn may_be_long(input: &Input<'_>, at: usize) -> bool {
     input.digits_ahead(at) >= 7 || letters()
 }
 
-/// Where the first digit stands. Eight bytes at a time, of which seven bits each are compared, so that nothing carries
-/// into the next.
+/// Where the first digit stands. Seven bits of each byte are compared, so that nothing carries into the next.
 fn first_digit(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
+    let hits = |word: u64| {
         let reaches = |bound: u8| (word & !HIGHS).wrapping_add(ONES * u64::from(0x80 - bound));
-        let hits = reaches(b'0') & !reaches(b'9' + 1) & !word & HIGHS;
-        if hits != 0 {
-            return Some(at + (hits.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-    }
-    tail.iter().position(u8::is_ascii_digit).map(|place| at + place)
+        reaches(b'0') & !reaches(b'9' + 1) & !word
+    };
+    first(bytes, hits, |byte| byte.is_ascii_digit())
 }
 
 /// Reports runs of token bytes, each block's at once: a run of sixteen is what is left of the bits after they were laid

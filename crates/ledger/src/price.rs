@@ -380,19 +380,32 @@ pub struct InvalidPrice {
     pub problem: &'static str,
 }
 
+impl InvalidPrice {
+    fn of(text: &str, problem: &'static str) -> Self {
+        Self { text: text.chars().take(40).collect(), problem }
+    }
+}
+
+/// Reads `AMOUNT UNIT`: nano-dollars, and for how many of what is priced, as `size` reads the unit.
+fn parsed(text: &str, size: impl FnOnce(&str) -> Result<u64, &'static str>) -> Result<(u64, u64), InvalidPrice> {
+    let refuse = |problem| InvalidPrice::of(text, problem);
+    let (amount, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(|| refuse("the unit is missing"))?;
+    let size = size(unit.trim()).map_err(refuse)?;
+    let amount: NanoUsd =
+        amount.parse().map_err(|_| refuse("the amount is no decimal with at most nine decimal places"))?;
+    Ok((amount.0, size))
+}
+
 /// Reads `AMOUNT usd/mtok`, for example `0.15 usd/mtok`: dollars per million tokens.
 ///
 /// # Errors
 /// Where the text is of another form, says what is wrong with it.
 pub fn parse_per_million(text: &str) -> Result<PerMillion, InvalidPrice> {
-    let refuse = |problem| InvalidPrice { text: text.chars().take(40).collect(), problem };
-    let (amount, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(|| refuse("the unit is missing"))?;
-    if unit.trim() != "usd/mtok" {
-        return Err(refuse("the unit is not `usd/mtok` (dollars per million tokens)"));
-    }
-    let amount: NanoUsd =
-        amount.parse().map_err(|_| refuse("the amount is no decimal with at most nine decimal places"))?;
-    Ok(PerMillion(amount.0))
+    let million = |unit: &str| match unit {
+        "usd/mtok" => Ok(1_000_000),
+        _ => Err("the unit is not `usd/mtok` (dollars per million tokens)"),
+    };
+    parsed(text, million).map(|(nanos, _)| PerMillion(nanos))
 }
 
 #[cfg(test)]

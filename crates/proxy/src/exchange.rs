@@ -343,6 +343,12 @@ impl Exchange {
         self.story.facts = told;
     }
 
+    /// Notes which targets were passed over since they cannot take the call, beside the facts that it was decided on.
+    pub(crate) fn tell_passed_over(&mut self, targets: &[String]) {
+        let passed = targets.iter().map(|words| (Arc::from("passed_over"), Arc::from(words.as_str())));
+        self.story.facts.extend(passed);
+    }
+
     /// Takes it back: it was no call, and leaves no trace.
     pub(crate) fn forget(mut self) {
         self.ended = true;

@@ -1,10 +1,13 @@
 //! A client's WebSocket (RFC 6455), whatever is spoken on it: how it is agreed to, what a frame may be, whose key holds
-//! it, and how it is left.
+//! it, by which clocks it ends, and how it is left.
 //!
 //! Owns nothing but these rules. Decides about no call. Called by the sessions that run on sockets: `live_flow` and
 //! `responses_flow`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -16,23 +19,30 @@ use tidegate_core::{
     fault::{Fault, FaultCode, FaultOrigin},
     principal::Principal,
 };
+use tidegate_upstream::task;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Error as SocketError, Message, handshake::derive_accept_key, protocol::CloseFrame},
+    tungstenite::{
+        Error as SocketError, Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     exchange::Exchange,
     gate::Gate,
     respond::{self, Body},
+    surface::realtime::Upgrading,
 };
 
 /// After this long without a word of either side, a session ends.
-pub(crate) const IDLE: Duration = Duration::from_secs(15 * 60);
+const IDLE: Duration = Duration::from_secs(15 * 60);
 
 /// How often each side is asked for a sign of life, and how long it may give none.
-pub(crate) const PING: Duration = Duration::from_secs(20);
-pub(crate) const SILENCE: Duration = Duration::from_secs(65);
+const PING: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(65);
 
 /// Frames that a client may get wrong before the session ends.
 pub(crate) const MOST_WRONG: u32 = 16;
@@ -72,8 +82,49 @@ pub(crate) fn no_socket() -> Fault {
     Fault::new(FaultCode::InvalidRequest, "This connection cannot become a WebSocket: use HTTP/1.1.")
 }
 
+/// A socket that was agreed to, for the session that runs on it.
+pub(crate) struct Begun {
+    pub(crate) socket: Socket,
+    /// Somebody cuts the session from outside.
+    pub(crate) cut: CancellationToken,
+    /// The gateway stops.
+    pub(crate) stop: CancellationToken,
+    pub(crate) clocks: Clocks,
+}
+
+/// Agrees to the socket that `exchange` asks for, with the headers of a `vendor`, which ends the exchange; and runs what
+/// `session` makes of it. A client that left before it began gives `None`.
+pub(crate) fn open<S: Future<Output = ()> + Send + 'static>(
+    exchange: &mut Exchange,
+    vendor: HeaderMap,
+    (name, bounds): (&'static str, WebSocketConfig),
+    session: impl FnOnce(Option<Begun>) -> S + Send + 'static,
+) -> Response<Body> {
+    let Some(upgrading) = exchange.upgrading.take() else { return respond::refusal(exchange, no_socket()) };
+    let Upgrading { on, key, named, kept } = *upgrading;
+    // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
+    let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
+    let response = agreed(exchange, vendor, &key, named);
+    task::spawn(name, async move {
+        let begun = match on.await {
+            Ok(upgraded) => {
+                let io = TokioIo::new(upgraded);
+                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds)).await;
+                Some(Begun { socket, cut, stop: kept.stop.clone(), clocks: Clocks::begin(clock::now()) })
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a client left before its session began");
+                None
+            }
+        };
+        session(begun).await;
+        drop((entered, kept));
+    });
+    response
+}
+
 /// The agreement to a WebSocket whose client challenged with `key`, and wants its protocol named. Ends the exchange.
-pub(crate) fn agreed(exchange: &mut Exchange, vendor: HeaderMap, key: &HeaderValue, named: bool) -> Response<Body> {
+fn agreed(exchange: &mut Exchange, vendor: HeaderMap, key: &HeaderValue, named: bool) -> Response<Body> {
     let mut response = respond::switching(exchange, vendor);
     let headers = response.headers_mut();
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
@@ -83,6 +134,65 @@ pub(crate) fn agreed(exchange: &mut Exchange, vendor: HeaderMap, key: &HeaderVal
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("realtime"));
     }
     response
+}
+
+/// When a session began, when its client was last heard of, when anybody last said something, and when signs of life
+/// were last asked for.
+#[derive(Debug)]
+pub(crate) struct Clocks {
+    began: Instant,
+    heard: Instant,
+    spoke: Instant,
+    pinged: Instant,
+}
+
+/// What a session's clocks say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It has lasted as long as it may.
+    Old,
+    /// Nobody has said anything for too long.
+    Idle,
+    /// Its client gives no sign of life.
+    Silent,
+    /// Signs of life are to be asked for.
+    Ping,
+}
+
+impl Clocks {
+    fn begin(now: Instant) -> Self {
+        Self { began: now, heard: now, spoke: now, pinged: now }
+    }
+
+    /// The client was heard of, be it only a sign of life.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Either side said something.
+    pub(crate) fn spoke(&mut self, now: Instant) {
+        self.spoke = now;
+    }
+
+    /// What is due at `now`. A session lasts for `longest` and may be idle only while it is `resting`, and a client can
+    /// give signs of life only while it is listened to. That signs of life are due is said once.
+    pub(crate) fn due(&mut self, now: Instant, longest: Duration, resting: bool, listening: bool) -> Option<Due> {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        if resting && since(self.began) > longest {
+            return Some(Due::Old);
+        }
+        if resting && since(self.spoke) > IDLE {
+            return Some(Due::Idle);
+        }
+        if listening && since(self.heard) > SILENCE {
+            return Some(Due::Silent);
+        }
+        if since(self.pinged) > PING {
+            self.pinged = now;
+            return Some(Due::Ping);
+        }
+        None
+    }
 }
 
 /// How a session ends: the code and the words of the last frame (RFC 6455, section 7.4), and what became of what was
@@ -110,6 +220,11 @@ impl Goodbye {
     /// The client is not there any more.
     pub(crate) fn gone() -> Self {
         Self::new(1006, "")
+    }
+
+    /// Nobody has said anything for too long.
+    pub(crate) fn idle() -> Self {
+        Self::new(1001, "nobody said anything for fifteen minutes")
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -147,4 +262,54 @@ pub(crate) async fn leave(mut socket: Socket, goodbye: Goodbye) {
     let frame = CloseFrame { code: goodbye.code.into(), reason: goodbye.reason.into() };
     let _ = socket.close(Some(frame)).await;
     while let Some(Ok(_)) = socket.next().await {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    /// What is due of a session that rests and is listened to, every five seconds for `seconds`; signs of life left out.
+    fn first(
+        clocks: &mut Clocks,
+        began: Instant,
+        seconds: u64,
+        said: impl Fn(&mut Clocks, Instant),
+    ) -> Option<(u64, Due)> {
+        (0..=seconds).step_by(5).find_map(|second| {
+            let now = began + Duration::from_secs(second);
+            said(clocks, now);
+            let due = clocks.due(now, HOUR, true, true).filter(|due| *due != Due::Ping)?;
+            Some((second, due))
+        })
+    }
+
+    #[test]
+    fn a_session_ends_after_its_hour_its_idle_time_or_without_a_sign_of_life() {
+        let began = clock::now();
+        let begin = || Clocks::begin(began);
+        assert_eq!(first(&mut begin(), began, 4_000, |_, _| {}), Some((70, Due::Silent)));
+        let alive = |clocks: &mut Clocks, now| clocks.heard(now);
+        assert_eq!(first(&mut begin(), began, 4_000, alive), Some((905, Due::Idle)));
+        let talking = |clocks: &mut Clocks, now| {
+            clocks.heard(now);
+            clocks.spoke(now);
+        };
+        assert_eq!(first(&mut begin(), began, 4_000, talking), Some((3_605, Due::Old)));
+        // What is under way is ended by neither, and whoever is not listened to can give no sign.
+        let late = began + 2 * HOUR;
+        assert_eq!(begin().due(late, HOUR, false, true), Some(Due::Silent));
+        assert_eq!(begin().due(late, HOUR, false, false), Some(Due::Ping));
+    }
+
+    #[test]
+    fn signs_of_life_are_asked_for_every_twenty_seconds() {
+        let began = clock::now();
+        let mut clocks = Clocks::begin(began);
+        let asked: Vec<u64> = (0..=65)
+            .filter(|second| clocks.due(began + Duration::from_secs(*second), HOUR, true, true) == Some(Due::Ping))
+            .collect();
+        assert_eq!(asked, [21, 42, 63]);
+    }
 }

@@ -15,7 +15,7 @@ use tidegate_core::{
     usage::Usage,
 };
 use tidegate_protocol::{
-    native::{Asked, Beside, NativeAnswer, NativeCall, event_usage},
+    native::{Asked, Beside, NativeAnswer, NativeCall, Task, event_usage},
     sse::{DEFAULT_MAX_EVENT, SseParser},
 };
 
@@ -32,7 +32,7 @@ use crate::{
     patience::Patience,
     pool::Pool,
     retry::RetryPolicy,
-    target::{Provider, Target},
+    target::{Destination, Provider, Target},
 };
 
 /// A call on its way.
@@ -143,8 +143,7 @@ impl NativeTraffic<'_> {
         let showing = Showing { pool: self.pool, connect: at.timeouts.connect, limits, whom };
         at.provider.auth.show(&mut request, &showing).await?;
         let clocks = (at.timeouts.connect, at.timeouts.first_event);
-        let base = &at.provider.base;
-        let response = self.pool.send(base, request, clocks, limits).await.map_err(Failure::unanswered)?;
+        let response = self.pool.send(self.base(at), request, clocks, limits).await.map_err(Failure::unanswered)?;
         let status = response.status().as_u16();
         let between = at.timeouts.between_events;
         if !response.status().is_success() {
@@ -180,6 +179,15 @@ impl NativeTraffic<'_> {
         Ok(Begun { answer: NativeAnswered { headers, body }, status, phase: Phase::Events })
     }
 
+    /// Where a place takes the call.
+    fn base<'at>(&self, at: &'at NativePlace) -> &'at Destination {
+        at.provider.rerank.as_ref().filter(|_| self.ranks()).unwrap_or(&at.provider.base)
+    }
+
+    fn ranks(&self) -> bool {
+        self.call.asked().is_some_and(|asked| asked.task == Task::Rerank)
+    }
+
     fn request(&self, at: &NativePlace) -> Result<Request<Bytes>, Failure> {
         let provider = &at.provider;
         let misconfigured = |why: String| {
@@ -190,7 +198,9 @@ impl NativeTraffic<'_> {
             Some(target) => (self.call.asking_target(), self.call.asking(&target.id.model)),
             None => (self.call.target(), self.call.outgoing(provider.name.as_str())),
         };
-        let uri = provider.base.uri(&target).map_err(|error| misconfigured(error.to_string()))?;
+        // An address for ranking is a whole one.
+        let path = if provider.rerank.is_some() && self.ranks() { "" } else { target.as_str() };
+        let uri = self.base(at).uri(path).map_err(|error| misconfigured(error.to_string()))?;
         let mut request = Request::new(body);
         *request.method_mut() = self.call.method().clone();
         *request.uri_mut() = uri;
@@ -327,6 +337,42 @@ impl RawStream {
                 }
                 Some(Err(fault))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::{
+        llm::Dialect,
+        native::{NativePath, NativeRequest},
+    };
+
+    use super::*;
+    use crate::testing::target;
+
+    #[test]
+    fn documents_are_ranked_where_the_vendor_does_so() {
+        let body = |path: &str| {
+            let body = Bytes::from_static(br#"{"model":"m","input":"x","query":"q","documents":["a"]}"#);
+            let path = NativePath::parse(path).unwrap();
+            let request = NativeRequest { method: Method::POST, path, query: None, content_type: None, body };
+            NativeCall::read(Dialect::OpenAiChat, request).unwrap()
+        };
+        let mut known = target("x", Dialect::OpenAiChat, "https://api.example/compatible/v1");
+        let provider = Arc::get_mut(&mut known.provider).unwrap();
+        provider.rerank = Some(Destination::http("https://rank.example/v2/rerank", false).unwrap());
+        let (pool, forward, target) =
+            (Arc::new(Pool::new(None, Vec::new()).unwrap()), HeaderMap::new(), Arc::new(known));
+        for (path, uri) in [
+            ("/rerank", "https://rank.example/v2/rerank"),
+            ("/moderations", "https://api.example/compatible/v1/moderations"),
+        ] {
+            let call = body(path);
+            let places = vec![NativePlace::model(Arc::clone(&target))];
+            let traffic = NativeTraffic { pool: &pool, call: &call, places, forward: &forward, trace: None };
+            let request = traffic.request(&traffic.places[0]).unwrap_or_else(|_| panic!("{path}"));
+            assert_eq!(request.uri().to_string(), uri);
         }
     }
 }

@@ -101,7 +101,8 @@ impl Route {
         }
     }
 
-    /// Every target that the route may lead to, each once, in the order of the tree.
+    /// Every target that the route may lead to, in the order of the tree; one of which different things are said in
+    /// different places once for each of them, since nobody knows yet which will be chosen.
     #[must_use]
     pub fn targets(&self) -> Vec<Arc<Target>> {
         let mut out = Vec::new();
@@ -111,7 +112,8 @@ impl Route {
 
     fn collect(&self, out: &mut Vec<Arc<Target>>) {
         match self {
-            Self::Target(target) => push_once(out, target),
+            Self::Target(target) if out.iter().any(|known| known.is_like(target)) => {}
+            Self::Target(target) => out.push(Arc::clone(target)),
             route => route.below().into_iter().for_each(|route| route.collect(out)),
         }
     }

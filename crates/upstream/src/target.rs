@@ -157,6 +157,8 @@ pub struct Provider {
     pub also: Vec<Dialect>,
     /// Where it is.
     pub base: Destination,
+    /// Where it ranks documents, where that is not `/rerank` below its base.
+    pub rerank: Option<Destination>,
     /// Where its paths are not those of its dialect.
     pub paths: Paths,
     /// How the gateway proves itself to it.
@@ -210,6 +212,18 @@ pub struct Target {
     pub hedge: Option<Duration>,
     /// Parameters that are sent whatever the caller sends.
     pub params: Params,
+}
+
+impl Target {
+    /// Whether `other` is the same model of the same provider, of which the same is said: what it costs, takes and gives.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.id == other.id
+            && (self.max_output, self.max_input) == (other.max_output, other.max_input)
+            && self.capabilities == other.capabilities
+            && self.params == other.params
+            && self.price == other.price
+    }
 }
 
 /// An MCP server, reached over Streamable HTTP or started as a program.

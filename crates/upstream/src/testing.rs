@@ -220,6 +220,7 @@ pub(crate) fn target(name: &str, dialect: Dialect, url: &str) -> Target {
             auth: Auth::Bearer(Secret::new(PROVIDER_KEY.to_owned())),
             quirks: Quirks::default(),
             headers: HeaderMap::new(),
+            rerank: None,
             realtime: false,
             api_call: None,
         }),

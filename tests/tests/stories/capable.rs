@@ -64,7 +64,7 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
     let refused = ask(&gateway, &caller, &question("blind", &picture())).await;
     let text = refused.text();
     assert_eq!((refused.status, refused.header("x-tidegate-error")), (400, "invalid_request"), "{text}");
-    assert!(text.contains("v/gpt-3.5-turbo takes no images, and the request holds an image"), "{text}");
+    assert!(text.contains("v/gpt-3.5-turbo takes no images. The request holds an image: "), "{text}");
     assert_eq!(upstream.count(), 0, "nothing was sent");
     // Who may not use a model learns nothing of what it lacks.
     let hidden = ask(&gateway, &stranger, &question("blind", &picture())).await;
@@ -95,7 +95,7 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
     let long = json!("word ".repeat(60));
     let refused = ask(&gateway, &caller, &question("narrow", &long)).await;
     assert_eq!(refused.status, 400);
-    let said = "v/nobody-knows-it takes a prompt of at most 50 tokens, and this one has at least 60";
+    let said = "v/nobody-knows-it takes a prompt of at most 50 tokens. The request has a prompt of at least 60 tokens";
     assert!(refused.text().contains(said), "{}", refused.text());
     // Text without spaces may be few tokens: only what certainly does not fit is refused.
     let dense = json!("\u{6f6e}".repeat(60));
@@ -104,7 +104,95 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
     tools["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
     let refused = ask(&gateway, &caller, &tools).await;
     assert_eq!(refused.status, 400);
-    assert!(refused.text().contains("calls no tools, and the request offers tools"), "{}", refused.text());
+    assert!(
+        refused.text().contains("v/nobody-knows-it calls no tools. The request offers tools"),
+        "{}",
+        refused.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_target_of_a_route_is_judged_by_what_is_said_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Scripted::answering(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        Reply::json(200, answer(body["model"].as_str().unwrap(), None))
+    })
+    .await
+    .unwrap();
+    let caller = key();
+    let target = |model: &str, said: Value| {
+        let mut target = json!({"target": format!("v/{model}")});
+        target.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        target
+    };
+    let blind = target("blind", json!({"capabilities": {"vision": false, "tools": false}}));
+    let narrow = target("narrow", json!({"max_input": 50, "capabilities": {"vision": false}}));
+    let seeing = target("seeing", json!({"capabilities": {"tools": false}}));
+    let config = json!({
+        "version": 1,
+        "providers": {"v": {"type": "openai", "base_url": upstream.url("/v1"), "key": "env:VENDOR_KEY"}},
+        "models": {
+            "ladder": {"fallback": [blind, narrow, seeing]},
+            // By chance nearly always the first; what cannot serve takes no part in the choice.
+            "chance": {"weighted": [{"use": blind, "weight": 1_000_000}, {"use": narrow, "weight": 1_000_000}, {"use": seeing, "weight": 1}]},
+            // The catalogue says that it sees nothing, and the target that it does.
+            "told": {"fallback": [target("gpt-3.5-turbo", json!({"capabilities": {"vision": true}})), seeing]},
+        },
+        "keys": {"k": {"secret": "env:CALLER_KEY", "allow": {"models": "*"}}},
+    });
+    let start = Start::new("serve", folder.path()).config(config).env("VENDOR_KEY", "v-1");
+    let gateway = start.env("CALLER_KEY", &caller).run().await;
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let asking = |model: &str, content: &Value, with_tools: bool| {
+        let mut body = question(model, content);
+        if with_tools {
+            body["tools"] = tools.clone();
+        }
+        body
+    };
+    let words = json!("word ".repeat(60));
+    let seen = ["v/blind takes no images", "v/narrow takes no images"];
+    let called = ["v/blind calls no tools", "v/seeing calls no tools"];
+    let none: [&str; 0] = [];
+    for (model, content, with_tools, served, passed_over) in [
+        ("ladder", json!("hi"), false, "v/blind", &none[..]),
+        ("ladder", picture(), false, "v/seeing", &seen[..]),
+        ("ladder", json!("hi"), true, "v/narrow", &called[..]),
+        ("ladder", words.clone(), false, "v/blind", &["v/narrow takes a prompt of at most 50 tokens"][..]),
+        ("chance", picture(), false, "v/seeing", &seen[..]),
+        ("chance", json!("hi"), true, "v/narrow", &called[..]),
+        ("told", picture(), false, "v/gpt-3.5-turbo", &none[..]),
+    ] {
+        let answer = ask(&gateway, &caller, &asking(model, &content, with_tools)).await;
+        let (status, by) = (answer.status, answer.header("x-tidegate-served-by"));
+        assert_eq!((status, by), (200, served), "{model} {content} {with_tools}: {}", answer.text());
+        let story = gateway.show(&format!("/api/v1/calls/{}", answer.header("x-tidegate-call-id"))).await;
+        let facts = story["call"]["facts"].as_array().unwrap().iter();
+        let told: Vec<_> =
+            facts.filter(|fact| fact[0] == "passed_over").map(|fact| fact[1].as_str().unwrap()).collect();
+        assert_eq!(told, passed_over, "{model} {content} {with_tools}");
+    }
+    let sent = upstream.count();
+    for (model, content, said) in [
+        (
+            "ladder",
+            picture(),
+            "v/blind takes no images and calls no tools; v/narrow takes no images; v/seeing calls no tools. The request \
+             holds an image and offers tools: ask without that",
+        ),
+        (
+            "chance",
+            words,
+            "v/blind calls no tools; v/narrow takes a prompt of at most 50 tokens; v/seeing calls no tools. The request \
+             offers tools and has a prompt of at least 60 tokens",
+        ),
+    ] {
+        let refused = ask(&gateway, &caller, &asking(model, &content, true)).await;
+        assert_eq!((refused.status, refused.header("x-tidegate-error")), (400, "invalid_request"));
+        assert!(refused.text().contains(said), "{}", refused.text());
+    }
+    assert_eq!(upstream.count(), sent, "nothing was sent for what no target can take");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

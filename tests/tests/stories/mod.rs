@@ -47,3 +47,4 @@ mod tokens;
 mod transcript;
 mod units;
 mod vendor_batches;
+mod websocket;

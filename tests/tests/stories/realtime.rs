@@ -1,47 +1,53 @@
 //! Live sessions: every turn is a call, decided, paid for, looked at and on record; and a session ends when it must.
 
-use std::{path::Path, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    time::Duration,
+};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
+    client_async,
     tungstenite::{
-        Error, Message,
+        Message,
         client::IntoClientRequest as _,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
 
-use super::gateway::{Gateway, Start, key, until};
+use super::{
+    gateway::{Gateway, Start, key, until},
+    websocket::{self, WebSocket, calls},
+};
 
 const POLICY: &str = r#"
 @id("no-bomb") forbid (principal, action == Tidegate::Action::"propose_tool", resource)
 when { resource.name == "drop_table" };
 "#;
 
-struct Live(WebSocketStream<TcpStream>);
+struct Live(WebSocket);
+
+impl Deref for Live {
+    type Target = WebSocket;
+
+    fn deref(&self) -> &WebSocket {
+        &self.0
+    }
+}
+
+impl DerefMut for Live {
+    fn deref_mut(&mut self) -> &mut WebSocket {
+        &mut self.0
+    }
+}
 
 impl Live {
     async fn open(gateway: &Gateway, key: &str, model: &str) -> Result<Self, (u16, String)> {
-        let address = gateway.url.strip_prefix("http://").unwrap();
-        let mut request = format!("ws://{address}/v1/realtime?model={model}").into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-        let stream = TcpStream::connect(address).await.unwrap();
-        match client_async(request, stream).await {
-            Ok((socket, answer)) => {
-                assert!(answer.headers().contains_key("x-tidegate-call-id"));
-                let mut live = Self(socket);
-                live.until("session.created").await;
-                Ok(live)
-            }
-            Err(Error::Http(answer)) => {
-                let body = answer.body().clone().unwrap_or_default();
-                Err((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
-            }
-            Err(error) => panic!("{error}"),
-        }
+        let mut live = Self(WebSocket::open(gateway, key, &format!("/v1/realtime?model={model}")).await?);
+        live.until("session.created").await;
+        Ok(live)
     }
 
     async fn text(&mut self, gateway_session: Value) {
@@ -54,29 +60,10 @@ impl Live {
         self.until("session.updated").await;
     }
 
-    async fn say(&mut self, event: &Value) {
-        self.0.send(Message::text(event.to_string())).await.unwrap();
-    }
-
     async fn item(&mut self, text: &str) {
         let content = json!([{"type": "input_text", "text": text}]);
         let item = json!({"type": "message", "role": "user", "content": content});
         self.say(&json!({"type": "conversation.item.create", "item": item})).await;
-    }
-
-    /// The next event, or the code and reason of the end.
-    async fn next(&mut self) -> Result<Value, (u16, String)> {
-        loop {
-            let message = timeout(Duration::from_secs(20), self.0.next()).await.expect("nothing came");
-            match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    return Err((frame.code.into(), frame.reason.as_str().to_owned()));
-                }
-                Some(Ok(Message::Close(None))) | None | Some(Err(_)) => return Err((1006, String::new())),
-                Some(Ok(_)) => {}
-            }
-        }
     }
 
     /// Every event up to the first of this type.
@@ -92,15 +79,6 @@ impl Live {
                     }
                 }
                 Err(end) => panic!("{kind} did not come, but the end: {end:?} after {all:?}"),
-            }
-        }
-    }
-
-    /// The code and reason of the end, whatever comes before it.
-    async fn end(&mut self) -> (u16, String) {
-        loop {
-            if let Err(end) = self.next().await {
-                return end;
             }
         }
     }
@@ -123,25 +101,8 @@ async fn start(folder: &Path, caller: &str, key: Value) -> Gateway {
     let policies = folder.join("policies");
     std::fs::create_dir(&policies).unwrap();
     std::fs::write(policies.join("live.cedar"), POLICY).unwrap();
-    let mut caller_key =
-        json!({"secret": "env:CALLER_KEY", "allow": {"models": ["sim/chat", "sim/leaky", "sim/slow"]}});
-    for (name, value) in key.as_object().unwrap() {
-        caller_key[name] = value.clone();
-    }
-    let config = json!({
-        "version": 1,
-        "policies": policies,
-        "guardrails": {
-            "pii": {"detect": ["email"], "on": ["request", "response"], "action": "redact"},
-            "cards": {"detect": ["card"], "on": ["request", "response"], "action": "block"},
-        },
-        "keys": {"k": caller_key},
-    });
-    Start::new("up", folder).config(config).env("CALLER_KEY", caller).run().await
-}
-
-async fn calls(gateway: &Gateway) -> Vec<Value> {
-    gateway.show("/api/v1/calls").await["calls"].as_array().unwrap().clone()
+    let models = ["sim/chat", "sim/leaky", "sim/slow"];
+    websocket::start(folder, caller, (&models, key), json!({"policies": policies})).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,7 +145,7 @@ async fn each_turn_is_a_call_with_its_usage_and_its_record() {
         assert!(story.contains(word), "{word}: {story}");
     }
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    live.0.close(Some(goodbye)).await.unwrap();
+    live.close(Some(goodbye)).await;
     assert_eq!(live.end().await.0, 1000);
     until("the session's end", Duration::from_secs(5), async || {
         gateway.show("/api/v1/calls/live").await["calls"] == json!([])
@@ -389,7 +350,7 @@ async fn malformed_giant_and_unknown_frames_end_as_they_should() {
         r#"{"type":"response.create","response":{"max_output_tokens":-1}}"#,
         r#"[]"#,
     ] {
-        live.0.send(Message::text(wrong)).await.unwrap();
+        live.send(Message::text(wrong)).await.unwrap();
         let error = live.until("error").await.pop().unwrap();
         assert_eq!(error["error"]["code"], "invalid_request", "{wrong}: {error}");
     }
@@ -397,20 +358,20 @@ async fn malformed_giant_and_unknown_frames_end_as_they_should() {
     live.item("still here").await;
     assert!(live.turn(ask()).await.0.contains("still here"));
     for _ in 0..16 {
-        if live.0.send(Message::text("{")).await.is_err() {
+        if live.send(Message::text("{")).await.is_err() {
             break;
         }
     }
     assert_eq!(live.end().await.0, 1008);
 
     let mut binary = Live::open(&gateway, &caller, "sim/chat").await.unwrap();
-    binary.0.send(Message::binary(vec![0_u8; 8])).await.unwrap();
+    binary.send(Message::binary(vec![0_u8; 8])).await.unwrap();
     assert_eq!(binary.next().await.unwrap_err().0, 1003);
 
     let mut giant = Live::open(&gateway, &caller, "sim/chat").await.unwrap();
     let sound = "A".repeat(5 * 1024 * 1024);
     // The gateway may close before it has taken all of it.
-    let _ = giant.0.send(Message::text(format!(r#"{{"type":"input_audio_buffer.append","audio":"{sound}"}}"#))).await;
+    let _ = giant.send(Message::text(format!(r#"{{"type":"input_audio_buffer.append","audio":"{sound}"}}"#))).await;
     let end = giant.next().await.unwrap_err().0;
     assert!(matches!(end, 1009 | 1006), "{end}");
     assert_eq!(gateway.sim_requests().await.len(), 1);

@@ -1,60 +1,49 @@
 //! Answers over a socket: each is a call like any other, and a socket ends when it must.
 
-use std::{path::Path, time::Duration};
-
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest as _},
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    time::Duration,
 };
 
-use super::gateway::{Gateway, Start, key, until};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
-struct Socket(WebSocketStream<TcpStream>);
+use super::{
+    gateway::{Gateway, Start, key, until},
+    websocket::{self, WebSocket, calls},
+};
+
+struct Socket(WebSocket);
+
+impl Deref for Socket {
+    type Target = WebSocket;
+
+    fn deref(&self) -> &WebSocket {
+        &self.0
+    }
+}
+
+impl DerefMut for Socket {
+    fn deref_mut(&mut self) -> &mut WebSocket {
+        &mut self.0
+    }
+}
 
 impl Socket {
     async fn open(gateway: &Gateway, key: &str, path: &str) -> Result<Self, u16> {
-        let address = gateway.url.strip_prefix("http://").unwrap();
-        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-        let stream = TcpStream::connect(address).await.unwrap();
-        match client_async(request, stream).await {
-            Ok((socket, answer)) => {
-                assert!(answer.headers().contains_key("x-tidegate-call-id"));
-                Ok(Self(socket))
-            }
-            Err(Error::Http(answer)) => Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    async fn say(&mut self, event: &Value) {
-        self.0.send(Message::text(event.to_string())).await.unwrap();
+        WebSocket::open(gateway, key, path).await.map(Self).map_err(|(status, _)| status)
     }
 
     async fn ask(&mut self, model: &str, input: &str) {
         self.say(&create(model, input)).await;
     }
 
-    /// The next event, or the code of the end.
-    async fn next(&mut self) -> Result<Value, u16> {
-        loop {
-            match timeout(Duration::from_secs(20), self.0.next()).await.expect("nothing came") {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1006, |frame| frame.code.into())),
-                None | Some(Err(_)) => return Err(1006),
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-
     /// Every event of an answer.
     async fn answer(&mut self) -> Vec<Value> {
         let mut all = Vec::new();
         loop {
-            let event = self.next().await.unwrap_or_else(|code| panic!("{code} after {all:?}"));
+            let event = self.next().await.unwrap_or_else(|end| panic!("{end:?} after {all:?}"));
             let kind = event["type"].as_str().unwrap().to_owned();
             // What breaks in the middle is told as both, as over HTTP.
             let over = ["response.completed", "response.incomplete", "response.failed"].contains(&kind.as_str())
@@ -72,14 +61,6 @@ impl Socket {
         assert_eq!((all.len(), &all[0]["type"]), (1, &json!("error")), "{all:?}");
         all.remove(0)
     }
-
-    async fn end(&mut self) -> u16 {
-        loop {
-            if let Err(code) = self.next().await {
-                return code;
-            }
-        }
-    }
 }
 
 const PATH: &str = "/v1/responses";
@@ -94,25 +75,8 @@ fn words(events: &[Value]) -> String {
 }
 
 async fn start(folder: &Path, caller: &str, key: Value) -> Gateway {
-    let mut caller_key =
-        json!({"secret": "env:CALLER_KEY", "allow": {"models": ["sim/chat", "sim/stream", "sim/leaky"]}});
-    for (name, value) in key.as_object().unwrap() {
-        caller_key[name] = value.clone();
-    }
-    let config = json!({
-        "version": 1,
-        "limits": {"body": "1 MiB"},
-        "guardrails": {
-            "pii": {"detect": ["email"], "on": ["request", "response"], "action": "redact"},
-            "cards": {"detect": ["card"], "on": ["request", "response"], "action": "block"},
-        },
-        "keys": {"k": caller_key},
-    });
-    Start::new("up", folder).config(config).env("CALLER_KEY", caller).run().await
-}
-
-async fn calls(gateway: &Gateway) -> Vec<Value> {
-    gateway.show("/api/v1/calls").await["calls"].as_array().unwrap().clone()
+    let models = ["sim/chat", "sim/stream", "sim/leaky"];
+    websocket::start(folder, caller, (&models, key), json!({"limits": {"body": "1 MiB"}})).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,8 +109,8 @@ async fn each_frame_is_a_call_and_goes_on_from_what_was_said() {
     assert_eq!(words(&other.answer().await), "echo: who am I");
     let reached = gateway.sim_requests().await;
     assert!(reached[2]["input_tokens"].as_u64() < reached[1]["input_tokens"].as_u64(), "{reached:?}");
-    socket.0.close(None).await.unwrap();
-    other.0.close(None).await.unwrap();
+    socket.close(None).await;
+    other.close(None).await;
     until("the sessions' end", Duration::from_secs(5), async || {
         gateway.show("/api/v1/calls/live").await["calls"] == json!([])
     })
@@ -230,7 +194,7 @@ async fn malformed_giant_and_unknown_frames_end_as_they_should() {
         r#"{"type":"response.create","model":"sim/chat","input":"x","max_output_tokens":-1}"#,
         r#"{"type":"response.create","model":"sim/chat"}"#,
     ] {
-        socket.0.send(Message::text(wrong)).await.unwrap();
+        socket.send(Message::text(wrong)).await.unwrap();
         let error = socket.refusal().await;
         assert_eq!((&error["status"], &error["error"]["code"]), (&json!(400), &json!("invalid_request")), "{wrong}");
     }
@@ -238,20 +202,20 @@ async fn malformed_giant_and_unknown_frames_end_as_they_should() {
     socket.ask("sim/chat", "still here").await;
     assert_eq!(words(&socket.answer().await), "echo: still here");
     for _ in 0..20 {
-        if socket.0.send(Message::text("{")).await.is_err() {
+        if socket.send(Message::text("{")).await.is_err() {
             break;
         }
     }
-    assert_eq!(socket.end().await, 1008);
+    assert_eq!(socket.end().await.0, 1008);
 
     let mut binary = Socket::open(&gateway, &caller, PATH).await.unwrap();
-    binary.0.send(Message::binary(vec![0_u8; 8])).await.unwrap();
-    assert_eq!(binary.next().await.unwrap_err(), 1003);
+    binary.send(Message::binary(vec![0_u8; 8])).await.unwrap();
+    assert_eq!(binary.next().await.unwrap_err().0, 1003);
 
     let mut giant = Socket::open(&gateway, &caller, PATH).await.unwrap();
     // The gateway may close before it has taken all of it.
-    let _ = giant.0.send(Message::text(create("sim/chat", &"a".repeat(2 * 1024 * 1024)).to_string())).await;
-    let end = giant.next().await.unwrap_err();
+    let _ = giant.send(Message::text(create("sim/chat", &"a".repeat(2 * 1024 * 1024)).to_string())).await;
+    let end = giant.next().await.unwrap_err().0;
     assert!(matches!(end, 1009 | 1006), "{end}");
 
     // A conversation that outgrows a body is refused like a body that does.
@@ -295,10 +259,10 @@ async fn a_socket_ends_with_its_key_and_what_is_under_way_says_why() {
     assert_eq!(busy.next().await.unwrap()["type"], "response.created");
     let revoked = gateway.ask("POST", "/api/v1/keys/passing/revoke", None).await;
     assert_eq!(revoked.status, 200, "{}", revoked.text());
-    assert_eq!(idle.end().await, 1008);
+    assert_eq!(idle.end().await.0, 1008);
     let killed = busy.answer().await;
     assert_eq!(killed.last().unwrap()["response"]["error"]["code"], "killed", "{killed:?}");
-    assert_eq!(busy.end().await, 1008);
+    assert_eq!(busy.end().await.0, 1008);
     let call = calls(&gateway).await.into_iter().find(|call| call["error"] == "killed").unwrap();
     assert_eq!((&call["action"], call["receipt"].is_u64()), (&json!("invoke_model"), true), "{call}");
     assert_eq!(Socket::open(&gateway, &caller, PATH).await.err(), Some(401));

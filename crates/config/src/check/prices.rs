@@ -50,7 +50,8 @@ impl Checker<'_> {
             let at = format!("{}[{at}]", join(path, "pictures"));
             self.unit_price(&join(&at, "price"), Unit::Image, &sort.price);
             for (name, text) in [("size", &sort.size), ("quality", &sort.quality)] {
-                if text.as_deref().is_some_and(|text| Word::new(text).is_none()) {
+                let none = |text: &str| matches!(Word::new(text), word if word.is_none() || word == Word::OTHER);
+                if text.as_deref().is_some_and(none) {
                     let hint = "write it as calls name it, for example `1024x1024` or `hd`: at most twelve letters, digits and `-_.:`";
                     self.error(codes::BAD_PRICE, &join(&at, name), format!("this is no {name} of a picture"), hint);
                 }

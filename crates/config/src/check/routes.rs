@@ -119,10 +119,12 @@ impl Checker<'_> {
 
     /// Conditions and parameters of a route.
     fn forms(&mut self, path: &str, route: &Route) {
-        if let Route::Tuned(target, params) = route {
-            let members = params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
+        if let Route::Tuned(target, tuning) = route {
+            let members = tuning.params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
+            let at = if target.at.is_empty() { path.to_owned() } else { target.at.clone() };
+            let beside = at.strip_suffix(".target").unwrap_or(path);
+            self.bounds(beside, tuning.max_output, tuning.max_input);
             if let Err(why) = Params::new(members) {
-                let at = if target.at.is_empty() { path.to_owned() } else { target.at.clone() };
                 self.error(codes::BAD_PARAMETER, &at, why, "set for example `temperature`, `top_p` or `max_tokens`");
             }
         }
@@ -145,14 +147,7 @@ impl Checker<'_> {
     }
 
     fn model(&mut self, path: &str, model: &Model) {
-        if model.max_output == Some(0) {
-            self.error(
-                codes::OUT_OF_RANGE,
-                &join(path, "max_output"),
-                "an answer has at least 1 token",
-                "write 1 or more",
-            );
-        }
+        self.bounds(path, model.max_output, model.max_input);
         if let Some(retry) = &model.retry {
             self.retry(&join(path, "retry"), retry);
         }
@@ -173,6 +168,15 @@ impl Checker<'_> {
         {
             let at = join(&join(path, "cache"), "ttl");
             self.error(codes::OUT_OF_RANGE, &at, "an answer is kept for 1s to 90d", "write for example `10m`");
+        }
+    }
+
+    fn bounds(&mut self, path: &str, max_output: Option<u64>, max_input: Option<u64>) {
+        for (name, bound, what) in [("max_output", max_output, "an answer"), ("max_input", max_input, "a prompt")] {
+            if bound == Some(0) {
+                let message = format!("{what} has at least 1 token");
+                self.error(codes::OUT_OF_RANGE, &join(path, name), message, "write 1 or more");
+            }
         }
     }
 

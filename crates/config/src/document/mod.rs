@@ -21,7 +21,7 @@ pub use provider::{Aws, Credentials, Headers, Provider};
 pub use read::Places;
 pub use route::{
     Cache, CacheKeep, CacheShare, Capabilities, Case, Model, Parameters, PicturePrice, Price, Retry, Route, Similar,
-    Sticky, TargetName, Timeouts, Weighted,
+    Sticky, TargetName, Timeouts, Tuning, Weighted,
 };
 pub use scalar::{Amount, Budget, Moment, OneOrMany, Rate, Size, Time, TokenPrice, UnitPrice};
 pub use server::{ArgumentKind, EffectKind, McpServer, OnChange, ToolSettings, Trust, Undo};

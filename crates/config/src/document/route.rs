@@ -4,8 +4,7 @@
 
 mod form;
 mod model;
-
-use std::collections::BTreeMap;
+mod tuning;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -16,6 +15,7 @@ use super::{
     telemetry::Share,
 };
 pub use model::{Capabilities, PicturePrice, Price};
+pub use tuning::{Parameters, Tuning};
 
 use crate::{
     codes,
@@ -56,18 +56,20 @@ pub enum Route {
     Sticky(Box<Sticky>),
     /// The first whose condition holds, else the last.
     When(Vec<Case>, Box<Route>),
-    /// A target with parameters of its own.
-    Tuned(TargetName, Parameters),
+    /// A target with something said of it alone.
+    Tuned(TargetName, Box<Tuning>),
 }
-
-/// Parameters by name, each with its value as JSON text.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Parameters(pub BTreeMap<String, String>);
 
 const FORMS: [&str; 8] =
     ["fallback", "weighted", "least_latency", "least_busy", "least_cost", "sticky", "when", "target"];
-/// What stands beside a form: `else` beside `when`, `params` beside `target`.
-const BESIDE: [&str; 2] = ["else", "params"];
+/// What stands beside a form, and which form that is.
+const BESIDE: [(&str, &str); 5] = [
+    ("else", "when"),
+    ("params", "target"),
+    ("max_output", "target"),
+    ("max_input", "target"),
+    ("capabilities", "target"),
+];
 const ROUTE_HINT: &str = "write `provider/model`, `[first, second]`, `{ fallback: [..] }`, `{ weighted: { a: 3, b: 1 } }`, \
      `{ least_latency: [..] }`, `{ sticky: { by: session, use: [..] } }` or `{ when: [{ if: .., use: .. }], else: .. }`";
 
@@ -145,7 +147,7 @@ impl Route {
         Some(Self::When(cases, Box::new(otherwise?)))
     }
 
-    fn tuned(entries: &[Entry], reader: &mut Reader) -> Option<Self> {
+    fn tuned(entries: &[Entry], of_model: bool, reader: &mut Reader) -> Option<Self> {
         let target = entries.iter().find(|entry| entry.name == "target")?;
         let target = reader.at("target", target, |reader, node| match &node.value {
             Value::Text(name) => Some(TargetName { name: name.clone(), at: reader.here().to_owned() }),
@@ -154,8 +156,34 @@ impl Route {
                 None
             }
         });
-        let params = reader.field::<Parameters>(entries, "params").unwrap_or_default();
-        Some(Self::Tuned(target?, params))
+        let mut tuning =
+            Tuning { params: reader.field::<Parameters>(entries, "params").unwrap_or_default(), ..Tuning::default() };
+        // In a model's own entry these are the model's, and hold for the one target there is.
+        if !of_model {
+            tuning.max_output = reader.field(entries, "max_output");
+            tuning.max_input = reader.field(entries, "max_input");
+            tuning.capabilities = reader.field(entries, "capabilities");
+        }
+        Some(Self::Tuned(target?, Box::new(tuning)))
+    }
+
+    /// Reports what stands beside a form that it says nothing to: it would have no effect.
+    fn beside(form: &str, entries: &[Entry], of_model: bool, reader: &mut Reader) {
+        for entry in entries {
+            let name = entry.name.as_str();
+            let Some((_, belongs)) = BESIDE.into_iter().find(|(beside, _)| *beside == name) else { continue };
+            if belongs == form || of_model && SETTINGS.contains(&name) {
+                continue;
+            }
+            reader.at(name, entry, |reader, node| {
+                let message = format!("`{name}` stands beside `{belongs}`, and says nothing to `{form}`");
+                let hint = match belongs {
+                    "target" => format!("say it of a target: `{{ target: openai/gpt-5.2, {name}: .. }}`"),
+                    _ => String::from("write `{ when: [{ if: .., use: .. }], else: .. }`"),
+                };
+                reader.problem(codes::ROUTE_FORM, node, message, hint);
+            });
+        }
     }
 
     fn fallback(node: &Node, reader: &mut Reader) -> Option<Self> {
@@ -210,15 +238,17 @@ impl Route {
         routes
     }
 
-    /// The one form among an object's members; reports where there is none or more than one.
-    fn of_members(node: &Node, entries: &[Entry], also: &[&str], reader: &mut Reader) -> Option<Self> {
-        let forms: Vec<&Entry> = entries
-            .iter()
-            .filter(|entry| FORMS.contains(&entry.name.as_str()) || also.contains(&entry.name.as_str()))
-            .collect();
+    /// The one form among an object's members, a model's entry or a route's; reports where there is none or more than
+    /// one.
+    fn of_members(node: &Node, entries: &[Entry], of_model: bool, reader: &mut Reader) -> Option<Self> {
+        let is_form = |name: &str| FORMS.contains(&name) || of_model && name == "route";
+        let forms: Vec<&Entry> = entries.iter().filter(|entry| is_form(&entry.name)).collect();
+        if let [one] = forms.as_slice() {
+            Self::beside(&one.name, entries, of_model, reader);
+        }
         match forms.as_slice() {
             [one] if one.name == "when" => Self::when(node, entries, reader),
-            [one] if one.name == "target" => Self::tuned(entries, reader),
+            [one] if one.name == "target" => Self::tuned(entries, of_model, reader),
             [one] => reader.at(&one.name, one, |reader, node| match one.name.as_str() {
                 "fallback" => Self::fallback(node, reader),
                 "weighted" => Self::weighted(node, reader),
@@ -247,36 +277,15 @@ impl Field for Route {
             Value::Text(name) => Some(Self::Target(TargetName { name: name.clone(), at: reader.here().to_owned() })),
             Value::List(_) => Self::fallback(node, reader),
             Value::Map(entries) => {
-                let known: Vec<&str> = FORMS.into_iter().chain(BESIDE).collect();
+                let known: Vec<&str> = FORMS.into_iter().chain(BESIDE.map(|(name, _)| name)).collect();
                 reader.unknown(entries, &known, &[]);
-                Self::of_members(node, entries, &[], reader)
+                Self::of_members(node, entries, false, reader)
             }
             _ => {
                 reader.wrong_type(node, "a route", ROUTE_HINT);
                 None
             }
         }
-    }
-}
-
-impl Field for Parameters {
-    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let entries = reader.members(node, "parameters")?;
-        let mut all = BTreeMap::new();
-        for entry in entries {
-            let written = reader.at(&entry.name, entry, |reader, node| match &node.value {
-                Value::Bool(value) => Some(value.to_string()),
-                Value::Integer(value) => Some(value.to_string()),
-                Value::Number(value) => Some(value.to_string()),
-                Value::Text(value) => serde_json::to_string(value).ok(),
-                _ => {
-                    reader.wrong_type(node, "a number, a text, true or false", "write for example `temperature: 0.2`");
-                    None
-                }
-            });
-            all.insert(entry.name.clone(), written?);
-        }
-        Some(Self(all))
     }
 }
 
@@ -395,9 +404,9 @@ impl Field for Model {
                 }
             };
         };
-        let known: Vec<&str> = SETTINGS.into_iter().chain(FORMS).chain(BESIDE).collect();
+        let known: Vec<&str> = SETTINGS.into_iter().chain(FORMS).chain(["else", "params"]).collect();
         reader.unknown(entries, &known, &[]);
-        let route = Route::of_members(node, entries, &["route"], reader);
+        let route = Route::of_members(node, entries, true, reader);
         let retry = reader.field(entries, "retry");
         let price = reader.field(entries, "price");
         let timeouts = reader.field(entries, "timeouts");
@@ -459,7 +468,9 @@ impl JsonSchema for Model {
         if let (Some(members), Some(more)) = (schema.pointer_mut("/anyOf/2/properties"), more.as_object())
             && let Some(members) = members.as_object_mut()
         {
-            members.extend(more.clone());
+            for (name, form) in more {
+                members.entry(name.clone()).or_insert_with(|| form.clone());
+            }
         }
         schema
     }

@@ -3,6 +3,8 @@
 //! Owns what its models, router, budgets and keys become. Deployments of one name become one model; how the router
 //! chooses among them becomes the model's route.
 
+mod info;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -124,8 +126,16 @@ fn deployment(model: &Value, path: &str, groups: &mut BTreeMap<String, Group>, w
     for name in own.keys() {
         work.report.near(&join(&at, name), to.clone(), "sent whatever the caller sends; there it was a default");
     }
-    let target = format!("{provider}/{upstream}");
-    let target = if own.is_empty() { json!(target) } else { json!({ "target": target, "params": own }) };
+    let name = json!(format!("{provider}/{upstream}"));
+    let mut target = info::described(model, path, &to, work);
+    if !own.is_empty() {
+        target.insert("params".to_owned(), json!(own));
+    }
+    let target = if target.is_empty() {
+        name
+    } else {
+        Value::Object([("target".to_owned(), name)].into_iter().chain(target).collect())
+    };
     group.targets.push((target, weight.unwrap_or(1).max(1)));
     details(params, &at, model, path, group, &to, work);
 }
@@ -171,7 +181,9 @@ fn details(params: &Value, at: &str, model: &Value, path: &str, group: &mut Grou
             }
         }
     }
-    for (name, _) in members(Some(info)).filter(|(name, _)| !name.ends_with("_cost_per_token")) {
+    let others =
+        |(name, value): &(&String, &Value)| !name.ends_with("_cost_per_token") && info::ours(name, value).is_none();
+    for (name, _) in members(Some(info)).filter(others) {
         work.report
             .lost(&join(&join(path, "model_info"), name), "words about a model are not kept; the catalogue knows it");
     }
@@ -316,7 +328,10 @@ fn route(group: &Group, strategy: &str) -> Value {
             }
             json!({ "weighted": weights })
         }
-        (_, "weighted") => json!({ "least_busy": targets }),
+        (_, "weighted") => {
+            let each = group.targets.iter().map(|(target, weight)| json!({ "use": target, "weight": weight }));
+            json!({ "weighted": each.collect::<Vec<_>>() })
+        }
         _ => json!({ strategy: targets }),
     }
 }

@@ -145,6 +145,9 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
         Some(url) if !vendor.is_sim() => destination(&url, &path)?,
         _ => Destination::Sim,
     };
+    // An address of one's own is all that there is.
+    let rerank = vendor.rerank_url.as_ref().filter(|_| written.base_url.is_none());
+    let rerank = rerank.map(|url| destination(url, &path)).transpose()?;
     let auth = super::credentials::auth(name, written, vendor, checked)?;
     let mut headers = HeaderMap::new();
     for (header, value) in &vendor.headers {
@@ -159,7 +162,8 @@ fn provider(name: &str, written: &document::Provider, vendor: &Vendor, checked: 
     // A vendor's own paths are those of its first dialect.
     let paths = if dialect == vendor.dialect { vendor.paths.clone() } else { Paths::default() };
     let (quirks, realtime) = (vendor.quirks, vendor.realtime);
-    Ok(Provider { name: name.into(), dialect, also, base, paths, auth, quirks, headers, realtime, api_call })
+    let name = name.into();
+    Ok(Provider { name, dialect, also, base, rerank, paths, auth, quirks, headers, realtime, api_call })
 }
 
 /// The vendor's own address, with what has to be known of the account.
@@ -298,9 +302,15 @@ impl Routes<'_> {
                 let cases: Option<Vec<_>> = cases.iter().map(case).collect();
                 Some(Route::When(cases?, Box::new(self.route(otherwise, settings, deeper)?)))
             }
-            document::Route::Tuned(target, params) => {
-                let members = params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
-                let own = Settings { params: Params::new(members).ok()?, ..Settings::default() };
+            document::Route::Tuned(target, tuning) => {
+                let members = tuning.params.0.iter().map(|(name, value)| (name.clone(), value.clone()));
+                let own = Settings {
+                    params: Params::new(members).ok()?,
+                    max_output: tuning.max_output,
+                    max_input: tuning.max_input,
+                    capabilities: tuning.capabilities.as_ref().map(capabilities_of).unwrap_or_default(),
+                    ..Settings::default()
+                };
                 let target = document::Route::Target(target.clone());
                 self.route(&target, &own.within(settings), depth.saturating_add(1))
             }

@@ -1,6 +1,7 @@
 //! What the proxy runs by.
 
 use tidegate_core::{
+    capability::Capability,
     clock::UnixMillis,
     facts::{Action, Facts, Resource},
     money::PerMillion,
@@ -95,6 +96,35 @@ fn settings_pass_into_the_models_that_a_model_names() {
     assert_eq!(targets[0].max_output, Some(7));
     assert_eq!(targets[0].retry.attempts, 3);
     assert_eq!(targets[1].max_output, Some(9));
+}
+
+#[test]
+fn what_is_said_of_a_target_counts_over_what_is_said_around_it() {
+    let text = "version: 1\nproviders: { sim: {} }\nmodels:\n  inner: { target: sim/chat, max_input: 5, capabilities: { audio: false } }\n  outer:\n    route:\n      fallback:\n        - { target: sim/chat, max_output: 7, max_input: 70, capabilities: { vision: false } }\n        - { target: inner, max_input: 50, capabilities: { audio: true, documents: false } }\n        - sim/slow\n    max_output: 9\n    capabilities: { vision: true, tools: false }\n";
+    let snapshot = compiled(text, Vec::new()).unwrap();
+    let targets = snapshot.route("outer", "openai").unwrap().route.targets();
+    let said = |at: usize| {
+        let (target, known) = (&targets[at], targets[at].capabilities);
+        let of = |capability| known.get(capability);
+        let known = [Capability::Vision, Capability::Tools, Capability::Audio, Capability::Documents].map(of);
+        (target.max_output, target.max_input, known)
+    };
+    assert_eq!(said(0), (Some(7), Some(70), [Some(false), Some(false), None, None]));
+    assert_eq!(said(1), (Some(9), Some(5), [Some(true), Some(false), Some(false), Some(false)]), "the nearest counts");
+    assert_eq!((said(2).0, said(2).2), (Some(9), [Some(true), Some(false), None, None]));
+}
+
+#[test]
+fn cohere_ranks_documents_at_its_own_api() {
+    let text = "version: 1\nproviders:\n  cohere: { key: env:GOOD_KEY }\n  own: { type: cohere, key: env:GOOD_KEY, base_url: \"https://ranks.example/v1\" }\n";
+    let snapshot = compiled(text, Vec::new()).unwrap();
+    let rerank = |name: &str| {
+        let provider = snapshot.providers().find(|provider| provider.name.as_str() == name).unwrap();
+        provider.rerank.clone()
+    };
+    let at = Destination::http("https://api.cohere.com/v2/rerank", false).unwrap();
+    assert_eq!(rerank("cohere"), Some(at));
+    assert_eq!(rerank("own"), None, "an address of one's own is all that there is");
 }
 
 #[test]

@@ -22,6 +22,7 @@ struct File {
     #[serde(default)]
     realtime: bool,
     base_url: Option<String>,
+    rerank_url: Option<String>,
     #[serde(default)]
     base_url_for: Vec<For>,
     auth: String,
@@ -111,6 +112,7 @@ fn vendor(file: File) -> Result<Vendor, String> {
         also,
         realtime: file.realtime,
         base_url: file.base_url,
+        rerank_url: file.rerank_url,
         base_url_for: file.base_url_for.into_iter().map(|one| (one.variable, one.value, one.base_url)).collect(),
         variables,
         paths,

@@ -229,8 +229,9 @@ impl Model {
         for sort in &self.pictures {
             let word = |text: &str| {
                 let word = Word::new(text);
-                let read = word.is_none() == text.is_empty();
-                read.then_some(word).ok_or_else(|| format!("`{text:.40}` is no size and no quality of a picture"))
+                Some(word)
+                    .filter(|word| *word != Word::OTHER)
+                    .ok_or_else(|| format!("`{text:.40}` is no size and no quality of a picture"))
             };
             let rate = unit_price(Unit::Image, &sort.price, self.free)?;
             units.picture(PictureRate { size: word(&sort.size)?, quality: word(&sort.quality)?, rate });

@@ -4,12 +4,12 @@
 //! cost is unknown. Called by the sums of `price.rs`.
 
 use tidegate_core::{
-    money::{NanoUsd, PerUnits},
+    money::PerUnits,
     unit::{Picture, Unit, Units, Word},
     usage::Usage,
 };
 
-use super::InvalidPrice;
+use super::{InvalidPrice, parsed};
 
 /// What pictures of one sort cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,18 +99,13 @@ impl UnitPrices {
         self.pictures.is_empty() && self.each.iter().all(Option::is_none)
     }
 
-    /// These, with the fees for a vendor's tools that they do not state taken from `other`.
+    /// These, with the fees for a vendor's tools that they do not state taken from `other`. A price that states one way in
+    /// which searching is charged takes no other one.
     #[must_use]
     pub fn with_fees(mut self, other: &Self) -> Self {
-        if !FEES.into_iter().any(|fee| SEARCHES.contains(&fee) && self.get(fee).is_some()) {
-            for fee in FEES.into_iter().filter(|fee| SEARCHES.contains(fee)) {
-                if let Some(rate) = other.get(fee) {
-                    self.set(fee, rate);
-                }
-            }
-        }
-        for fee in FEES {
-            if let (None, Some(rate), false) = (self.get(fee), other.get(fee), SEARCHES.contains(&fee)) {
+        let states_searching = FEES.into_iter().any(|fee| SEARCHES.contains(&fee) && self.get(fee).is_some());
+        for fee in FEES.into_iter().filter(|fee| !(states_searching && SEARCHES.contains(fee))) {
+            if let (None, Some(rate)) = (self.get(fee), other.get(fee)) {
                 self.set(fee, rate);
             }
         }
@@ -122,12 +117,13 @@ impl UnitPrices {
         if self.is_empty() && usage.units.is_empty() {
             return Some(Vec::new());
         }
-        let mut units = usage.units;
-        if self.dearest_request().is_some() && !REQUESTS.into_iter().any(|unit| units.get(unit) > 0) {
+        let (mut units, mut request) = (usage.units, None);
+        if !REQUESTS.into_iter().any(|unit| units.get(unit) > 0) {
             // The answer does not say how much was searched: the dearest counts.
-            units.set(Unit::RequestHigh, 1);
+            request = self.dearest_request();
+            units.set(Unit::RequestHigh, u64::from(request.is_some()));
         }
-        self.all(units, |picture| self.usual(picture), usage.picture)
+        self.all(units, self.usual(usage.picture), request)
     }
 
     /// What a call that may use `units` is charged at most. `None` where a fee may be due that nobody stated.
@@ -136,43 +132,42 @@ impl UnitPrices {
             return Some(Vec::new());
         }
         let mut units = units;
-        if self.dearest_request().is_some() {
+        // Of calls, the dearest counts.
+        let request = self.dearest_request();
+        if request.is_some() {
             REQUESTS.into_iter().for_each(|unit| units.set(unit, 0));
             units.set(Unit::RequestHigh, 1);
         }
         if self.get(Unit::CitationToken).is_some() || self.get(Unit::ReasoningToken).is_some() {
             BY_ITSELF.into_iter().for_each(|(unit, count)| units.set(unit, count.max(units.get(unit))));
         }
-        let dearest = |picture| self.matching(picture).reduce(dearer).or_else(|| self.any_picture());
-        let charges = self.all(units, dearest, picture)?;
-        // Of calls, the dearest counts.
-        let request = self.dearest_request();
-        Some(charges.into_iter().map(|charge| of_requests(charge, request)).collect())
+        // What is left to the vendor may be of any sort.
+        let open = |said: Word| if is_left(said) { Word::default() } else { said };
+        let picture = Picture { size: open(picture.size), quality: open(picture.quality) };
+        self.all(units, self.matching(picture).reduce(dearer).or_else(|| self.any_picture()), request)
     }
 
-    fn all(
-        &self,
-        units: Units,
-        pictures: impl Fn(Picture) -> Option<PerUnits>,
-        picture: Picture,
-    ) -> Option<Vec<Charge>> {
-        let searched = SEARCHES.into_iter().filter(|unit| FEES.contains(unit)).any(|unit| units.get(unit) > 0);
-        if searched && !SEARCHES.into_iter().any(|unit| self.get(unit).is_some()) {
-            return None;
-        }
+    /// Charges for `units`, each picture at `picture` and each call at `request`, where that is given.
+    fn all(&self, units: Units, picture: Option<PerUnits>, request: Option<PerUnits>) -> Option<Vec<Charge>> {
         let mut charges = Vec::new();
+        let (mut searched, mut states_searching) = (false, self.dearest_request().is_some());
         for (unit, count) in units.used() {
             let rate = match unit {
-                Unit::Image => pictures(picture),
-                _ if REQUESTS.contains(&unit) => self.get(unit).or_else(|| self.dearest_request()),
+                Unit::Image => picture,
+                _ if REQUESTS.contains(&unit) => request.or_else(|| self.get(unit)).or_else(|| self.dearest_request()),
                 Unit::WebSearchPreview => self.get(unit).or_else(|| self.get(Unit::WebSearch)),
                 Unit::AnnotatedPage => self.get(unit).or_else(|| self.get(Unit::Page)),
                 Unit::FileSearch | Unit::CodeSession => Some(self.get(unit)?),
                 _ => self.get(unit),
             };
+            if FEES.contains(&unit) && SEARCHES.contains(&unit) {
+                searched = true;
+                states_searching |= rate.is_some();
+            }
             charges.extend(rate.map(|rate| (unit, count.max(self.least(unit)), rate)));
         }
-        Some(charges)
+        // One of the ways in which a search was counted has to have a price.
+        (!searched || states_searching).then_some(charges)
     }
 
     fn dearest_request(&self) -> Option<PerUnits> {
@@ -191,7 +186,7 @@ impl UnitPrices {
     /// The price of a picture: what is not said of it is as usual; of a sort that has no price, the dearest.
     fn usual(&self, mut picture: Picture) -> Option<PerUnits> {
         if let Some(first) = self.pictures.first() {
-            let or = |said: Word, usual: Word| if said.is_none() || said == Word::new("auto") { usual } else { said };
+            let or = |said: Word, usual: Word| if is_left(said) { usual } else { said };
             picture = Picture { size: or(picture.size, first.size), quality: or(picture.quality, first.quality) };
         }
         self.matching(picture).reduce(dearer).or_else(|| self.any_picture())
@@ -232,11 +227,9 @@ fn far(one: PerUnits, other: PerUnits) -> bool {
     PerUnits::new(nanos.saturating_mul(5), of).is_some_and(|five| one.dearer(five))
 }
 
-fn of_requests(charge: Charge, request: Option<PerUnits>) -> Charge {
-    match (charge, request) {
-        ((unit, count, _), Some(rate)) if REQUESTS.contains(&unit) => (unit, count, rate),
-        (charge, _) => charge,
-    }
+/// Whether a word leaves the choice to the vendor.
+fn is_left(said: Word) -> bool {
+    said.is_none() || said.as_str() == "auto"
 }
 
 /// What a unit is called in prices: one, or a thousand or a million of them with `k` or `m` before it.
@@ -265,14 +258,11 @@ fn size_of(unit: Unit, word: &str) -> Option<u64> {
         };
     }
     let one = measure(unit);
-    [
-        (one, 1),
-        (word.strip_prefix('k').unwrap_or_default(), 1_000),
-        (word.strip_prefix('m').unwrap_or_default(), 1_000_000),
-    ]
-    .into_iter()
-    .find(|(rest, size)| if *size == 1 { word == one } else { *rest == one })
-    .map(|(_, size)| size)
+    if word == one {
+        return Some(1);
+    }
+    let by = |letter: char, size| Some((word.strip_prefix(letter)?, size));
+    by('k', 1_000).or_else(|| by('m', 1_000_000)).and_then(|(rest, size)| (rest == one).then_some(size))
 }
 
 /// How a price of `unit` is written, for example `0.04 usd/image`.
@@ -290,13 +280,11 @@ pub fn example(unit: Unit) -> String {
 /// # Errors
 /// Where the text is of another form, says what is wrong with it.
 pub fn parse_per_unit(unit: Unit, text: &str) -> Result<PerUnits, InvalidPrice> {
-    let refuse = |problem| InvalidPrice { text: text.chars().take(40).collect(), problem };
-    let (amount, word) = text.trim().split_once(char::is_whitespace).ok_or_else(|| refuse("the unit is missing"))?;
-    let word = word.trim().strip_prefix("usd/").ok_or_else(|| refuse("the unit does not begin with `usd/`"))?;
-    let size = size_of(unit, word).ok_or_else(|| refuse("the unit is not one of what is priced"))?;
-    let amount: NanoUsd =
-        amount.parse().map_err(|_| refuse("the amount is no decimal with at most nine decimal places"))?;
-    PerUnits::new(amount.0, size).ok_or_else(|| refuse("the unit is not one of what is priced"))
+    let (nanos, size) = parsed(text, |written| {
+        let word = written.strip_prefix("usd/").ok_or("the unit does not begin with `usd/`")?;
+        size_of(unit, word).ok_or("the unit is not one of what is priced")
+    })?;
+    PerUnits::new(nanos, size).ok_or_else(|| InvalidPrice::of(text, "the unit is not one of what is priced"))
 }
 
 #[cfg(test)]

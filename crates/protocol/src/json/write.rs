@@ -4,6 +4,8 @@
 
 use std::io::Write as _;
 
+use tidegate_core::blocks::{ONES, first};
+
 use super::tape::{Kind, NodeId, Tape};
 
 /// Appends `text` as a JSON string with the fewest escapes (RFC 8785, section 3.2.2.2).
@@ -33,29 +35,19 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Where the first byte stands that is not written as it is: a quote, a backslash or a control character. Looks at eight
-/// bytes at once, since prompts are long and nearly every byte of them is plain.
+/// Where the first byte stands that is not written as it is: a quote, a backslash or a control character. Prompts are
+/// long, and nearly every byte of them is plain.
 fn first_special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        // A zero byte borrows, and borrows go upwards only: the lowest hit is exact. Bytes beyond ASCII are none.
+    let hits = |word: u64| {
+        // A zero byte borrows, and borrows go upwards only. Bytes beyond ASCII are none.
         let is = |byte: u8| {
             let other = word ^ (ONES * u64::from(byte));
             other.wrapping_sub(ONES) & !other
         };
         let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let hits = (is(b'"') | is(b'\\') | control) & HIGHS;
-        if hits != 0 {
-            return Some(at + (hits.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-    }
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    tail.iter().position(special).map(|place| at + place)
+        is(b'"') | is(b'\\') | control
+    };
+    first(bytes, hits, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
 }
 
 /// The canonical form of a value, after RFC 8785: members sorted by the UTF-16 units of their names, no white space,

@@ -58,6 +58,11 @@ impl Task {
         }
     }
 
+    /// Whether it is asked for in a form as well as in JSON.
+    pub(super) fn takes_form(self) -> bool {
+        matches!(self, Self::EditImages | Self::Transcribe)
+    }
+
     /// What a call of the vendor's own API asks a model for, where it does. However the path is spelt: what a server may
     /// take for one of these is one.
     pub(super) fn of(method: &Method, decoded: &str) -> Option<Self> {
@@ -98,12 +103,14 @@ pub(super) struct Read {
     pub(super) words: u64,
     /// Letters of the text that is to be spoken.
     pub(super) letters: u64,
-    /// How many pictures are asked for.
-    pub(super) count: u64,
+    /// How many pictures are asked for; `None` where that is no whole number.
+    pub(super) count: Option<u64>,
     /// Files, and their bytes.
     pub(super) files: (u64, u64),
     /// Milliseconds of the sounds among them, probably.
     pub(super) sound: u64,
+    /// Whether a sound is named that is not in the request, but at an address.
+    pub(super) elsewhere: bool,
     /// Documents that are to be sorted, and the tokens of the question at most.
     pub(super) documents: u64,
     pub(super) question: u64,
@@ -116,12 +123,17 @@ pub(super) struct Read {
 }
 
 impl Read {
+    /// The length of all sounds, where those in the request have `own`.
+    fn heard(&self, own: u64) -> u64 {
+        if self.elsewhere || self.files.1 == 0 { own.saturating_add(sound::UNSEEN) } else { own }
+    }
+
     /// What is used beside tokens at most.
     fn units(&self, task: Task) -> Units {
         match task {
-            Task::DrawImages | Task::EditImages => Units::of(Unit::Image, self.count),
+            Task::DrawImages | Task::EditImages => Units::of(Unit::Image, self.count.unwrap_or(MOST_IMAGES)),
             Task::Speak => Units::of(Unit::Character, self.letters),
-            Task::Transcribe => Units::of(Unit::Audio, sound::most(self.files.1)),
+            Task::Transcribe => Units::of(Unit::Audio, self.heard(sound::most(self.files.1))),
             Task::Rerank => {
                 let words = self.words.saturating_add(self.documents.saturating_mul(self.question));
                 let pieces = self.documents.saturating_add(words.div_ceil(PIECE));
@@ -164,10 +176,13 @@ impl Asked {
         if model.is_empty() || model.len() > 256 || model.contains(char::is_control) {
             return Err(ReadError::new("/model", "must be a model's name of 1 to 256 bytes"));
         }
-        if read.count > MOST_IMAGES {
-            return Err(ReadError::new("/n", "at most 16 are taken at once"));
-        }
-        let Read { words, letters, count, files: (files, bytes), documents, .. } = read;
+        let draws = matches!(task, Task::DrawImages | Task::EditImages);
+        let count = match read.count {
+            Some(count @ 1..=MOST_IMAGES) => count,
+            _ if draws => return Err(ReadError::new("/n", "must be a whole number from 1 to 16")),
+            _ => 1,
+        };
+        let Read { words, letters, files: (files, bytes), documents, .. } = read;
         let pictures = files.saturating_mul(estimate::IMAGE);
         // A second of sound is at most ten tokens, and has at least a kilobyte.
         let heard = bytes.div_ceil(100);
@@ -192,7 +207,7 @@ impl Asked {
         let units = read.units(task);
         let mut likely = units;
         if task == Task::Transcribe {
-            likely.set(Unit::Audio, read.sound);
+            likely.set(Unit::Audio, read.heard(read.sound).min(units.get(Unit::Audio)));
         }
         let assumed = Usage {
             input: assumed.0,

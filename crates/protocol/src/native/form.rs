@@ -39,6 +39,9 @@ const MARKS: [&str; 14] = [
     "partial_images",
 ];
 
+/// Fields that name a sound which is not in the form: Groq's, and Mistral's.
+const SOUNDS: [&str; 3] = ["url", "file_url", "file_id"];
+
 #[derive(Debug, Clone)]
 struct Part {
     name: String,
@@ -163,7 +166,12 @@ impl Form {
     pub(super) fn sound(&self) -> u64 {
         let files = self.parts.iter().filter(|part| part.is_file);
         let long = files.map(|part| sound::likely(self.bytes.get(part.value.clone()).unwrap_or_default()));
-        long.reduce(u64::saturating_add).unwrap_or_else(|| sound::likely(b""))
+        long.fold(0, u64::saturating_add)
+    }
+
+    /// Whether it names a sound that is not in it: at an address, or among the vendor's files.
+    pub(super) fn names_sound(&self) -> bool {
+        SOUNDS.into_iter().any(|name| self.field(name).is_some_and(|value| !value.trim().is_empty()))
     }
 
     /// Every field with words.

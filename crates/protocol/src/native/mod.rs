@@ -99,10 +99,13 @@ impl NativeCall {
         let NativeRequest { method, path, query, content_type, body } = request;
         let task = Task::of(&method, path.decoded());
         let body = match (&content_type, task) {
-            (Some(media), Some(_)) if form::is_form(Some(media)) => Body::Form(Form::read(media, body)?),
+            (Some(media), Some(task)) if task.takes_form() && form::is_form(Some(media)) => {
+                Body::Form(Form::read(media, body)?)
+            }
             _ if is_json(content_type.as_ref(), &body) => json(body)?,
-            (_, Some(_)) if !body.is_empty() => {
-                return Err(ReadError::new("", "what asks a model is JSON or a form (multipart/form-data)"));
+            (_, Some(task)) if !body.is_empty() => {
+                let form = if task.takes_form() { " or a form (multipart/form-data)" } else { "" };
+                return Err(ReadError::new("", format!("what asks a model for this is JSON{form}")));
             }
             _ => Body::Other(body),
         };
@@ -140,33 +143,40 @@ impl NativeCall {
                 let items = |name| root.get(name).map_or(0, |node| node.items().count());
                 let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
                 let pictures = whole(items("images").saturating_add(items("image"))).max(embedded);
-                let named = |names: [&str; 2]| {
-                    let text = names.into_iter().find_map(|name| root.present(name)).and_then(Node::text);
+                let named = |names: &[&str]| {
+                    let text = names.iter().find_map(|name| root.present(name)).and_then(Node::text);
                     text.map(|text| Word::new(&text)).unwrap_or_default()
                 };
+                let letters = |text: &str| whole(text.chars().count());
+                // What is spoken is one text; were it anything else, it would be all the texts that there are.
+                let all = || self.segments().iter().map(|segment| letters(&segment.text)).fold(0, u64::saturating_add);
                 let annotated = ["document_annotation_format", "bbox_annotation_format"];
                 let pages = root.present("pages").filter(|pages| pages.kind() == crate::json::Kind::Array);
                 Read {
                     words,
-                    sound: sound::likely(b""),
+                    sound: 0,
+                    elsewhere: true,
                     question: root.get("query").map_or(0, |query| estimate::text(query.raw().as_bytes())),
-                    picture: Picture { size: named(["size", "resolution"]), quality: named(["quality", "quality"]) },
-                    pages: pages.map(|pages| whole(pages.items().count())),
+                    picture: Picture { size: named(&["size", "resolution"]), quality: named(&["quality"]) },
+                    // One that is no number may be a range of them.
+                    pages: pages
+                        .filter(|pages| pages.items().all(|page| page.as_u64().is_some()))
+                        .map(|pages| whole(pages.items().count())),
                     annotated: annotated.into_iter().any(|name| root.present(name).is_some()),
-                    letters: root.get("input").and_then(Node::text).map_or(0, |text| whole(text.chars().count())),
-                    count: root.present("n").and_then(Node::as_u64).unwrap_or(1).max(1),
+                    letters: root.get("input").and_then(Node::text).map_or_else(all, |text| letters(&text)),
+                    count: root.present("n").map_or(Some(1), Node::as_u64),
                     files: (pictures, 0),
                     documents: whole(items("documents")),
                 }
             }
             Body::Form(form) => {
-                let count = form.field("n").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+                let count = form.field("n").map_or(Some(1), |text| text.trim().parse().ok());
                 let named = |name| form.field(name).map(|text| Word::new(text.trim())).unwrap_or_default();
                 let picture = Picture { size: named("size"), quality: named("quality") };
                 let (files, sound) = (form.files(), form.sound());
-                Read { words, count: u64::max(count, 1), files, sound, picture, ..Read::default() }
+                Read { words, count, files, sound, elsewhere: form.names_sound(), picture, ..Read::default() }
             }
-            Body::Other(_) => Read { words, ..Read::default() },
+            Body::Other(_) => Read { words, count: Some(1), ..Read::default() },
         }
     }
 

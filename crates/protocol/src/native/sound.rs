@@ -7,22 +7,19 @@
 const FEWEST_BYTES: u64 = 750;
 /// Where no head tells the rate: 16 kbit/s, that of speech packed tightly, so that the guess is rather too long.
 const LIKELY_BYTES: u64 = 2_000;
-/// What is taken for a sound that is not in the request, but at an address: four hours.
-const UNSEEN: u64 = 4 * 3_600_000;
+/// What is taken for a sound that is not in the request, but at an address: four hours, in milliseconds.
+pub(super) const UNSEEN: u64 = 4 * 3_600_000;
 
 /// The most milliseconds that files of so many bytes together can be.
 pub(super) fn most(bytes: u64) -> u64 {
-    if bytes == 0 { UNSEEN } else { bytes.saturating_mul(1_000).div_ceil(FEWEST_BYTES).max(1_000) }
+    bytes.saturating_mul(1_000).div_ceil(FEWEST_BYTES)
 }
 
-/// How many milliseconds a file probably is.
+/// How many milliseconds a file probably is; never more than [`most`] of its bytes.
 pub(super) fn likely(file: &[u8]) -> u64 {
-    if file.is_empty() {
-        return UNSEEN;
-    }
     let length = u64::try_from(file.len()).unwrap_or(u64::MAX);
     let rate = wave(file).or_else(|| mp3(file)).filter(|rate| *rate >= FEWEST_BYTES).unwrap_or(LIKELY_BYTES);
-    length.saturating_mul(1_000).div_ceil(rate).max(1)
+    length.saturating_mul(1_000).div_ceil(rate)
 }
 
 /// Bytes in a second of a WAVE file: the field of its chunk `fmt `.
@@ -98,12 +95,13 @@ mod tests {
     #[test]
     fn what_has_no_head_is_taken_for_rather_long_and_never_longer_than_the_bound() {
         assert_eq!(likely(&[0; 20_000]), 10_000);
-        for file in [&b"RIFF\0\0\0\0WAVEfmt "[..], b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"\xFF\xFB\xF0\x00", b"RIFF", b"x"] {
+        for file in
+            [&b"RIFF\0\0\0\0WAVEfmt "[..], b"ID3\x04\0\0\x7f\x7f\x7f\x7f", b"\xFF\xFB\xF0\x00", b"RIFF", b"x", b""]
+        {
             let length = u64::try_from(file.len()).unwrap();
             assert!(likely(file) <= most(length), "{file:?}");
         }
         // A head that claims fewer bytes than there can be.
         assert_eq!(likely(&wav(1, b"", 19_956)), 10_000);
-        assert_eq!((most(0), likely(b"")), (UNSEEN, UNSEEN));
     }
 }

@@ -173,8 +173,19 @@ fn a_path_that_asks_a_model_is_a_call_to_it_however_it_is_spelt() {
 
 #[test]
 fn a_body_that_asks_too_much_or_is_of_no_known_form_is_refused() {
-    let many = json!({"model": "m", "prompt": "x", "n": 17}).to_string();
-    assert!(call(Method::POST, "/images/generations", None, &many).is_err());
+    for n in [json!(17), json!(0), json!("3"), json!(2.5), json!(-1)] {
+        let body = json!({"model": "m", "prompt": "x", "n": n}).to_string();
+        let error = call(Method::POST, "/images/generations", None, &body).unwrap_err();
+        assert!(error.to_string().contains("from 1 to 16"), "{error}");
+        // Whatever is no picture has no such count.
+        assert!(call(Method::POST, "/moderations", None, &body.replace("prompt", "input")).is_ok());
+    }
+    let edits = |n: &str| form("/images/edits", &format!("{}{}{FILE}--b--", field("model", "m"), field("n", n)));
+    assert_eq!(edits(" 2 ").unwrap().asked().unwrap().units, Units::of(Unit::Image, 2));
+    assert!(edits("two").is_err() && edits("0").is_err());
+    // Speech is asked for in JSON: in a form, nobody would see how long its text is.
+    let speech = format!("{}{}--b--", field("model", "m"), field("input", "a long text"));
+    assert!(form("/audio/speech", &speech).is_err());
     assert!(call(Method::POST, "/audio/speech", Some("text/plain"), "model=m").is_err());
     let named = json!({"model": "a\u{0}b", "input": "x"}).to_string();
     assert!(call(Method::POST, "/audio/speech", None, &named).is_err());
@@ -279,11 +290,14 @@ fn what_a_request_may_use_beside_tokens_is_bounded_before_it_is_sent() {
     for (path, body, unit, least, most) in [
         ("/images/generations", json!({"model": "m", "prompt": "a", "n": 3}), Unit::Image, 3, 3),
         ("/audio/speech", json!({"model": "m", "input": "Grüße!"}), Unit::Character, 6, 6),
+        ("/audio/speech", json!({"model": "m", "input": ["Grüße!", "now"], "voice": "v"}), Unit::Character, 9, 11),
+        ("/audio/transcriptions", json!({"model": "m", "url": "https://x"}), Unit::Audio, 14_400_000, 14_400_000),
         ("/rerank", json!({"model": "m", "query": "q", "documents": ["a", "b"]}), Unit::SearchUnit, 1, 1),
         // Each of 120 documents is cut into two pieces or three: at least 240 pieces, which are three searches.
         ("/rerank", json!({"model": "m", "query": "q", "documents": many}), Unit::SearchUnit, 3, 4),
         ("/ocr", json!({"model": "m", "document": {"document_url": "https://x"}}), Unit::Page, 1_000, 1_000),
         ("/ocr", json!({"model": "m", "document": {}, "pages": [0, 3]}), Unit::Page, 2, 2),
+        ("/ocr", json!({"model": "m", "document": {}, "pages": [0, "2-900"]}), Unit::Page, 1_000, 1_000),
         (
             "/ocr",
             json!({"model": "m", "document": {}, "pages": [0], "document_annotation_format": {}}),
@@ -305,4 +319,25 @@ fn what_a_request_may_use_beside_tokens_is_bounded_before_it_is_sent() {
     let made = Picture { size: Word::new("2k"), ..Picture::default() };
     let used = drawn.used(None, (Units::of(Unit::Image, 1), made)).picture;
     assert_eq!((used.size.as_str(), used.quality.as_str()), ("2k", "hd"), "what was made counts over what was asked");
+}
+
+#[test]
+fn sounds_in_a_form_and_those_that_it_names_are_bounded() {
+    let wave = |name: &str, bytes: usize| {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.wav\"\r\n\r\n");
+        format!("{head}{}\r\n", "s".repeat(bytes))
+    };
+    let asked = |parts: &str| {
+        let call = form("/audio/transcriptions", &format!("{}{parts}--b--", field("model", "m"))).unwrap();
+        let asked = call.asked().unwrap();
+        (asked.units.get(Unit::Audio), asked.assumed.units.get(Unit::Audio))
+    };
+    const HOURS: u64 = 14_400_000;
+    assert_eq!(asked(&wave("file", 7_500)), (10_000, 3_750));
+    assert_eq!(asked(""), (HOURS, HOURS));
+    assert_eq!(asked(&wave("file", 0)), (HOURS, HOURS));
+    // An empty file beside another is none, and what an address leads to counts beside a small file.
+    assert_eq!(asked(&(wave("file", 7_500) + &wave("file", 0))), (10_000, 3_750));
+    assert_eq!(asked(&(wave("file", 7_500) + &field("url", "https://x"))), (HOURS + 10_000, HOURS + 3_750));
+    assert_eq!(asked(&(wave("file", 7_500) + &field("file_url", ""))), (10_000, 3_750));
 }

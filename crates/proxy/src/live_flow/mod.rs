@@ -9,15 +9,10 @@ mod client;
 mod server;
 mod turn;
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, Response};
-use hyper_util::rt::TokioIo;
 use tidegate_core::{
     clock,
     facts::{Action, GuardAction, GuardVerdict},
@@ -27,24 +22,20 @@ use tidegate_core::{
 };
 use tidegate_guard::{Finding, redact, verdicts};
 use tidegate_protocol::realtime::{Context, refusal_event};
-use tidegate_upstream::{LegSender, LiveLeg, Said, Target, live::socket_bounds, task};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Bytes as SocketBytes, Message, protocol::Role},
-};
+use tidegate_upstream::{LegSender, LiveLeg, Said, Target, live::socket_bounds};
+use tokio_tungstenite::tungstenite::{Bytes as SocketBytes, Message};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     exchange::{Caller, Ending, Exchange},
     gate::Gate,
-    live::Entered,
     respond::{self, Body},
     socket::{
-        Frame, GOODBYE, Goodbye, IDLE, MOST_WRONG, PING, SILENCE, Socket, agreed, heard, lasting, leave, no_socket,
+        self, Begun, Clocks, Due, Frame, GOODBYE, Goodbye, MOST_WRONG, Socket, heard, lasting, leave, no_socket,
         still_valid,
     },
     stage::{dispatch::killed, guard_request::add, identify::identify},
-    surface::{Surface, realtime::Upgrading},
+    surface::Surface,
 };
 use turn::Turn;
 
@@ -87,39 +78,19 @@ struct Session {
     verdicts: Vec<GuardVerdict>,
     wrong: u32,
     refused: u32,
-    began: Instant,
-    /// When the client was last heard of, when anybody last said something, and when signs of life were last asked for.
-    heard: Instant,
-    spoke: Instant,
-    pinged: Instant,
-    _entered: Option<Entered>,
+    clocks: Clocks,
 }
 
 /// Agrees to the session that `leg` is one end of, and runs it.
 pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>) -> Response<Body> {
-    let (Some(upgrading), Some(caller), Some(model)) =
-        (exchange.upgrading.take(), exchange.caller.clone(), exchange.story.asked.clone())
-    else {
+    let (Some(caller), Some(model)) = (exchange.caller.clone(), exchange.story.asked.clone()) else {
         return respond::refusal(&mut exchange, no_socket());
     };
-    let Upgrading { on, key, named, kept } = *upgrading;
-    // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
-    let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
     let headers = lasting(&exchange.headers);
     let (gate, surface, address) = (Arc::clone(&exchange.gate), exchange.surface, exchange.address);
-    let response = agreed(&mut exchange, vendor, &key, named);
-    task::spawn("live session", async move {
-        let upgraded = match on.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => {
-                tracing::debug!(%error, "a client left before its session began");
-                leg.sender().close().await;
-                return;
-            }
-        };
-        let io = TokioIo::new(upgraded);
-        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(socket_bounds())).await;
-        let (stop, now) = (kept.stop.clone(), clock::now());
+    let run = move |begun: Option<Begun>| async move {
+        let sender = leg.sender();
+        let Some(Begun { socket, cut, stop, clocks }) = begun else { return sender.close().await };
         let session = Session {
             gate,
             surface,
@@ -127,7 +98,7 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
             address,
             caller,
             model: ModelName::from(model),
-            sender: leg.sender(),
+            sender,
             leg: *leg,
             socket,
             context: Context::default(),
@@ -140,16 +111,11 @@ pub(crate) fn open(mut exchange: Exchange, vendor: HeaderMap, leg: Box<LiveLeg>)
             verdicts: Vec::new(),
             wrong: 0,
             refused: 0,
-            began: now,
-            heard: now,
-            spoke: now,
-            pinged: now,
-            _entered: entered,
+            clocks,
         };
         Box::pin(session.run()).await;
-        drop(kept);
-    });
-    response
+    };
+    socket::open(&mut exchange, vendor, ("live session", socket_bounds()), run)
 }
 
 /// What guards found in an event that is looked at as a whole.
@@ -227,14 +193,14 @@ impl Session {
         match next {
             Next::Cut => Err(Goodbye::of(killed())),
             Next::Stop => Ok(()),
-            Next::Tick => self.clocks().await,
+            Next::Tick => self.look_at_clocks().await,
             Next::Server(said) => self.heard_of_server(said).await,
             Next::Client(frame) => self.heard_of_client(frame).await,
         }
     }
 
     async fn heard_of_server(&mut self, said: Option<Result<Said, Fault>>) -> Result<(), Goodbye> {
-        self.spoke = clock::now();
+        self.clocks.spoke(clock::now());
         match said {
             Some(Ok(Said::Event(bytes))) => self.server_event(bytes).await,
             Some(Ok(Said::Closed(code, reason))) => {
@@ -256,29 +222,24 @@ impl Session {
     }
 
     async fn heard_of_client(&mut self, frame: Frame) -> Result<(), Goodbye> {
-        self.heard = clock::now();
+        let now = clock::now();
+        self.clocks.heard(now);
         let Some(event) = heard(frame, "an event may have 4 MiB")? else { return Ok(()) };
-        self.spoke = self.heard;
+        self.clocks.spoke(now);
         self.client_event(event).await
     }
 
-    /// Looks at every clock.
-    async fn clocks(&mut self) -> Result<(), Goodbye> {
+    async fn look_at_clocks(&mut self) -> Result<(), Goodbye> {
         let now = clock::now();
-        let since = |then: Instant| now.saturating_duration_since(then);
-        if since(self.began) > LONGEST {
-            return Err(Goodbye::new(1001, "a session may last two hours"));
-        }
-        if since(self.spoke) > IDLE {
-            return Err(Goodbye::new(1001, "nobody said anything for fifteen minutes"));
-        }
         // While a turn waits to begin, the client is not listened to.
-        if since(self.heard) > SILENCE && self.pending.is_none() {
-            return Err(Goodbye::gone());
+        let due = self.clocks.due(now, LONGEST, true, self.pending.is_none());
+        match due {
+            Some(Due::Old) => return Err(Goodbye::new(1001, "a session may last two hours")),
+            Some(Due::Idle) => return Err(Goodbye::idle()),
+            Some(Due::Silent) => return Err(Goodbye::gone()),
+            Some(Due::Ping) | None => self.turn_clocks(now).await?,
         }
-        self.turn_clocks(now).await?;
-        if since(self.pinged) > PING {
-            self.pinged = now;
+        if due == Some(Due::Ping) {
             still_valid(&self.gate, &self.caller.principal)?;
             self.sender.ping().await.map_err(Goodbye::of)?;
             self.push(Message::Ping(SocketBytes::new())).await?;

@@ -7,43 +7,29 @@
 
 mod answer;
 
-use std::{
-    collections::VecDeque,
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Response, header};
-use hyper_util::rt::TokioIo;
 use tidegate_core::{
     clock,
     fault::{Fault, FaultCode},
 };
 use tidegate_protocol::llm::socket::{Create, Ended, Memory, NoCreate, on_lane, too_old};
-use tidegate_upstream::{Provider, task};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Bytes as SocketBytes, Message,
-        protocol::{Role, WebSocketConfig},
-    },
-};
+use tidegate_upstream::Provider;
+use tokio_tungstenite::tungstenite::{Bytes as SocketBytes, Message, protocol::WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     exchange::{Caller, Exchange},
     gate::Gate,
-    live::Entered,
-    respond::{self, Body},
+    respond::Body,
     socket::{
-        Frame, GOODBYE, Goodbye, IDLE, MOST_WRONG, PING, SILENCE, Socket, agreed, heard, lasting, leave, no_socket,
-        still_valid,
+        self, Begun, Clocks, Due, Frame, GOODBYE, Goodbye, MOST_WRONG, Socket, heard, lasting, leave, still_valid,
     },
     stage::dispatch::killed,
-    surface::{Surface, realtime::Upgrading},
+    surface::Surface,
 };
 use answer::{Answering, Asked, Said};
 
@@ -64,10 +50,6 @@ const BETA: &str = "openai-beta";
 
 /// Agrees to the socket, and runs it.
 pub(crate) fn open(mut exchange: Exchange, caller: Caller) -> Response<Body> {
-    let Some(upgrading) = exchange.upgrading.take() else { return respond::refusal(&mut exchange, no_socket()) };
-    let Upgrading { on, key, named, kept } = *upgrading;
-    // The session stays in the registry for as long as it lasts, so that it can be cut from outside.
-    let (entered, cut) = (exchange.entered.take(), exchange.cut.clone());
     let largest = exchange.snapshot.body_limit;
     let calls = Calls {
         gate: Arc::clone(&exchange.gate),
@@ -76,36 +58,14 @@ pub(crate) fn open(mut exchange: Exchange, caller: Caller) -> Response<Body> {
         address: exchange.address,
         pinned: exchange.pinned.clone(),
     };
-    let response = agreed(&mut exchange, HeaderMap::new(), &key, named);
-    task::spawn("session of answers", async move {
-        let upgraded = match on.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(%error, "a client left before its session began"),
-        };
-        let socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(bounds(largest))).await;
-        let now = clock::now();
-        let session = Session {
-            calls,
-            caller,
-            socket,
-            largest,
-            cut,
-            stop: kept.stop.clone(),
-            waiting: VecDeque::new(),
-            answering: None,
-            memory: Memory::new(MOST_REMEMBERED.min(largest)),
-            wrong: 0,
-            began: now,
-            heard: now,
-            spoke: now,
-            pinged: now,
-            _entered: entered,
-        };
+    let run = move |begun: Option<Begun>| async move {
+        let Some(Begun { socket, cut, stop, clocks }) = begun else { return };
+        let (memory, waiting) = (Memory::new(MOST_REMEMBERED.min(largest)), VecDeque::new());
+        let session =
+            Session { calls, caller, socket, largest, cut, stop, waiting, answering: None, memory, wrong: 0, clocks };
         Box::pin(session.run()).await;
-        drop(kept);
-    });
-    response
+    };
+    socket::open(&mut exchange, HeaderMap::new(), ("session of answers", bounds(largest)), run)
 }
 
 /// What a frame may be: as large as a body over HTTP.
@@ -164,12 +124,7 @@ struct Session {
     answering: Option<Answering>,
     memory: Memory,
     wrong: u32,
-    began: Instant,
-    /// When the client was last heard of, when anybody last said something, and when a sign of life was last asked for.
-    heard: Instant,
-    spoke: Instant,
-    pinged: Instant,
-    _entered: Option<Entered>,
+    clocks: Clocks,
 }
 
 /// What happens next.
@@ -233,7 +188,7 @@ impl Session {
         match next {
             Next::Cut => Err(Goodbye::of(killed())),
             Next::Stop => Ok(()),
-            Next::Tick => self.clocks(listening).await,
+            Next::Tick => self.look_at_clocks(listening).await,
             Next::Said(said) => self.said(said).await,
             Next::Client(frame) => self.asked(frame),
         }
@@ -254,10 +209,11 @@ impl Session {
 
     /// Takes a frame of the client.
     fn asked(&mut self, frame: Frame) -> Result<(), Goodbye> {
-        self.heard = clock::now();
+        let now = clock::now();
+        self.clocks.heard(now);
         let largest = "a frame may be as large as a body (limits.body)";
         let Some(bytes) = heard(frame, largest)? else { return Ok(()) };
-        self.spoke = self.heard;
+        self.clocks.spoke(now);
         let create = Create::read(bytes);
         if create.is_err() {
             self.wrong = self.wrong.saturating_add(1);
@@ -271,7 +227,7 @@ impl Session {
 
     /// Sends what an answer says, and remembers how it ends.
     async fn said(&mut self, said: Option<Said>) -> Result<(), Goodbye> {
-        self.spoke = clock::now();
+        self.clocks.spoke(clock::now());
         let Some(answering) = &mut self.answering else { return Ok(()) };
         match said {
             Some(Said { event, ended }) => {
@@ -307,28 +263,21 @@ impl Session {
         }
     }
 
-    /// Looks at every clock.
-    async fn clocks(&mut self, listening: bool) -> Result<(), Goodbye> {
-        let now = clock::now();
-        let since = |then: Instant| now.saturating_duration_since(then);
-        let resting = self.answering.is_none();
-        if resting && since(self.began) > LONGEST {
-            let words = "A connection lasts an hour: open another, and send the whole conversation.";
-            self.push_event(too_old(words).into()).await?;
-            return Err(Goodbye::new(1001, "a session may last an hour"));
+    async fn look_at_clocks(&mut self, listening: bool) -> Result<(), Goodbye> {
+        match self.clocks.due(clock::now(), LONGEST, self.answering.is_none(), listening) {
+            Some(Due::Old) => {
+                let words = "A connection lasts an hour: open another, and send the whole conversation.";
+                self.push_event(too_old(words).into()).await?;
+                Err(Goodbye::new(1001, "a session may last an hour"))
+            }
+            Some(Due::Idle) => Err(Goodbye::idle()),
+            Some(Due::Silent) => Err(Goodbye::gone()),
+            Some(Due::Ping) => {
+                still_valid(&self.calls.gate, &self.caller.principal)?;
+                self.push(Message::Ping(SocketBytes::new())).await
+            }
+            None => Ok(()),
         }
-        if resting && since(self.spoke) > IDLE {
-            return Err(Goodbye::new(1001, "nobody said anything for fifteen minutes"));
-        }
-        if listening && since(self.heard) > SILENCE {
-            return Err(Goodbye::gone());
-        }
-        if since(self.pinged) > PING {
-            self.pinged = now;
-            still_valid(&self.calls.gate, &self.caller.principal)?;
-            self.push(Message::Ping(SocketBytes::new())).await?;
-        }
-        Ok(())
     }
 
     async fn push_event(&mut self, event: Bytes) -> Result<(), Goodbye> {

@@ -66,7 +66,10 @@ fn authorized(exchange: &mut Exchange, caller: &Caller, call: &Call, routed: &Ro
             tell(exchange, permit.decisions());
             let permit = match call {
                 Call::Model(call) => match fitting(call, &routed.targets(), |resource| permit.allows(resource))? {
-                    Some(some) => permit.only(&some),
+                    Some(fit) => {
+                        exchange.tell_passed_over(&fit.passed_over);
+                        permit.only(&fit.able)
+                    }
                     None => permit,
                 },
                 _ => permit,

@@ -94,7 +94,7 @@ fn routed(exchange: &mut Exchange, caller: &Caller, call: &Call) -> Result<Route
             let found = found(exchange, asked)?;
             exchange.story.model = Some(found.name);
             let route = decided(exchange, caller, &found.route, call.facts())?;
-            let candidates = route.targets().iter().map(|target| Resource::Model(target.id.clone())).collect();
+            let candidates = resources(&route.targets());
             let estimate = Estimate {
                 input_tokens: call.estimate(),
                 max_output_tokens: call.max_output_tokens(),
@@ -197,8 +197,8 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
         | Task::Rerank
         | Task::ReadDocument => target.provider.speaks(native.dialect()),
     };
-    let targets = route.targets().into_iter().filter(able);
-    let candidates: Vec<_> = targets.map(|target| Resource::Model(target.id.clone())).collect();
+    let targets: Vec<_> = route.targets().into_iter().filter(able).collect();
+    let candidates = resources(&targets);
     if candidates.is_empty() {
         return Err(Fault::new(
             FaultCode::InvalidRequest,
@@ -207,6 +207,18 @@ fn of_model(exchange: &mut Exchange, caller: &Caller, native: &NativeCall, asked
     }
     let beside = Beside { units: asked.units, picture: asked.assumed.picture, fees_of: None };
     Ok(Routed { media: true, beside, ..Routed::to(candidates, Way::Models(route), estimate) })
+}
+
+/// What policy decides on: each target once, whatever is said of it where.
+fn resources(targets: &[Arc<Target>]) -> Vec<Resource> {
+    let mut all: Vec<Resource> = Vec::with_capacity(targets.len());
+    for target in targets {
+        let resource = Resource::Model(target.id.clone());
+        if !all.contains(&resource) {
+            all.push(resource);
+        }
+    }
+    all
 }
 
 /// The route with its conditions decided, on the facts as they stand before guardrails and targets. One that cannot be

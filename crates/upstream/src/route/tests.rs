@@ -38,6 +38,19 @@ fn a_fallback_keeps_its_order_and_leaves_out_what_is_not_permitted() {
 }
 
 #[test]
+fn a_target_of_which_different_things_are_said_is_named_for_each_and_tried_once() {
+    let other = |name: &str, most: u64| {
+        let said = Target { max_output: Some(most), ..target(name, Dialect::OpenAiChat, "http://127.0.0.1:1") };
+        Route::Target(Arc::new(said))
+    };
+    let route = Route::Weighted(vec![(1, other("a", 7)), (1, other("a", 9)), (1, leaf("b")), (1, other("a", 7))]);
+    let said: Vec<_> = route.targets().iter().map(|target| target.max_output).collect();
+    assert_eq!(said[..2], [Some(7), Some(9)], "whatever is chosen later, its bound is known");
+    assert_eq!(names(&route.targets()), ["a", "a", "b"]);
+    assert_eq!(names(&order(&route, &mut |_| 1, &|_| true)), ["a", "b"]);
+}
+
+#[test]
 fn a_weighted_choice_keeps_its_proportions_and_names_every_branch_once() {
     let route = Route::Weighted(vec![(3, leaf("a")), (1, leaf("b")), (0, leaf("c"))]);
     let mut first = std::collections::BTreeMap::new();

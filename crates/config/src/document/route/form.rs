@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Case, Parameters, Route, Sticky, Weighted};
+use super::{Capabilities, Case, Parameters, Route, Sticky, Tuning, Weighted};
 
 impl Serialize for Parameters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,10 +35,19 @@ impl Serialize for Route {
                 map.serialize_entry("else", otherwise)?;
                 map.end()
             }
-            Self::Tuned(target, params) => {
-                let mut map = serializer.serialize_map(Some(2))?;
+            Self::Tuned(target, tuning) => {
+                let Tuning { params, max_output, max_input, capabilities } = &**tuning;
+                let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry("target", &target.name)?;
                 map.serialize_entry("params", params)?;
+                for (name, count) in [("max_output", max_output), ("max_input", max_input)] {
+                    if let Some(count) = count {
+                        map.serialize_entry(name, count)?;
+                    }
+                }
+                if let Some(capabilities) = capabilities {
+                    map.serialize_entry("capabilities", capabilities)?;
+                }
                 map.end()
             }
             Self::Target(target) => serializer.serialize_str(&target.name),
@@ -94,10 +103,12 @@ impl JsonSchema for Route {
     }
 }
 
-/// The forms that take further routes, as members of a route or of a model.
+/// The forms that take further routes and a target with what is said of it, as members of a route; a model's own members
+/// count over them.
 pub(super) fn forms(generator: &mut SchemaGenerator) -> serde_json::Value {
     let route = generator.subschema_for::<Route>();
     let (sticky, case) = (generator.subschema_for::<Sticky>(), generator.subschema_for::<Case>());
+    let capabilities = generator.subschema_for::<Capabilities>();
     let several = |description: &str| {
         serde_json::json!({ "type": "array", "items": route, "minItems": 1, "description": description,
             "examples": [["openai/gpt-5.2", "azure/gpt-5.2"]] })
@@ -119,6 +130,12 @@ pub(super) fn forms(generator: &mut SchemaGenerator) -> serde_json::Value {
         "params": { "type": "object", "additionalProperties": { "type": ["number", "string", "boolean"] },
             "description": "Parameters that are sent to the target whatever the caller sends.",
             "examples": [{ "temperature": 0.2, "max_tokens": 512 }] },
+        "max_output": { "type": "integer", "minimum": 1, "examples": [4096],
+            "description": "The most tokens of an answer of this target, beside `target`." },
+        "max_input": { "type": "integer", "minimum": 1, "examples": [32768],
+            "description": "The longest prompt that this target takes, in tokens, beside `target`." },
+        "capabilities": { "allOf": [capabilities], "examples": [{ "vision": false, "tools": true }],
+            "description": "What this target takes and gives beside text, over what the catalogue says, beside `target`." },
     })
 }
 

@@ -3,7 +3,7 @@ use tidegate_core::usage::Service;
 
 use super::*;
 use crate::price::{Gapped, Most, Price, Rates, cost, upper_bound};
-use tidegate_core::money::PerMillion;
+use tidegate_core::money::{NanoUsd, PerMillion};
 
 fn rate(unit: Unit, text: &str) -> PerUnits {
     parse_per_unit(unit, text).unwrap()
@@ -107,6 +107,30 @@ fn a_search_is_charged_in_the_way_that_the_price_states() {
     assert_eq!(upper_bound(&sonar, &most(Units::of(Unit::Request, 1), Picture::default())).unwrap().to_usd(), "0.012");
     let preview = by(&[(Unit::WebSearch, "10 usd/kcall"), (Unit::WebSearchPreview, "25 usd/kcall")]);
     assert_eq!(usd(&preview, &used(Unit::WebSearchPreview, 2)), "0.05");
+    // Amounts that fall with what was searched: where nothing is said, the dearest still counts.
+    let falling = by(&[(Unit::Request, "12 usd/krequest"), (Unit::RequestHigh, "5 usd/krequest")]);
+    assert_eq!(usd(&falling, &used(Unit::WebSearch, 1)), "0.012");
+    assert_eq!(usd(&falling, &used(Unit::RequestHigh, 1)), "0.005");
+}
+
+#[test]
+fn a_search_that_was_counted_in_a_way_without_a_price_has_no_known_cost() {
+    let mut price =
+        Price::configured(Gapped { input: PerMillion(1), output: PerMillion(1), ..Gapped::default() }.filled());
+    for (stated, counted) in [
+        (Unit::WebSearchPreview, Unit::WebSearch),
+        (Unit::WebSearch, Unit::GroundedPrompt),
+        (Unit::GroundedPrompt, Unit::WebSearch),
+    ] {
+        price.units = UnitPrices::default();
+        price.units.set(stated, rate(stated, "10 usd/kcall"));
+        assert_eq!(cost(&price, &used(counted, 2)), None, "{stated:?} {counted:?}");
+        assert_eq!(
+            upper_bound(&price, &most(Units::of(counted, 2), Picture::default())),
+            None,
+            "{stated:?} {counted:?}"
+        );
+    }
 }
 
 #[test]
@@ -139,11 +163,17 @@ fn pictures_cost_by_size_and_quality_and_the_usual_is_the_first() {
         (of("1024x1024", "standard"), "0.04", "0.04"),
         (of("1024x1792", "hd"), "0.12", "0.12"),
         (of("4096x4096", "standard"), "0.12", "0.12"),
+        (of("portrait-9-by-16", "standard"), "0.12", "0.12"),
     ] {
         let usage = Usage { picture, ..used(Unit::Image, 1) };
         assert_eq!(usd(&price, &usage), each, "{picture:?}");
         assert_eq!(upper_bound(&price, &most(usage.units, picture)).unwrap().to_usd(), bound, "{picture:?}");
     }
+    // A price for every other sort bounds nothing that is left to the vendor.
+    price.units.set(Unit::Image, rate(Unit::Image, "0.01 usd/image"));
+    let (asked, made) = (of("auto", "auto"), of("1024x1792", "hd"));
+    assert_eq!(usd(&price, &Usage { picture: made, ..used(Unit::Image, 1) }), "0.12");
+    assert_eq!(upper_bound(&price, &most(Units::of(Unit::Image, 1), asked)).unwrap().to_usd(), "0.12");
 }
 
 proptest! {

@@ -128,7 +128,9 @@ pub(super) fn searches(root: Node<'_, '_>) -> Units {
         let queries = |name: &str| u64::try_from(fields::list(grounding, name).count()).unwrap_or(u64::MAX);
         let searches = queries("webSearchQueries").saturating_add(queries("imageSearchQueries"));
         units.add(Unit::WebSearch, searches);
-        if searches > 0 || queries("groundingChunks") > 0 {
+        // What was found among files of the caller's own is no search of the web.
+        let found = |chunk| ["web", "maps", "image"].into_iter().any(|kind| fields::present(chunk, kind).is_some());
+        if searches > 0 || fields::list(grounding, "groundingChunks").any(found) {
             units.set(Unit::GroundedPrompt, 1);
         }
     }

@@ -136,6 +136,9 @@ fn searches_and_other_tools_of_a_vendor_are_counted_in_every_dialect_that_tells_
         usage(Dialect::Gemini, &body(json!({"webSearchQueries": ["a", "b"], "groundingChunks": [{}]}))).units;
     assert_eq!((grounded.get(Unit::WebSearch), grounded.get(Unit::GroundedPrompt)), (2, 1));
     assert!(usage(Dialect::Gemini, &body(json!({"searchEntryPoint": {}}))).units.is_empty());
+    let chunk = |kind: &str| usage(Dialect::Gemini, &body(json!({"groundingChunks": [{kind: {"uri": "u"}}]}))).units;
+    assert_eq!(chunk("web"), Units::of(Unit::GroundedPrompt, 1));
+    assert!(chunk("retrievedContext").is_empty(), "found among the caller's own files");
     let sonar = json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "citation_tokens": 20,
         "num_search_queries": 5, "reasoning_tokens": 90, "search_context_size": "medium"});
     let sonar = usage(Dialect::OpenAiChat, &chat(&sonar, &json!(null))).units;
