@@ -53,6 +53,21 @@ fn ensure_built_for_speed(manifest: &str) -> Result<()> {
     Ok(())
 }
 
+/// What keeps the library of ciphers from measuring the processor's jitter for 60 ms before its first random byte.
+const SEEDED_BY_THE_KERNEL: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY";
+
+/// Whether the first call after a start is spared that.
+fn ensure_quick_to_seed(config: &str) -> Result<()> {
+    let config: toml::Table = toml::from_str(config).context(".cargo/config.toml")?;
+    let set = config.get("env").and_then(|env| env.get(SEEDED_BY_THE_KERNEL)).and_then(toml::Value::as_str);
+    ensure!(
+        set == Some("1"),
+        ".cargo/config.toml: `[env]` does not set {SEEDED_BY_THE_KERNEL} = \"1\": the first call after each start \
+         would take 60 ms longer. Set it."
+    );
+    Ok(())
+}
+
 /// Counts every stage, or those whose names contain one of the arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let update = arguments.iter().any(|argument| argument == "--update");
@@ -63,6 +78,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "valgrind is missing: apt-get install valgrind"
     );
     ensure_built_for_speed(&std::fs::read_to_string(root().join("Cargo.toml"))?)?;
+    ensure_quick_to_seed(&std::fs::read_to_string(root().join(".cargo/config.toml"))?)?;
     let stages = build()?;
     let file = root().join("bench/instructions.toml");
     let agreed: BTreeMap<String, u64> = match std::fs::read_to_string(&file) {
@@ -165,7 +181,7 @@ fn written(counted: &BTreeMap<String, u64>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{ensure_built_for_speed, judge, line, written};
+    use super::{ensure_built_for_speed, ensure_quick_to_seed, judge, line, written};
 
     fn counts(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
         of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
@@ -178,6 +194,13 @@ mod tests {
         assert!(with("[profile.release.package]\ntidegate-admin = { opt-level = \"s\" }").is_ok());
         assert!(with("opt-level = 1").is_err());
         assert!(with("[profile.release.package]\ntidegate = { opt-level = \"s\" }").is_err());
+    }
+
+    #[test]
+    fn the_first_call_waits_for_no_seed() {
+        assert!(ensure_quick_to_seed("[env]\nAWS_LC_SYS_NO_JITTER_ENTROPY = \"1\"").is_ok());
+        assert!(ensure_quick_to_seed("[env]\nAWS_LC_SYS_NO_JITTER_ENTROPY = \"0\"").is_err());
+        assert!(ensure_quick_to_seed("").is_err());
     }
 
     #[test]

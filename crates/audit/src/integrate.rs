@@ -20,7 +20,7 @@ use crate::{
     ports::sync_dir,
     recover::Snapshot,
     tiles::{Completed, Edge, Tile, partials},
-    wal::{Health, INTENT_RESERVE, Role},
+    wal::{Health, INTENT_RESERVE, Leaves, Role},
 };
 
 /// Leaves that are taken at once.
@@ -82,8 +82,9 @@ impl Integrator {
         let mut edge = self.edge.clone();
         let mut writer = Writer { shared, dirs: BTreeSet::new() };
         let mut completed: Vec<Completed> = Vec::new();
+        let mut leaves = Leaves::default();
         for pending in &batch {
-            edge.push(&pending.read()?, &mut |tile| completed.push(tile));
+            edge.push(leaves.of(pending)?, &mut |tile| completed.push(tile));
             for tile in completed.drain(..) {
                 writer.place(&tile.tile.to_string(), &tile.bytes)?;
             }

@@ -4,9 +4,12 @@
 //! secret, never the text a guard matched. The proxy fills them in; the ledger and the call index are rebuilt from
 //! them.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
-use aws_lc_rs::{hmac, rand::SystemRandom};
+use aws_lc_rs::{
+    hmac,
+    rand::{SecureRandom as _, SystemRandom},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tidegate_core::{
     clock::UnixMillis,
@@ -119,11 +122,10 @@ impl Salt {
     /// A fresh salt. Zeros where the system has no randomness to give; the digests are then as good as unsalted.
     #[must_use]
     pub fn random() -> Self {
-        let mut salt = [0_u8; 16];
-        if aws_lc_rs::rand::SecureRandom::fill(&SystemRandom::new(), &mut salt).is_err() {
+        STOCK.with_borrow_mut(Stock::take).unwrap_or_else(|| {
             tracing::error!("no randomness for an audit salt");
-        }
-        Self(salt)
+            Self([0; 16])
+        })
     }
 
     /// HMAC-SHA-256 (RFC 2104) with the salt as the key over the thirty-two bytes of `digest`, which is the SHA-256
@@ -136,6 +138,31 @@ impl Salt {
             *to = *from;
         }
         Digest::from_bytes(out)
+    }
+}
+
+/// How many salts are drawn at once: the generator takes as long for one as for all of these.
+const DRAWN: usize = 64;
+
+/// Salts that nobody has yet.
+struct Stock {
+    salts: [[u8; 16]; DRAWN],
+    left: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { salts: [[0; 16]; DRAWN], left: 0 }) };
+}
+
+impl Stock {
+    /// The next salt, which is then in here no more; `None` where there is no randomness.
+    fn take(&mut self) -> Option<Salt> {
+        if self.left == 0 {
+            SystemRandom::new().fill(self.salts.as_flattened_mut()).ok()?;
+            self.left = DRAWN;
+        }
+        self.left -= 1;
+        self.salts.get_mut(self.left).map(|salt| Salt(std::mem::take(salt)))
     }
 }
 

@@ -131,7 +131,7 @@ impl Bundle {
     fn push(&mut self, entry: &[u8]) {
         let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
         self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend(entry.iter().take(usize::from(length)));
+        self.bytes.extend_from_slice(entry.get(..usize::from(length)).unwrap_or(entry));
         self.count += 1;
     }
 }

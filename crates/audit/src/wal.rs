@@ -40,6 +40,9 @@ const STEP: u64 = 256 << 10;
 /// Leaves that may wait for their place in the tree; beyond that intents are refused.
 const MAX_PENDING: usize = 1 << 18;
 
+/// For how many pending leaves room is kept whatever comes.
+const SPACIOUS: usize = 2048;
+
 /// Bytes that an attempt's frame may need.
 pub(crate) const ATTEMPT_SLOT: u64 = MAX_ATTEMPT as u64 + FRAME;
 /// Bytes that an outcome's frame may need.
@@ -80,6 +83,55 @@ impl Pending {
         self.segment.file.read_exact_at(&mut bytes, self.offset)?;
         Ok(bytes)
     }
+}
+
+/// How much of a segment is read at once.
+const BLOCK: usize = 128 << 10;
+
+/// Reads leaves that lie one behind the other, a block of them at once.
+#[derive(Default)]
+pub(crate) struct Leaves {
+    /// The segment and the place in it at which `bytes` begin.
+    at: Option<(Arc<Segment>, u64)>,
+    bytes: Vec<u8>,
+}
+
+impl Leaves {
+    /// The bytes of `leaf`, which must have been pending when this was made: a block may end in what was being written
+    /// when it was read.
+    pub(crate) fn of(&mut self, leaf: &Pending) -> io::Result<&[u8]> {
+        if self.within(leaf).is_none() {
+            let length = leaf.length as usize;
+            self.bytes.resize(BLOCK.max(length), 0);
+            self.at = None;
+            let read = filled(&leaf.segment.file, &mut self.bytes, leaf.offset, length)?;
+            self.bytes.truncate(read);
+            self.at = Some((Arc::clone(&leaf.segment), leaf.offset));
+        }
+        let found = self.within(leaf).and_then(|range| self.bytes.get(range));
+        found.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+    }
+
+    fn within(&self, leaf: &Pending) -> Option<std::ops::Range<usize>> {
+        let (_, from) = self.at.as_ref().filter(|(segment, _)| Arc::ptr_eq(segment, &leaf.segment))?;
+        let start = usize::try_from(leaf.offset.checked_sub(*from)?).ok()?;
+        let end = start.checked_add(leaf.length as usize)?;
+        (end <= self.bytes.len()).then_some(start..end)
+    }
+}
+
+/// Fills `bytes` from `at` of `file`, with `least` of them at least, and says with how many.
+fn filled(file: &File, bytes: &mut [u8], at: u64, least: usize) -> io::Result<usize> {
+    let mut have = 0;
+    while have < least {
+        match file.read_at(bytes.get_mut(have..).unwrap_or_default(), at.saturating_add(have as u64)) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(more) => have += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
 }
 
 /// Why nothing can be appended.
@@ -247,6 +299,10 @@ impl Wal {
     /// Forgets the first `count` pending leaves, and names the segments that nothing needs any more.
     pub(crate) fn integrated(&mut self, count: usize) -> Vec<PathBuf> {
         self.pending.drain(..count.min(self.pending.len()));
+        // What a rush took is given back once what came since is small beside it.
+        if self.pending.capacity() > SPACIOUS && self.pending.len().max(count) < self.pending.capacity() / 16 {
+            self.pending.shrink_to(SPACIOUS / 2);
+        }
         let base = self.base();
         let mut gone = Vec::new();
         self.closed_segments.retain(|(end, path)| {

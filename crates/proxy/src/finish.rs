@@ -134,7 +134,7 @@ pub(crate) fn intent_record(exchange: &Exchange) -> Option<IntentRecord> {
     record.verdicts = exchange.story.verdicts.clone();
     record.stages = exchange.story.stages.clone();
     if let Some(digest) = &exchange.story.request_digest {
-        record.digests = std::mem::take(&mut record.digests).with_request(digest);
+        record.digests = record.digests.with_request(digest);
     }
     Some(record)
 }
@@ -154,7 +154,7 @@ fn outcome(exchange: &Exchange, ending: &Ending<'_>) -> OutcomeRecord {
     record.stages = story.stages.clone();
     record.blobs = kept_bodies(exchange);
     if let Some(digest) = &story.response_digest {
-        record.digests = std::mem::take(&mut record.digests).with_response(digest);
+        record.digests = record.digests.with_response(digest);
     }
     record
 }

@@ -8,6 +8,7 @@ use tidegate_testkit::scripted::{Reply, Scripted};
 use super::{
     gateway::{Gateway, Sim, Start, key, until},
     http,
+    resilience::{most_resident, resident},
 };
 
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -381,4 +382,25 @@ async fn what_is_a_providers_stays_a_providers() {
     let ours = upload(&gateway, c, "batch", &request("x", "chat", "y")).await;
     assert!(ours.json()["id"].as_str().unwrap().starts_with("file-tg-"));
     assert_eq!(vendor.count(), before);
+}
+
+#[tokio::test]
+async fn a_large_file_that_says_first_what_it_is_for_is_never_held() {
+    const MIB: u64 = 1 << 20;
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::new());
+    let sim = Sim::start().await;
+    let gateway = keys.start(folder.path(), config(&sim, &json!({}))).run().await;
+    let before = resident(&gateway);
+    let line = format!("{}\n", "x".repeat(1023));
+    let file = line.repeat(64 * 1024);
+    let body = format!(
+        "--xyz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--xyz\r\nContent-Disposition: \
+         form-data; name=\"file\"; filename=\"lines.jsonl\"\r\n\r\n{file}\r\n--xyz--\r\n"
+    );
+    let bearer = format!("Bearer {}", keys.0[0]);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=xyz")];
+    let kept = http::send("POST", &format!("{}/v1/files", gateway.url), &headers, body).await;
+    assert_eq!((kept.status, &kept.json()["bytes"]), (200, &json!(file.len())), "{}", kept.text());
+    let grown = most_resident(&gateway).saturating_sub(before);
+    assert!(grown < 24 * MIB, "a file of 64 MiB took {} MiB", grown / MIB);
 }

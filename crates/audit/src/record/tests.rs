@@ -41,6 +41,18 @@ fn equal_bodies_have_different_digests_in_different_records_and_can_be_checked_w
 }
 
 #[test]
+fn no_salt_is_given_twice() {
+    let draw = || (0..3 * DRAWN + 1).map(|_| Salt::random().0).collect::<Vec<_>>();
+    let mut all = draw();
+    all.extend(std::thread::spawn(draw).join().unwrap());
+    let count = all.len();
+    assert!(!all.contains(&[0; 16]));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
 fn members_that_a_later_version_adds_are_no_hindrance() {
     let text =
         r#"{"v":1,"at":5,"later":true,"record":{"summary":{"since":1,"until":2,"source":"x","counts":{},"more":[]}}}"#;

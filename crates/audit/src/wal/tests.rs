@@ -63,6 +63,33 @@ fn records_are_read_back_in_order_with_their_leaves() {
 }
 
 #[test]
+fn leaves_that_are_read_by_the_block_are_those_that_are_read_one_by_one() {
+    let mut fixture = fixture();
+    let long = "x".repeat(BLOCK / 2 - 5);
+    let texts = ["first", &long, "second", &long, &long, "third", &"y".repeat(BLOCK + 7), "last"];
+    for text in texts {
+        append(&mut fixture.wal, text, 0);
+    }
+    let pending = fixture.wal.peek(texts.len());
+    let mut leaves = Leaves::default();
+    for (leaf, text) in pending.iter().zip(texts) {
+        assert_eq!(leaves.of(leaf).unwrap(), text.as_bytes());
+        assert_eq!(leaf.read().unwrap(), text.as_bytes());
+    }
+    // Also backwards, and in another segment whose places are the same.
+    for (leaf, text) in pending.iter().zip(texts).rev() {
+        assert_eq!(leaves.of(leaf).unwrap(), text.as_bytes());
+    }
+    let mut other = self::fixture();
+    append(&mut other.wal, "FIRST", 0);
+    assert_eq!(leaves.of(&other.wal.peek(1)[0]).unwrap(), b"FIRST");
+    // A leaf that is not there is an error, not the bytes of another.
+    let gone = Pending { offset: 1 << 40, ..pending[0].clone() };
+    assert_eq!(leaves.of(&gone).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(leaves.of(&pending[0]).unwrap(), b"first");
+}
+
+#[test]
 fn p14_a_log_cut_at_any_byte_keeps_every_whole_record_and_drops_the_rest() {
     let (_fixture, path, bytes, ends) = three();
     for cut in ends[0]..=ends[3] {

@@ -61,19 +61,34 @@ pub(crate) async fn receive(
     Ok((Decoded::Here(Here::Batches(Box::new(ask))), StageVerdict::Pass))
 }
 
+/// After how many bytes it is looked for the first time whether an upload says what it is for; then after four times as many
+/// each, up to [`LOOKS_UNTIL`]. Clients put it before the file.
+const FIRST_LOOK: usize = 1 << 10;
+/// Beyond this many bytes it is not looked for any more: the form puts the file first.
+const LOOKS_UNTIL: usize = 1 << 20;
+
 /// Reads an upload. What fits into other bodies is held until its purpose is known; what does not can be for batches only.
 async fn sent(exchange: &mut Exchange, unread: &mut Option<Incoming>) -> Result<Sent, Fault> {
     let (largest, patience) = (exchange.snapshot.body_limit, exchange.snapshot.client_times.body);
     let mut pace = Pace::new(patience);
     let mut held = BytesMut::new();
     let mut receiving: Option<Receiving> = None;
+    let mut look = FIRST_LOOK;
     if let Some(body) = unread {
         while let Some(data) = next_data(body, &mut pace).await? {
             match &mut receiving {
-                Some(receiving) => receiving.take(&data).await?,
+                Some(receiving) => {
+                    receiving.take(&data).await?;
+                    continue;
+                }
                 None => held.extend_from_slice(&data),
             }
-            if receiving.is_none() && held.len() > largest {
+            let mut is_batch = false;
+            if (look..LOOKS_UNTIL).contains(&held.len()) {
+                look = held.len().saturating_mul(4);
+                is_batch = is_for_batches(exchange, &held);
+            }
+            if is_batch || held.len() > largest {
                 let mut begun = begin(exchange).await?;
                 begun.take(&held.split().freeze()).await?;
                 receiving = Some(begun);
@@ -85,12 +100,17 @@ async fn sent(exchange: &mut Exchange, unread: &mut Option<Incoming>) -> Result<
         return receiving.end().await.map(|uploaded| Sent::Own(Box::new(uploaded)));
     }
     let held = held.freeze();
-    if purpose(exchange.headers.get(http::header::CONTENT_TYPE), &held).as_deref() != Some("batch") {
+    if !is_for_batches(exchange, &held) {
         return Ok(Sent::Foreign(held));
     }
     let mut receiving = begin(exchange).await?;
     receiving.take(&held).await?;
     receiving.end().await.map(|uploaded| Sent::Own(Box::new(uploaded)))
+}
+
+/// Whether what came so far of a form says that it is for batches.
+fn is_for_batches(exchange: &Exchange, held: &[u8]) -> bool {
+    purpose(exchange.headers.get(http::header::CONTENT_TYPE), held).as_deref() == Some("batch")
 }
 
 /// Begins a file, for a caller who may have one.

@@ -32,7 +32,7 @@ pub(crate) struct Uploaded {
     pub(super) seconds: Option<u64>,
 }
 
-/// The purpose of a form that is held whole; `None` where it has none that can be read.
+/// The purpose of a form, or of its beginning; `None` where that has none that can be read.
 pub(crate) fn purpose(content_type: Option<&HeaderValue>, body: &[u8]) -> Option<String> {
     let mut reader = UploadReader::new(content_type).ok()?;
     reader.push(body);

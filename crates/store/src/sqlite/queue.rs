@@ -75,6 +75,15 @@ pub(crate) enum Taken {
     Lost(u64),
 }
 
+/// What the writing thread has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    Write,
+    /// Nothing came for a while: what was only of use in a rush may be given back.
+    Rest,
+    End,
+}
+
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
@@ -203,17 +212,25 @@ impl Queue {
         lost.saturating_sub(std::mem::replace(&mut state.reported, lost))
     }
 
-    /// Sleeps until there is something to write and it had time to gather. Gives whether the queue is still open.
-    pub(crate) fn wait_for_work(&self) -> bool {
+    /// Sleeps until there is something to write and it had time to gather, or until nothing came for `rest`; says which.
+    /// With `None` it sleeps on. Who rests has given back the room that a rush had taken.
+    pub(crate) fn wait_for_work(&self, rest: Option<Duration>) -> Next {
+        let nothing = |state: &mut State| !state.closed && state.entries.is_empty() && state.calls.is_empty();
         let mut state = self.state.lock();
-        while !state.closed && state.entries.is_empty() && state.calls.is_empty() {
-            state.idle = true;
-            self.wake.wait(&mut state);
+        state.idle = true;
+        if let Some(rest) = rest {
+            if self.wake.wait_while_for(&mut state, nothing, rest).timed_out() {
+                state.entries.shrink_to(BATCH);
+                state.calls.shrink_to(BATCH);
+                return Next::Rest;
+            }
+        } else {
+            self.wake.wait_while(&mut state, nothing);
         }
         state.idle = false;
         let few = |state: &mut State| !state.closed && state.entries.len() < BATCH && state.calls.len() < BATCH;
         let _ = self.wake.wait_while_for(&mut state, few, GATHER);
-        !state.closed
+        if state.closed { Next::End } else { Next::Write }
     }
 
     /// Sleeps so long, or until the queue is closed.

@@ -125,7 +125,16 @@ pub(crate) fn head(secret: &str, framing: &str) -> String {
 
 /// Resident memory of a gateway in bytes.
 pub(crate) fn resident(gateway: &Gateway) -> u64 {
+    memory(gateway, "VmRSS:")
+}
+
+/// The most that it ever was.
+pub(crate) fn most_resident(gateway: &Gateway) -> u64 {
+    memory(gateway, "VmHWM:")
+}
+
+fn memory(gateway: &Gateway, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
 }

@@ -78,5 +78,27 @@ fn a_closed_queue_takes_nothing_and_keeps_what_it_has() {
     assert_eq!(queue.push_entry(entry("a", 2, 1)), Taken::Lost(1));
     queue.push_call(call("default", None, 1, None));
     assert_eq!((queue.standing().entries_waiting, queue.standing().calls_dropped), (1, 1));
-    assert!(!queue.wait_for_work());
+    assert_eq!(queue.wait_for_work(None), Next::End);
+}
+
+#[test]
+fn a_rush_gives_its_room_back_once_nothing_came_for_a_while() {
+    let queue = Queue::new(Limits::default());
+    for at in 0..u64::try_from(4 * BATCH).unwrap() {
+        queue.push_entry(entry("a", at, 1));
+        queue.push_call(call("default", None, at, None));
+    }
+    let moment = Duration::from_millis(1);
+    assert_eq!(queue.wait_for_work(Some(moment)), Next::Write);
+    while !queue.take().is_empty() {}
+    let room = |queue: &Queue| {
+        let state = queue.state.lock();
+        state.entries.capacity().max(state.calls.capacity())
+    };
+    assert!(room(&queue) >= 4 * BATCH);
+    assert_eq!(queue.wait_for_work(Some(moment)), Next::Rest);
+    assert!(room(&queue) <= 2 * BATCH);
+    // What comes while it rests wakes it.
+    queue.push_entry(entry("a", 1, 1));
+    assert_eq!(queue.wait_for_work(None), Next::Write);
 }
