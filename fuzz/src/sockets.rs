@@ -95,9 +95,9 @@ pub fn response_create(bytes: &[u8]) {
     let _ = Ended::of(&Frame::build(Some("response.completed"), bytes));
     assert!(is_json(&error_event(400, bytes, &[("retry-after", "1")])));
     let Ok(create) = Create::read(event.clone()) else { return };
-    // Events have no lane of their own.
     let answered = Bytes::from(create.body(None));
     assert!(is_json(&on_lane(answered, create.lane().or(Some("lane")))));
+    assert!(is_json(&on_lane(event, Some("lane"))));
     assert!(is_json(&create.body(None)));
     let conversation = create.conversation(Some(br#"{"type":"message"}"#), br#"{"type":"reasoning"}"#);
     assert!(is_json(&[b"[".as_slice(), &conversation, b"]"].concat()));

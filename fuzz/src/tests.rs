@@ -100,7 +100,8 @@ impl Random {
 
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = [JSON, SSE, RPC].concat().iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    let more = [MODELS, NATIVE, RESPONSES, SOCKETS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED].concat();
+    let more =
+        [MODELS, NATIVE, RESPONSES, SOCKETS, NAMES, RESUME, PINS, CONFIGURATION, PRICES, GUARDED, RESULTS].concat();
     corpus.extend(more.iter().map(|seed| seed.as_bytes().to_vec()));
     // Messages of an event stream, behind the byte that chooses the cuts.
     for payload in [&br#"{"delta":{"text":"a"},"contentBlockIndex":0}"#[..], br#"{"bytes":"e30="}"#, b""] {

@@ -1,6 +1,7 @@
 //! Case folding of member names, and the fingerprint by which names of an object are told apart.
 //!
-//! Owns what "differs only in case" means. Never touches what is sent on. Called by the scanner alone.
+//! Owns what "differs only in case" means. Never touches what is sent on. Called by the scanner, and where a name is put beside
+//! those of somebody else.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,11 @@ pub(super) fn fold(name: Cow<'_, str>) -> Cow<'_, str> {
     } else {
         Cow::Owned(name.chars().map(fold_char).collect())
     }
+}
+
+/// Whether two names differ in nothing but case.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    fold(Cow::Borrowed(one)) == fold(Cow::Borrowed(other))
 }
 
 fn fold_char(character: char) -> char {

@@ -16,6 +16,7 @@ mod tests;
 
 use std::fmt;
 
+pub(crate) use fold::is_same as is_same_name;
 pub(crate) use scan::is_plain;
 pub use scan::scan;
 pub use splice::{Edit, SpliceError, splice};

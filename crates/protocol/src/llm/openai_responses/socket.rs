@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::answer;
 use crate::{
-    json::{Kind, Limits, Tape, scan},
+    json::{Kind, Limits, Tape, is_same_name, scan},
     llm::{
         error::ReadError,
         ir::StopReason,
@@ -258,12 +258,24 @@ impl Ended {
     }
 }
 
-/// An event as it leaves on a lane. Events are objects; what is none is left as it is.
+/// An event as it leaves on a lane, which is this one and no other that the event names. Events are objects; what is none
+/// is left as it is.
 #[must_use]
 pub fn on_lane(event: Bytes, lane: Option<&str>) -> Bytes {
+    const NAME: &str = "stream_id";
     let Some((lane, rest)) = lane.zip(event.trim_ascii_start().strip_prefix(b"{")) else { return event };
     let mut json = JsonWriter::with_capacity(event.len().saturating_add(lane.len()).saturating_add(24));
-    json.object(|json| json.string_member("stream_id", lane));
+    let document = Document::parse(&event).ok();
+    let root = document.as_ref().map(Document::root);
+    if let Some(root) = root.filter(|root| root.members().any(|(name, _)| is_same_name(&name, NAME))) {
+        json.object(|json| {
+            json.string_member(NAME, lane);
+            let others = root.members().filter(|(name, _)| !is_same_name(name, NAME));
+            others.for_each(|(name, value)| json.raw_member(&name, value.raw()));
+        });
+        return json.into_bytes().into();
+    }
+    json.object(|json| json.string_member(NAME, lane));
     let mut out = json.into_bytes();
     out.pop();
     if !rest.trim_ascii_start().starts_with(b"}") {
@@ -470,6 +482,11 @@ mod tests {
         assert_eq!(on_lane(Bytes::from_static(b"{\"a\":1}"), Some("x\"y")), &b"{\"stream_id\":\"x\\\"y\",\"a\":1}"[..]);
         assert_eq!(on_lane(Bytes::from_static(b"{}"), Some("x")), &b"{\"stream_id\":\"x\"}"[..]);
         assert_eq!(on_lane(Bytes::from_static(b"{\"a\":1}"), None), &b"{\"a\":1}"[..]);
+        for other in ["stream_id", "stream_iD", "\u{17f}tream_id", "\\u0073tream_id"] {
+            let event = format!("{{\"a\":1,\"{other}\":\"y\",\"b\":[1.0]}}");
+            let on_its_lane = on_lane(event.into(), Some("x"));
+            assert_eq!(on_its_lane, &b"{\"stream_id\":\"x\",\"a\":1,\"b\":[1.0]}"[..], "{other}");
+        }
         let body = json!({"error": {"message": "no", "param": "/previous_response_id", "code": "invalid_request"}});
         let event = value(&error_event(400, body.to_string().as_bytes(), &[("retry-after", "1")]));
         assert_eq!(event["error"]["code"], "previous_response_not_found");
