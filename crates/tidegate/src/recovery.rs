@@ -14,6 +14,7 @@ use tidegate_config::snapshot::Snapshot;
 use tidegate_core::{
     calls::{CallIndex, CallSummary},
     clock::{self, UnixMillis},
+    facts::Action,
     ids::RevisionId,
     money::NanoUsd,
 };
@@ -187,10 +188,11 @@ fn remember(store: &Sqlite, intent: &IntentRecord, outcome: OutcomeRecord, recei
             team: intent.caller.team.clone(),
             surface: Arc::clone(&intent.surface),
             action: Some(intent.action),
-            resource: intent
-                .model
-                .as_ref()
-                .map_or_else(|| Arc::clone(&intent.resource), |model| Arc::from(model.as_str())),
+            // What is done at a vendor's own API is told by its path, also where a model is known.
+            resource: match &intent.model {
+                Some(model) if intent.action != Action::CallProviderApi => Arc::from(model.as_str()),
+                _ => Arc::clone(&intent.resource),
+            },
             served_by: outcome.served_by,
             status: outcome.status,
             error: if unknown { Some(Arc::from("unknown")) } else { outcome.fault },

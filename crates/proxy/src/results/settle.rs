@@ -74,18 +74,13 @@ pub async fn resume(gate: &Arc<Gate>) {
     for (path, made) in gate.owners.owed() {
         let Some(of) = Batch::of(&path, &made, &snapshot) else { continue };
         for due in of.due() {
-            let known = gate.calls.get(&of.maker.org, due.call).ok().flatten();
-            match known {
-                // Killed within its record: the log says for good that its end is unknown. The ledger knows better.
-                Some(known) if known.error.as_deref() == Some("unknown") => {
-                    gate.calls.record(of.summary(due, known.receipt));
-                }
-                Some(_) => {}
-                None => {
-                    let receipt = of.on_record(gate, due).await;
-                    gate.calls.record(of.summary(due, receipt));
-                }
-            }
+            // What is known of it may have been read from the log, which knows less, and where it was killed within its
+            // record says for good that its end is unknown.
+            let receipt = match gate.calls.get(&of.maker.org, due.call).ok().flatten() {
+                Some(known) => known.receipt,
+                None => of.on_record(gate, due).await,
+            };
+            gate.calls.record(of.summary(due, receipt));
         }
         clear(gate, &path, of.maker.key_name.as_str()).await;
     }
