@@ -1,7 +1,7 @@
 //! What a model cannot do is not asked of it: passed over where another can, refused early where none can.
 
 use serde_json::{Value, json};
-use tidegate_testkit::scripted::{Reply, Scripted};
+use tidegate_testkit::scripted::{Received, Reply, Scripted};
 
 use super::{
     gateway::{Gateway, Start, key},
@@ -30,15 +30,19 @@ fn picture() -> Value {
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}])
 }
 
+/// A vendor that answers as whatever model it is asked for.
+async fn vendor() -> Scripted {
+    let answers = |request: &Received| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        Reply::json(200, answer(body["model"].as_str().unwrap(), None))
+    };
+    Scripted::answering(answers).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let upstream = Scripted::answering(|request| {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        Reply::json(200, answer(body["model"].as_str().unwrap(), None))
-    })
-    .await
-    .unwrap();
+    let upstream = vendor().await;
     let (caller, stranger) = (key(), key());
     let config = json!({
         "version": 1,
@@ -114,12 +118,7 @@ async fn a_lack_is_passed_over_or_told_before_anything_is_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_target_of_a_route_is_judged_by_what_is_said_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let upstream = Scripted::answering(|request| {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        Reply::json(200, answer(body["model"].as_str().unwrap(), None))
-    })
-    .await
-    .unwrap();
+    let upstream = vendor().await;
     let caller = key();
     let target = |model: &str, said: Value| {
         let mut target = json!({"target": format!("v/{model}")});

@@ -42,6 +42,8 @@ pub(super) struct Lines {
     /// What is left of the last piece, and where its next line begins.
     rest: Vec<u8>,
     at: usize,
+    /// How far behind that no line end was found: a long line comes in many pieces, and is searched once.
+    searched: usize,
     ended: bool,
     number: u32,
     longest: usize,
@@ -50,18 +52,20 @@ pub(super) struct Lines {
 impl Lines {
     /// The lines of `pieces`; one that is longer than `longest` bytes is an error.
     pub(super) fn new(pieces: Box<dyn Pieces>, longest: usize) -> Self {
-        Self { pieces, rest: Vec::new(), at: 0, ended: false, number: 0, longest }
+        Self { pieces, rest: Vec::new(), at: 0, searched: 0, ended: false, number: 0, longest }
     }
 
     /// The next line.
     pub(super) fn next(&mut self) -> Result<Option<(u32, Vec<u8>)>, BatchStoreError> {
         loop {
             let rest = self.rest.get(self.at..).unwrap_or_default();
-            let end = memchr_line(rest);
+            let unsearched = rest.get(self.searched..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', unsearched).map(|end| self.searched.saturating_add(end));
             if end.is_none() && !self.ended {
                 if rest.len() > self.longest {
                     return Err(BatchStoreError("holds a line that is too long".to_owned()));
                 }
+                self.searched = rest.len();
                 self.rest.drain(..self.at);
                 self.at = 0;
                 match self.pieces.next()? {
@@ -75,6 +79,7 @@ impl Lines {
             }
             let length = end.unwrap_or(rest.len());
             let line = rest.get(..length).unwrap_or_default().trim_ascii().to_vec();
+            self.searched = 0;
             self.at = self.at.saturating_add(length).saturating_add(1).min(self.rest.len());
             if !line.is_empty() {
                 self.number = self.number.saturating_add(1);
@@ -82,10 +87,6 @@ impl Lines {
             }
         }
     }
-}
-
-fn memchr_line(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 /// Reads one line.

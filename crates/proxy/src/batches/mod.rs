@@ -8,6 +8,7 @@
 mod answer;
 mod check;
 pub(crate) mod claim;
+mod input;
 mod line;
 pub(crate) mod receive;
 mod run;

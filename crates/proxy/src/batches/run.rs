@@ -6,6 +6,14 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use super::{
+    Running, beside,
+    check::{self, Lines},
+    input::{Input, Line},
+    line::{self, Ran},
+    slots::{self, Slot},
+};
+use crate::gate::Gate;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
@@ -16,15 +24,6 @@ use tidegate_core::{
     },
     clock,
 };
-use tokio::sync::mpsc;
-
-use super::{
-    Running, beside,
-    check::{self, Lines},
-    line::{self, Ran},
-    slots::{self, Slot},
-};
-use crate::gate::Gate;
 
 /// The pause after a disk that took nothing.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -142,11 +141,11 @@ pub(super) async fn run(gate: &Arc<Gate>, running: &Arc<Running>) {
 async fn insist<T: Send + 'static>(
     gate: &Arc<Gate>,
     what: &str,
-    mut work: impl FnMut(&Gate) -> Result<T, BatchStoreError> + Send + Clone + 'static,
+    work: impl Fn(&Gate) -> Result<T, BatchStoreError> + Send + Clone + 'static,
 ) -> Option<T> {
     let mut told = false;
     loop {
-        let (asked, mut once) = (Arc::clone(gate), work.clone());
+        let (asked, once) = (Arc::clone(gate), work.clone());
         match beside(move || once(&asked)).await {
             Ok(done) => return Some(done),
             Err(error) if !std::mem::replace(&mut told, true) => {
@@ -154,7 +153,6 @@ async fn insist<T: Send + 'static>(
             }
             Err(_) => {}
         }
-        let _ = &mut work;
         tokio::select! {
             () = gate.batches.stop.cancelled() => return None,
             () = tokio::time::sleep(PAUSE) => {}
@@ -265,26 +263,10 @@ async fn note(gate: &Arc<Gate>, running: &Running, log: &Log, notes: Vec<LineNot
     done
 }
 
-/// The lines of the input, read ahead a little.
-fn reading(gate: &Arc<Gate>, running: &Running) -> mpsc::Receiver<Result<(u32, Vec<u8>), BatchStoreError>> {
-    let (sender, receiver) = mpsc::channel(4);
-    let input = running.state.lock().input;
-    let gate = Arc::clone(gate);
-    drop(tokio::task::spawn_blocking(move || {
-        let read = || {
-            let mut lines = Lines::new(gate.batches.contents.uploaded(input)?, LONGEST_LINE);
-            while let Some(line) = lines.next()? {
-                if sender.blocking_send(Ok(line)).is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = read() {
-            let _ = sender.blocking_send(Err(error));
-        }
-    }));
-    receiver
+/// The lines of the input.
+fn reading(gate: &Arc<Gate>, running: &Running) -> Input {
+    let (gate, input) = (Arc::clone(gate), running.state.lock().input);
+    Input::open(move || Ok(Lines::new(gate.batches.contents.uploaded(input)?, LONGEST_LINE)))
 }
 
 type Flying = FuturesUnordered<Pin<Box<dyn Future<Output = Option<Over>> + Send>>>;
@@ -314,6 +296,11 @@ async fn lines(gate: &Arc<Gate>, running: &Arc<Running>, log: &Arc<Log>) -> Opti
             next = next(gate, &mut input, log), if over.is_none() && !read_all => match next {
                 None => read_all = true,
                 Some((Ok((number, bytes)), slot)) => {
+                    // A timer fires a moment after its time, in which no line begins either.
+                    if batch.expires <= clock::wall() {
+                        over = Some(Over::Expired);
+                        continue;
+                    }
                     let full = gate.live.current().snapshot.batches.is_some_and(|own| gate.batches.is_full(0, own.storage));
                     if full {
                         over = Some(Over::Full);
@@ -332,17 +319,11 @@ async fn lines(gate: &Arc<Gate>, running: &Arc<Running>, log: &Arc<Log>) -> Opti
     }
 }
 
-type Next = Option<(Result<(u32, Vec<u8>), BatchStoreError>, Slot)>;
-
 /// The next line that has no end, and a place for it.
-async fn next(
-    gate: &Arc<Gate>,
-    input: &mut mpsc::Receiver<Result<(u32, Vec<u8>), BatchStoreError>>,
-    log: &Log,
-) -> Next {
+async fn next(gate: &Arc<Gate>, input: &mut Input, log: &Log) -> Option<(Line, Slot)> {
     let slot = slots::take(gate).await;
     loop {
-        match input.recv().await? {
+        match input.next().await? {
             Ok((number, _)) if has_ended(log, number) => {}
             line => return Some((line, slot)),
         }
@@ -423,7 +404,7 @@ async fn leftovers(gate: &Arc<Gate>, running: &Arc<Running>, log: &Arc<Log>, ove
     let batch = running.state.lock().clone();
     let mut input = reading(gate, running);
     let mut notes = Vec::new();
-    while let Some(Ok((number, bytes))) = input.recv().await {
+    while let Some(Ok((number, bytes))) = input.next().await {
         let known = log.lines.lock().state(number);
         if !matches!(known, Some(LineState::Answered | LineState::Failed))
             && let Ok(line) = check::line(&bytes)
