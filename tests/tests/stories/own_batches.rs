@@ -404,3 +404,29 @@ async fn a_large_file_that_says_first_what_it_is_for_is_never_held() {
     let grown = most_resident(&gateway).saturating_sub(before);
     assert!(grown < 24 * MIB, "a file of 64 MiB took {} MiB", grown / MIB);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_slow_keeps_nobody_from_looking() {
+    let (folder, sim, keys) = (tempfile::tempdir().unwrap(), Sim::start().await, Keys::new());
+    let gateway = keys.start(folder.path(), config(&sim, &json!({"/batches/concurrent": 1}))).run().await;
+    let a = &keys.0[0];
+    let lines: Vec<String> = (0..40).map(|at| request(&format!("{at:02}"), "slow", "x")).collect();
+    let id = batch(&gateway, a, &lines).await;
+    until("a batch in progress", LONG, || async { shown(&gateway, a, &id).await["status"] == "in_progress" }).await;
+    let state = rusqlite::Connection::open(gateway.data.join("state.db")).unwrap();
+    state.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let path = format!("/v1/batches/{id}/cancel");
+    let cancelling = send(&gateway, a, "POST", &path, json!({}));
+    let looking = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // As many at once as there are threads that could wait.
+        let all = futures_util::future::join_all((0..8).map(|_| shown(&gateway, a, &id)));
+        let looked = tokio::time::timeout(Duration::from_secs(2), all).await;
+        state.execute_batch("ROLLBACK").unwrap();
+        looked
+    };
+    let (cancelled, looked) = tokio::join!(cancelling, looking);
+    assert!(looked.is_ok(), "whoever looks waits for what is written");
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    assert_eq!(ended(&gateway, a, &id).await["status"], "cancelled");
+}

@@ -277,18 +277,20 @@ async fn cancel(gate: &Arc<Gate>, owner: Owner, id: BatchId) -> Result<Value, Fa
     let Some(running) = gate.batches.running(id) else { return over(&known) };
     let (gate, changed) = (Arc::clone(gate), Arc::clone(&running));
     let write = move || -> Result<Option<StoredBatch>, BatchStoreError> {
-        let mut state = changed.state.lock();
-        if state.status.has_ended() {
-            return Ok(None);
-        }
-        let mut next = state.clone();
-        if next.status != BatchStatus::Cancelling {
+        let _alone = changed.keeping.lock();
+        let mut next = changed.state.lock().clone();
+        if next.status != BatchStatus::Cancelling && !next.status.has_ended() {
             next.status = BatchStatus::Cancelling;
             next.moments.cancelling = Some(clock::wall());
             gate.batches.store.keep(Some(&next), &[])?;
-            *state = next.clone();
         }
-        Ok(Some(next))
+        let mut state = changed.state.lock();
+        // It may have come to its end meanwhile, which is written next.
+        if state.status.has_ended() {
+            return Ok(None);
+        }
+        (state.status, state.moments.cancelling) = (next.status, next.moments.cancelling);
+        Ok(Some(state.clone()))
     };
     match beside(write).await.map_err(unkept)? {
         Some(batch) => {

@@ -47,7 +47,11 @@ const WINDOW: Duration = Duration::from_secs(86_400);
 
 /// A batch that runs, as it stands now.
 pub(crate) struct Running {
+    /// Looked at by whoever answers for it: never held while a disk writes.
     state: Mutex<StoredBatch>,
+    /// Held while the state is written, and taken before it is looked at for that, so that what is written last is what is
+    /// so.
+    keeping: Mutex<()>,
     cancel: CancellationToken,
 }
 
@@ -133,7 +137,8 @@ impl Batches {
     /// Runs `batch` from here on, whatever state it is in.
     fn start(&self, gate: &Arc<Gate>, batch: StoredBatch) {
         let id = batch.id;
-        let running = Arc::new(Running { state: Mutex::new(batch), cancel: CancellationToken::new() });
+        let (state, keeping, cancel) = (Mutex::new(batch), Mutex::default(), CancellationToken::new());
+        let running = Arc::new(Running { state, keeping, cancel });
         self.running.lock().insert(id, Arc::clone(&running));
         let gate = Arc::clone(gate);
         let _ = task::spawn("batch", async move {

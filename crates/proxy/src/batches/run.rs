@@ -170,8 +170,8 @@ async fn change(
     change(&mut running.state.lock());
     let running = Arc::clone(running);
     let keep = move |gate: &Gate| {
-        // Kept under the lock, so that what is kept last is what is so.
-        let state = running.state.lock();
+        let _alone = running.keeping.lock();
+        let state = running.state.lock().clone();
         gate.batches.store.keep(Some(&state), &files)
     };
     insist(gate, "the batch", keep).await.is_some()
